@@ -1,0 +1,220 @@
+"""What a network's files say of its architecture: plain frozen dataclasses, no torch.
+
+The converter fills them from shapes, graph and Keras metadata; the PyTorch modules and the TensorFlow reference build from them;
+`config.json` beside each `model.safetensors` is one of them written out. Facts that a file does not tell keep the default given here,
+which is the value of the StyleGAN2 or MobileNetV1 paper, and the ledger names every default that was used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+C = TypeVar("C", bound="NetworkConfig")
+
+SQRT2 = math.sqrt(2.0)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Base of the four configurations: how one travels to and from `config.json`."""
+
+    network: ClassVar[str] = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as JSON-ready values, with the network's name first."""
+        return {"network": self.network, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls: type[C], values: Mapping[str, Any]) -> C:
+        """The configuration from `config.json`'s values.
+
+        Raises ValueError if they are of another network, or hold a field that this network does not have.
+        """
+        values = dict(values)
+        if (network := values.pop("network", cls.network)) != cls.network:
+            raise ValueError(f"this config.json is of a {network}, not of a {cls.network}")
+        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"config.json of a {cls.network} holds unknown fields: {', '.join(unknown)}")
+        return cls(**values)
+
+
+def _tuples(config: object, *names: str) -> None:
+    """JSON has only lists: turn the named fields of a frozen dataclass into tuples."""
+    for name in names:
+        value = getattr(config, name)
+        object.__setattr__(config, name, tuple(value) if isinstance(value, list) else value)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig(NetworkConfig):
+    """A StyleGAN2 generator with a w that carries label probabilities (StylEx).
+
+    `channels` runs over the resolutions 4, 8, ... `resolution`. The affines that make styles take `latent + labels` values.
+    """
+
+    network: ClassVar[str] = "generator"
+
+    resolution: int
+    channels: tuple[int, ...]
+    latent: int = 512
+    labels: int = 2
+    z: int = 512
+    image_channels: int = 3
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    normalize_epsilon: float = 1e-8
+    demodulation_epsilon: float = 1e-8
+    leaky_slope: float = 0.2
+    gain: float = SQRT2
+    fir: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+
+    def __post_init__(self) -> None:
+        _tuples(self, "channels", "fir")
+
+    @property
+    def dlatent(self) -> int:
+        """Length of a dlatent: w and the label probabilities."""
+        return self.latent + self.labels
+
+
+@dataclass(frozen=True)
+class EncoderConfig(NetworkConfig):
+    """A StyleGAN2 residual discriminator's trunk that ends in w. `channels` runs over 4, 8, ... `resolution`."""
+
+    network: ClassVar[str] = "encoder"
+
+    resolution: int
+    channels: tuple[int, ...]
+    hidden: int = 512
+    latent: int = 512
+    image_channels: int = 3
+    leaky_slope: float = 0.2
+    gain: float = SQRT2
+    residual_scale: float = 1 / SQRT2
+    fir: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+
+    def __post_init__(self) -> None:
+        _tuples(self, "channels", "fir")
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig(NetworkConfig):
+    """The encoder's trunk plus a minibatch standard deviation channel; the score is sum(outputs * label probabilities)."""
+
+    network: ClassVar[str] = "discriminator"
+
+    resolution: int
+    channels: tuple[int, ...]
+    hidden: int = 512
+    labels: int = 2
+    image_channels: int = 3
+    leaky_slope: float = 0.2
+    gain: float = SQRT2
+    residual_scale: float = 1 / SQRT2
+    fir: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+    mbstd_group: int = 4
+    mbstd_epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _tuples(self, "channels", "fir")
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """One convolution with what follows it: BatchNorm (when `epsilon` is given) or bias, then an activation.
+
+    `padding` is "same" (TensorFlow's, from the input's size), "valid", or explicit zeros (top, bottom, left, right) before a
+    VALID convolution (Keras's ZeroPadding2D).
+    """
+
+    out: int
+    depthwise: bool = False
+    kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: str | tuple[int, int, int, int] = "same"
+    bias: bool = False
+    epsilon: float | None = 1e-3
+    scale: bool = True
+    center: bool = True
+    activation: str = "relu6"
+    slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        _tuples(self, "kernel", "stride", "dilation", "padding")
+
+
+@dataclass(frozen=True)
+class MobileNetV1Config(NetworkConfig):
+    """MobileNetV1 as read from a graph: a stem convolution, then (depthwise, pointwise) pairs, pool, and a head of raw logits.
+
+    `layers` is [stem, depthwise, pointwise, depthwise, pointwise, ...]. `momentum` is PyTorch's (1 minus Keras's).
+    `output` is what the original applied to the logits ("softmax", "sigmoid" or "linear"); the port returns logits always.
+    `image_scale` and `image_shift` are what the original's graph did to its input before the stem (x * scale + shift).
+    """
+
+    network: ClassVar[str] = "classifier"
+
+    layers: tuple[ConvSpec, ...]
+    labels: int = 2
+    resolution: int | None = 256
+    image_channels: int = 3
+    momentum: float = 0.01
+    dropout: float = 0.0
+    head_bias: bool = True
+    output: str = "linear"
+    image_scale: float = 1.0
+    image_shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        layers = [ConvSpec(**item) if isinstance(item, Mapping) else item for item in self.layers]
+        object.__setattr__(self, "layers", tuple(layers))
+
+
+def log2(resolution: int) -> int:
+    """Base-2 logarithm of a resolution. Raises ValueError where it is no power of two of at least 4."""
+    if resolution < 4 or resolution & (resolution - 1):
+        raise ValueError(f"a resolution is a power of two from 4, not {resolution}")
+    return resolution.bit_length() - 1
+
+
+def resolutions(resolution: int) -> tuple[int, ...]:
+    """4, 8, ... `resolution`."""
+    return tuple(2**k for k in range(2, log2(resolution) + 1))
+
+
+def channel_schedule(resolution: int, base: int = 32768, most: int = 512) -> tuple[int, ...]:
+    """The released schedule, min(base / r, most) for r = 4, 8, ... `resolution` (RELEASE_FORMAT: 32768 and 512 at 256 px)."""
+    return tuple(min(base // r, most) for r in resolutions(resolution))
+
+
+def mobilenet_layers(width: float = 1.0, epsilon: float = 1e-3, activation: str = "relu6") -> tuple[ConvSpec, ...]:
+    """MobileNetV1's table (Howard et al. 2017, table 1) at a width multiplier."""
+    table = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+
+    def scaled(n: int) -> int:
+        return max(int(n * width), 1)
+
+    layers = [ConvSpec(scaled(32), stride=(2, 2), epsilon=epsilon, activation=activation)]
+    for out, stride in table:
+        layers.append(ConvSpec(layers[-1].out, depthwise=True, stride=(stride, stride), epsilon=epsilon, activation=activation))
+        layers.append(ConvSpec(scaled(out), kernel=(1, 1), epsilon=epsilon, activation=activation))
+    return tuple(layers)
+
+
+CONFIGS: dict[str, type[NetworkConfig]] = {
+    c.network: c for c in (GeneratorConfig, EncoderConfig, DiscriminatorConfig, MobileNetV1Config)
+}
+
+
+def config_from_json(values: Mapping[str, Any]) -> NetworkConfig:
+    """The configuration of whichever network `values["network"]` names. Raises ValueError where it names none."""
+    network = values.get("network")
+    if network not in CONFIGS:
+        raise ValueError(f"config.json names no network of {', '.join(CONFIGS)}: {network!r}")
+    return CONFIGS[str(network)].from_json(values)
