@@ -1,0 +1,292 @@
+"""The main job: released files in, a folder of PyTorch networks with their ledgers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.artefacts.base import BFLOAT16, Artefact, Variable
+from converter.artefacts.files import sha256
+from converter.artefacts.open import open_all
+from converter.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
+from converter.ledger import FORMAT, TOOL, Ledger, LeftOut, Row, read_json, write_json
+from converter.mapping.networks import NETWORKS, Network, read_as, recognise
+from converter.mapping.rules import Binding, listing
+from converter.mapping.user_table import UserTable, read_with_table
+from converter.safetensors_file import DTYPES, Spec, Writer
+from converter.staging import MARK, staged
+
+Source = str | Path
+Progress = Callable[[str, int, int], None]
+_NOT_WEIGHTS = ("dlatents", "tfrecord")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert` did: the folder, each network's ledger, and the artefacts of no network that were passed over."""
+
+    folder: Path
+    ledgers: Mapping[str, Ledger]
+    passed_over: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True)
+class _Task:
+    network: Network
+    artefact: Artefact
+    left_out: Sequence[LeftOut]
+
+
+def convert(
+    paths: Sequence[Source] | Source,
+    out: Source,
+    *,
+    networks: Mapping[str, Source] | None = None,
+    mapping: Source | None = None,
+    dtype: str | None = None,
+    labels: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Converts every network in `paths` into the folder `out`.
+
+    `networks` names a network whose path is given outright (no recognising); `mapping` is a user's own table (docs/mapping.md);
+    `dtype` casts all tensors (float32, float16, bfloat16, float64), by default each keeps its own; `labels` are the label names for
+    stylex.json; `progress(network, bytes so far, bytes in all)` is called from worker threads.
+    Raises StylexportError (see converter.errors); then nothing is written.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise BadInput(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
+    sources = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    table = UserTable.read(Path(mapping)) if mapping is not None else None
+    tasks, passed_over, opened = _find(sources, networks or {}, table)
+    try:
+        with staged(Path(out)) as stage, ThreadPoolExecutor(2) as pool:
+            # Two at a time: reading, checksums, reordering and writing all run outside Python's lock.
+            ledgers = dict(pool.map(lambda task: _write_network(task, stage, dtype, progress), tasks))
+            _write_index(Path(out), stage, ledgers, labels)
+    finally:
+        for artefact in opened:
+            artefact.close()
+    return Conversion(Path(out), ledgers, passed_over)
+
+
+def _find(
+    sources: Sequence[Source], named: Mapping[str, Source], table: UserTable | None
+) -> tuple[list[_Task], list[str], list[Artefact]]:
+    """One task a network. Raises where a path holds none, or two hold the same one."""
+    opened: list[Artefact] = []
+    found: dict[str, _Task] = {}
+    passed_over: list[str] = []
+    for network, source in named.items():
+        if network not in NETWORKS:
+            raise BadInput(f"--network {network}: no such network; it is one of {', '.join(NETWORKS)}")
+        artefacts = [a for a in open_all(source) if a.format not in _NOT_WEIGHTS]
+        opened += artefacts
+        if len(artefacts) != 1:
+            raise BadInput(f"{source}: holds {len(artefacts)} artefacts with weights; --network needs exactly one")
+        _add(found, [read_as(artefacts[0], network)], artefacts[0])
+    for source in sources:
+        artefacts = open_all(source)
+        opened += artefacts
+        taken = 0
+        reasons: list[str] = []
+        for artefact in artefacts:
+            if artefact.format in _NOT_WEIGHTS:
+                passed_over.append(f"{artefact.path}: {artefact.format}, no network")
+                continue
+            if table is not None:
+                networks, why_not = [read_with_table(artefact, table)], {}
+            else:
+                networks, why_not = recognise(artefact)
+            if networks:
+                taken += len(networks)
+                _add(found, networks, artefact)
+            else:
+                reasons.append(f"{artefact.path}: {'; '.join(f'no {kind}: {why}' for kind, why in why_not.items())}")
+        if not taken:
+            raise MappingError(_nothing(source, artefacts, reasons))
+        passed_over += reasons
+    if not found:
+        raise BadInput("nothing to convert; name a release, or a network by --network NAME=PATH")
+    return list(found.values()), passed_over, opened
+
+
+def _nothing(source: Source, artefacts: Sequence[Artefact], reasons: Sequence[str]) -> str:
+    if not reasons:
+        return f"{source}: holds {', '.join(sorted({a.format for a in artefacts}))} and no network; convert takes networks"
+    return f"no known network in {listing(reasons, 2)}; convert it by your own table with --mapping"
+
+
+def _add(found: dict[str, _Task], networks: Sequence[Network], artefact: Artefact) -> None:
+    left_out = _left_out(networks, artefact)
+    for network in networks:
+        if network.network in found:
+            first = found[network.network].artefact.path
+            raise BadInput(f"two {network.network}s: {first} and {artefact.path}; say which by --network {network.network}=PATH")
+        found[network.network] = _Task(network, artefact, left_out)
+
+
+def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
+    """The variables that no network takes, each with its reason. Raises IncompleteCoverage for one without."""
+    taken = {binding.variable.key for network in networks for binding in network.bindings}
+    twins = {(b.variable.name, b.variable.shape, b.variable.checksum) for n in networks for b in n.bindings}
+    left: list[LeftOut] = []
+    unknown: list[str] = []
+    for variable in artefact.variables:
+        if variable.key in taken:
+            continue
+        if (excuse := next((n.excused[variable.key] for n in networks if variable.key in n.excused), None)) is not None:
+            reason = excuse
+        elif variable.slot is not None:
+            reason = f"optimiser slot or counter ({variable.slot})"
+        elif (variable.name, variable.shape, variable.checksum) in twins and variable.checksum:
+            reason = "the same name and bytes as a variable that was taken"
+        elif variable.dtype not in DTYPES:
+            reason = f"not a floating-point tensor ({variable.dtype})"
+        elif artefact.format == "graphdef":
+            reason = "a constant of the graph that is no weight"
+        else:
+            unknown.append(f"{variable.name} {list(variable.shape)}")
+            continue
+        left.append(LeftOut(variable.name, variable.key, variable.shape, variable.dtype, reason))
+    if unknown:
+        kinds = " and ".join(n.network for n in networks)
+        raise IncompleteCoverage(
+            f"{artefact.path}: as a {kinds} it holds {len(unknown)} variables that no rule answers for: {listing(unknown)}; "
+            "map them, or say why they are left out, by --mapping"
+        )
+    return left
+
+
+def _write_network(task: _Task, stage: Path, dtype: str | None, progress: Progress | None) -> tuple[str, Ledger]:
+    network, artefact = task.network, task.artefact
+    folder = stage / network.network
+    folder.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        digests = pool.submit(_digests, artefact)
+        rows = [_row(binding, dtype) for binding in network.bindings]
+        _write_tensors(folder / "model.safetensors", network, artefact, rows, progress)
+        finish = getattr(artefact, "finish", None)
+        if finish is not None:
+            finish()
+        source = {
+            "file": artefact.path.name,
+            "format": artefact.format,
+            "versions": dict(artefact.facts.versions),
+            "verified": artefact.facts.verified,
+            "sha256": digests.result(),
+        }
+    facts = [{"field": f.field, "value": f.value, "from": f.source} for f in network.facts]
+    ledger = Ledger(
+        network.network, source, dtype or "as in the source", facts, rows, task.left_out, [*artefact.facts.notes, *network.remarks]
+    )
+    write_json(folder / "config.json", network.config.to_json())
+    write_json(folder / "conversion.json", ledger.to_json())
+    return network.network, ledger
+
+
+def _digests(artefact: Artefact) -> dict[str, str]:
+    """SHA-256 of the artefact's file, or of each file in its folder."""
+    path = artefact.path
+    if path.is_file():
+        return {path.name: sha256(path)}
+    return {name: sha256(path / name) for name in sorted(artefact.facts.files) if (path / name).is_file()}
+
+
+def _row(binding: Binding, dtype: str | None) -> Row:
+    variable, rule = binding.variable, binding.rule
+    if variable.dtype not in DTYPES:
+        raise MappingError(f"{variable.name} is {variable.dtype}, but {rule.torch} needs a floating-point tensor; is this the right network?")
+    layout = rule.layout.name
+    return Row(
+        rule.torch,
+        variable.name,
+        variable.key,
+        layout,
+        variable.shape,
+        rule.shape,
+        variable.dtype,
+        dtype or variable.dtype,
+        variable.checksum,
+    )
+
+
+def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[Row], progress: Progress | None) -> None:
+    specs = [Spec(row.tensor, row.dtype, row.shape) for row in rows]
+    total, done = sum(spec.nbytes for spec in specs), 0
+    place = {variable.key: i for i, variable in enumerate(artefact.variables)}
+    in_file_order = sorted(zip(network.bindings, rows), key=lambda pair: place[pair[0].variable.key])
+    with Writer(path, specs) as file:
+        for binding, row in in_file_order:
+            array = artefact.read(binding.variable)
+            check_finite(array, binding.variable, artefact.path)
+            array = cast(binding.rule.layout.forward(array), row.dtype, f"{artefact.path}: {row.variable}")
+            file.write(row.tensor, array)
+            done += array.nbytes
+            if progress:
+                progress(network.network, done, total)
+
+
+def check_finite(array: NDArray[Any], variable: Variable, path: Path) -> None:
+    """Raises MappingError where a tensor holds NaN or infinity. Extremes tell: NaN and infinity reach minimum or maximum."""
+    if not array.size:
+        return
+    values = array.astype(np.float32) if array.dtype == BFLOAT16 else array
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(values.min()) and np.isfinite(values.max()):
+            return
+    bad = np.argwhere(~np.isfinite(values))
+    first = tuple(int(i) for i in bad[0])
+    raise MappingError(
+        f"{path}: {variable.name} holds {len(bad)} non-finite values of {array.size} (the first, {values[first]}, at {list(first)}); "
+        "the checkpoint is of a run that diverged or is damaged: use an earlier one"
+    )
+
+
+def cast(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
+    """`array` in a dtype by numpy-style name, bfloat16 included. Raises MappingError where a value overflows."""
+    target = BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)
+    if array.dtype == target:
+        return array
+    with np.errstate(over="ignore"):
+        out = array.astype(target)
+    if not np.isfinite(out.astype(np.float64)).all():
+        raise MappingError(f"{where}: values up to {np.abs(array.astype(np.float64)).max():.3g} overflow {dtype}; choose another --dtype")
+    return out
+
+
+def _write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: Sequence[str] | None) -> None:
+    """stylex.json: this conversion's networks and those that the folder already holds."""
+    before = read_json(out / MARK) if (out / MARK).is_file() else {}
+    networks = {**dict(before.get("networks", {})), **{name: name for name in ledgers}}
+    sources = {**dict(before.get("sources", {})), **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()}}
+    count = _label_count(ledgers) or len(before.get("labels", [])) or 2
+    if labels and len(labels) != count:
+        raise BadInput(f"{len(labels)} label names for {count} labels")
+    index = {
+        "format": FORMAT,
+        "tool": TOOL,
+        "networks": {name: networks[name] for name in sorted(networks)},
+        "labels": list(labels) if labels else before.get("labels") or [str(i) for i in range(count)],
+        "image_range": [-1.0, 1.0],
+        "sources": {name: sources[name] for name in sorted(sources)},
+    }
+    write_json(stage / MARK, index)
+
+
+def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:
+    for name in ("classifier", "discriminator", "generator"):
+        if name in ledgers:
+            for fact in ledgers[name].config:
+                if fact["field"] == "labels":
+                    return int(fact["value"])
+    return None
+
+
+__all__ = ["Conversion", "StylexportError", "convert"]

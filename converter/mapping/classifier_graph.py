@@ -1,0 +1,213 @@
+"""A classifier's steps from its graph: walk from the output back to the input along the data, and read each operation.
+
+Whatever the variables are called, the graph says what each is for: the second input of a convolution is its kernel, the inputs of a
+FusedBatchNorm are gamma, beta, mean and variance, its attribute is epsilon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from converter.artefacts.graph import PASS_THROUGH, Graph, Node
+from converter.mapping.arithmetic import array, operand, scalar
+from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, NotAChain, Pad, Pool, Scale, Step
+
+_SILENT = PASS_THROUGH | {"Transpose", "Squeeze", "Reshape", "ExpandDims", "Cast", "Flatten"}
+_ACTIVATIONS: Mapping[str, str] = {
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Elu": "elu",
+    "Selu": "selu",
+    "Softplus": "softplus",
+    "Tanh": "tanh",
+    "Sigmoid": "sigmoid",
+    "Softmax": "softmax",
+}
+_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+
+
+def read_steps(graph: Graph, output: str) -> tuple[list[Step], int | None]:
+    """The steps from input to `output`, and the input's height where the graph tells it. Raises NotAChain."""
+    data = _data_nodes(graph)
+    steps: list[Step] = []
+    ref = output
+    for _ in range(len(graph.nodes)):
+        node = graph.get(ref)
+        if node is None:
+            raise NotAChain(f"{ref} is not in the graph")
+        if node.op in ("Placeholder", "Arg"):
+            return steps[::-1], _height(node)
+        found, ref = _step(graph, node, data)
+        if found is not None:
+            steps.append(found)
+    raise NotAChain("the graph runs in a circle")
+
+
+def _data_nodes(graph: Graph) -> set[str]:
+    """The nodes whose values depend on the input image (not only on its shape)."""
+    reached = {name for name, node in graph.nodes.items() if node.op in ("Placeholder", "Arg") and name not in graph.keys}
+    front = list(reached)
+    while front:
+        for user in graph.consumers.get(front.pop(), []):
+            if user.name not in reached and user.op not in ("Shape", "ShapeN", "Size", "Rank"):
+                reached.add(user.name)
+                front.append(user.name)
+    return reached
+
+
+def _step(graph: Graph, node: Node, data: set[str]) -> tuple[Step | None, str]:
+    """The step that `node` is (None for one that changes no values), and the input to go on with."""
+    inputs = [ref for ref in node.inputs if ref.split(":")[0] in data]
+    if not inputs:
+        raise NotAChain(f"{node.op} {node.name} does not depend on the image")
+    if node.op in _SILENT:
+        return None, inputs[0]
+    if node.op == "Mul" and len(inputs) == 2:
+        return _swish(graph, inputs)
+    if len(inputs) > 1:
+        raise NotAChain(f"{node.op} {node.name} joins two branches")
+    if node.op in _ACTIVATIONS:
+        return Activation(_ACTIVATIONS[node.op]), inputs[0]
+    reader = _READERS.get(node.op)
+    if reader is None:
+        raise NotAChain(f"{node.op} {node.name} is no step of a MobileNetV1")
+    return reader(graph, node, inputs[0])
+
+
+def _swish(graph: Graph, inputs: list[str]) -> tuple[Step, str]:
+    for gate, value in (inputs, inputs[::-1]):
+        node = graph.source(gate)
+        if node is not None and node.op == "Sigmoid" and node.inputs[0].split(":")[0] == value.split(":")[0]:
+            return Activation("swish"), value
+    raise NotAChain(f"Mul of {inputs[0]} and {inputs[1]} joins two branches")
+
+
+def _conv(graph: Graph, node: Node, ref: str, depthwise: bool) -> tuple[Step, str]:
+    nchw = node.attr["data_format"].s == b"NCHW" if "data_format" in node.attr else False
+
+    def spatial(name: str) -> tuple[int, int]:
+        values = list(node.attr[name].list.i) if name in node.attr else []
+        return (values[2], values[3]) if nchw and len(values) == 4 else (values[1], values[2]) if len(values) == 4 else (1, 1)
+
+    padding: str | tuple[int, int, int, int] = node.attr["padding"].s.decode().lower()
+    if padding == "explicit":
+        sides = list(node.attr["explicit_paddings"].list.i)
+        padding = tuple(sides[4:8] if nchw else sides[2:6])  # type: ignore[assignment]
+    kernel = _key(graph, node.inputs[1], node)
+    return Conv(kernel, depthwise, spatial("strides"), spatial("dilations"), padding), ref
+
+
+def _matmul(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    if node.attr["transpose_a"].b or node.attr["transpose_b"].b:
+        raise NotAChain(f"{node.name} multiplies by a transposed weight")
+    return Conv(_key(graph, node.inputs[1], node), padding="valid", dense=True), ref
+
+
+def _key(graph: Graph, ref: str, node: Node) -> str:
+    key = graph.variable(ref)
+    if key is None:
+        raise NotAChain(f"a weight of {node.op} {node.name} is no variable but a computed value")
+    return key
+
+
+def _pad(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    table = array(graph, node.inputs[1])
+    if table is None or table.shape != (4, 2) or table[0].any():
+        raise NotAChain(f"{node.name} pads other axes than height and width")
+    rows = (table[1], table[2]) if not table[3].any() else (table[2], table[3])
+    return Pad((int(rows[0][0]), int(rows[0][1]), int(rows[1][0]), int(rows[1][1]))), ref
+
+
+def _fused_norm(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    if "is_training" in node.attr and node.attr["is_training"].b:
+        raise NotAChain(f"{node.name} normalises by the batch (a training graph)")
+    epsilon = float(node.attr["epsilon"].f) if "epsilon" in node.attr else 1e-4
+    gamma, beta, mean, variance = (graph.variable(node.inputs[i]) for i in range(1, 5))
+    if mean is None or variance is None:
+        raise NotAChain(f"the moments of {node.name} are no variables")
+    for key, neutral, what in ((gamma, 1.0, "gamma"), (beta, 0.0, "beta")):
+        if key is None:
+            values = array(graph, node.inputs[1 if what == "gamma" else 2])
+            filled = graph.source(node.inputs[1 if what == "gamma" else 2])
+            if (values is None or (values != neutral).any()) and (filled is None or filled.op not in ("Fill", "OnesLike", "ZerosLike")):
+                raise NotAChain(f"{what} of {node.name} is neither a variable nor {neutral}")
+    return BatchNorm(epsilon, gamma, beta, mean, variance), ref
+
+
+def _add(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    """A bias, a shift of the input, or the second half of an unfused normalisation: x * s + (beta - mean * s)."""
+    other = next(r for r in node.inputs if r != ref) if len(set(node.inputs)) == 2 else ""
+    if key := graph.variable(other):
+        return Bias(key), ref
+    if (value := scalar(graph, other)) is not None:
+        return Scale(1.0, value if node.op != "Sub" else -value), ref
+    scaled, offset = graph.source(ref), graph.source(other)
+    if scaled is not None and scaled.op == "Mul" and offset is not None and offset.op in ("Sub", "Neg"):
+        return _unfused_norm(graph, scaled, offset)
+    raise NotAChain(f"{node.op} {node.name} adds a computed value")
+
+
+def _unfused_norm(graph: Graph, scaled: Node, offset: Node) -> tuple[Step, str]:
+    """tf.nn.batch_normalization: x * (gamma * rsqrt(variance + epsilon)) + (beta - mean * (the same))."""
+    beta = graph.variable(offset.inputs[0]) if offset.op == "Sub" else None
+    shift = graph.source(offset.inputs[-1])
+    factor_names = {(graph.source(r) or scaled).name for r in scaled.inputs}
+    if shift is None or shift.op != "Mul":
+        raise NotAChain(f"{offset.name} is no part of a normalisation")
+    mean = next((key for r in shift.inputs if (key := graph.variable(r))), None)
+    factor = next((n for r in shift.inputs if (n := graph.source(r)) is not None and n.name in factor_names), None)
+    gamma = None
+    rsqrt = factor
+    if factor is not None and factor.op == "Mul":
+        gamma = next((key for r in factor.inputs if (key := graph.variable(r))), None)
+        rsqrt = next((n for r in factor.inputs if (n := graph.source(r)) is not None and n.op == "Rsqrt"), None)
+    total = graph.source(rsqrt.inputs[0]) if rsqrt is not None and rsqrt.op == "Rsqrt" else None
+    found = operand(graph, total) if total is not None else None
+    variance = graph.variable(found[0]) if found else None
+    if mean is None or variance is None or found is None or factor is None:
+        raise NotAChain(f"{scaled.name} and {offset.name} are no normalisation")
+    data = next(r for r in scaled.inputs if (graph.source(r) or scaled).name != factor.name)
+    return BatchNorm(found[1], gamma, beta, mean, variance), data
+
+
+def _times(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    value = next((v for r in node.inputs if r != ref and (v := scalar(graph, r)) is not None), None)
+    if value is None or node.op == "RealDiv" and (node.inputs[0] != ref or value == 0):
+        raise NotAChain(f"{node.op} {node.name} multiplies by more than one number")
+    return Scale(1 / value if node.op == "RealDiv" else value, 0.0), ref
+
+
+def _pool(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    return Pool(), ref
+
+
+def _leaky(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    return Activation("leaky_relu", float(node.attr["alpha"].f) if "alpha" in node.attr else 0.2), ref
+
+
+_READERS = {
+    "Conv2D": partial(_conv, depthwise=False),
+    "DepthwiseConv2dNative": partial(_conv, depthwise=True),
+    "MatMul": _matmul,
+    "Pad": _pad,
+    "PadV2": _pad,
+    "BiasAdd": _add,
+    "Add": _add,
+    "AddV2": _add,
+    "Sub": _add,
+    "Mul": _times,
+    "RealDiv": _times,
+    "Mean": _pool,
+    "AvgPool": _pool,
+    "LeakyRelu": _leaky,
+    **{op: _fused_norm for op in _NORMS},
+}
+
+
+def _height(node: Node) -> int | None:
+    if "shape" not in node.attr:
+        return None
+    dims = [dim.size for dim in node.attr["shape"].shape.dim]
+    spatial = dims[1:3] if len(dims) == 4 and dims[3] in (1, 3, 4) else dims[2:4]
+    return spatial[0] if len(spatial) == 2 and spatial[0] > 0 else None

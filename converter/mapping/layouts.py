@@ -1,0 +1,203 @@
+"""Layouts: how the axes of a TensorFlow variable turn into those of a PyTorch tensor, and back.
+
+Each is a small object with `forward`, its `inverse`, and `shape` (the PyTorch shape that a TensorFlow shape becomes). All are exact:
+they move numbers and never compute with them, so that a round trip is bit-identical. (The "+1" of the styles stays in the network for
+that reason: adding one to a float32 bias would round it.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Base: the identity."""
+
+    name: ClassVar[str] = "as it is"
+
+    def shape(self, tf: Shape) -> Shape:
+        """The PyTorch shape that the TensorFlow shape `tf` becomes. Raises ValueError where the layout does not apply."""
+        return tf
+
+    def forward(self, array: Array) -> Array:
+        """TensorFlow's array in PyTorch's layout, contiguous."""
+        return np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray alone makes a scalar a vector
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """PyTorch's array in TensorFlow's layout, with the shape `tf`."""
+        return np.ascontiguousarray(array).reshape(tf)
+
+
+@dataclass(frozen=True)
+class Hwio(Layout):
+    """Convolution kernel [h, w, in, out] to [out, in, h, w]."""
+
+    name: ClassVar[str] = "HWIO -> OIHW"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[h, w, in, out] -> [out, in, h, w]."""
+        h, w, i, o = _four(tf, self.name)
+        return o, i, h, w
+
+    def forward(self, array: Array) -> Array:
+        """In two steps, first taps last and then channels over: twice as fast as one strided copy (benchmarks/convert.py)."""
+        h, w, i, o = array.shape
+        taps_last = np.ascontiguousarray(array.reshape(h * w, i * o).T).reshape(i, o, h * w)
+        return np.ascontiguousarray(taps_last.transpose(1, 0, 2)).reshape(o, i, h, w)
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[out, in, h, w] -> [h, w, in, out]."""
+        return np.ascontiguousarray(array.transpose(2, 3, 1, 0)).reshape(tf)
+
+
+@dataclass(frozen=True)
+class HwioTurned(Hwio):
+    """Kernel of a transposed convolution, turned round in both axes on the way (StyleGAN2's upsampling layer turns it at run time)."""
+
+    name: ClassVar[str] = "HWIO -> OIHW, turned round"
+
+    def forward(self, array: Array) -> Array:
+        """[h, w, in, out] -> [out, in, h, w] with both spatial axes reversed."""
+        return super().forward(array[::-1, ::-1])
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """The same turn again."""
+        return super().inverse(array[:, :, ::-1, ::-1], tf)
+
+
+@dataclass(frozen=True)
+class Depthwise(Layout):
+    """Depthwise kernel [h, w, c, multiplier] to [c * multiplier, 1, h, w] (TensorFlow numbers outputs c * multiplier + m)."""
+
+    name: ClassVar[str] = "depthwise HWCM -> (CM)1HW"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[h, w, c, m] -> [c * m, 1, h, w]."""
+        h, w, c, m = _four(tf, self.name)
+        return c * m, 1, h, w
+
+    def forward(self, array: Array) -> Array:
+        """[h, w, c, m] -> [c * m, 1, h, w]."""
+        return np.ascontiguousarray(array.transpose(2, 3, 0, 1)).reshape(self.shape(array.shape))
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[c * m, 1, h, w] -> [h, w, c, m]."""
+        h, w, c, m = tf
+        return np.ascontiguousarray(array.reshape(c, m, h, w).transpose(2, 3, 0, 1))
+
+
+@dataclass(frozen=True)
+class Transpose(Layout):
+    """Dense weight [in, out] to [out, in]."""
+
+    name: ClassVar[str] = "dense [in, out] -> [out, in]"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[in, out] -> [out, in]."""
+        if len(tf) != 2:
+            raise ValueError(f"{self.name} needs two axes, not {list(tf)}")
+        return tf[1], tf[0]
+
+    def forward(self, array: Array) -> Array:
+        """[in, out] -> [out, in]."""
+        return np.ascontiguousarray(array.T)
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[out, in] -> [in, out]."""
+        return np.ascontiguousarray(array.T).reshape(tf)
+
+
+@dataclass(frozen=True)
+class DenseAsConv(Transpose):
+    """Dense weight [in, out] to a 1x1 convolution's [out, in, 1, 1]."""
+
+    name: ClassVar[str] = "dense [in, out] -> [out, in, 1, 1]"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[in, out] -> [out, in, 1, 1]."""
+        return (*super().shape(tf), 1, 1)
+
+    def forward(self, array: Array) -> Array:
+        """[in, out] -> [out, in, 1, 1]."""
+        return super().forward(array)[:, :, None, None]
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[out, in, 1, 1] -> [in, out]."""
+        return super().inverse(array[:, :, 0, 0], tf)
+
+
+@dataclass(frozen=True)
+class DenseAfterHwc(Transpose):
+    """Dense weight behind a flattened [h, w, c] map to one behind a flattened [c, h, w] map; `height` and `width` of that map."""
+
+    height: int = 4
+    width: int = 4
+    name: ClassVar[str] = "dense [h w c, out] -> [out, c h w]"
+
+    def forward(self, array: Array) -> Array:
+        """[h * w * c, out] -> [out, c * h * w]."""
+        hwc = array.reshape(self.height, self.width, -1, array.shape[1])
+        return np.ascontiguousarray(hwc.transpose(3, 2, 0, 1)).reshape(self.shape(array.shape))
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[out, c * h * w] -> [h * w * c, out]."""
+        chw = array.reshape(array.shape[0], -1, self.height, self.width)
+        return np.ascontiguousarray(chw.transpose(2, 3, 1, 0)).reshape(tf)
+
+
+@dataclass(frozen=True)
+class Squeeze(Layout):
+    """Axes of size one dropped ([1, C] or [1, C, 1, 1] to [C], [1] to a scalar), down to `rank` axes."""
+
+    rank: int = 1
+    name: ClassVar[str] = "axes of one dropped"
+
+    def shape(self, tf: Shape) -> Shape:
+        """`tf` without axes of one, the first dropped first, until `rank` are left."""
+        kept = list(tf)
+        while len(kept) > self.rank and 1 in kept:
+            kept.remove(1)
+        if len(kept) != self.rank:
+            raise ValueError(f"{list(tf)} does not reduce to {self.rank} axes by dropping axes of one")
+        return tuple(kept)
+
+    def forward(self, array: Array) -> Array:
+        """The same numbers, fewer axes."""
+        return np.ascontiguousarray(array).reshape(self.shape(array.shape))
+
+
+def _four(shape: Shape, name: str) -> tuple[int, int, int, int]:
+    if len(shape) != 4:
+        raise ValueError(f"{name} needs four axes, not {list(shape)}")
+    return shape  # type: ignore[return-value]
+
+
+# The layouts that a user's own table may name (docs/mapping.md).
+BY_NAME: dict[str, Layout] = {
+    "identity": Layout(),
+    "conv": Hwio(),
+    "conv_transposed": HwioTurned(),
+    "depthwise": Depthwise(),
+    "dense": Transpose(),
+    "dense_as_conv": DenseAsConv(),
+    "vector": Squeeze(1),
+    "scalar": Squeeze(0),
+}
+
+
+def by_description(name: str, extra: dict[str, int] | None = None) -> Layout:
+    """The layout that a ledger calls `name`. Raises ValueError where there is none."""
+    for kind in (Layout, Hwio, HwioTurned, Depthwise, Transpose, DenseAsConv, Squeeze):
+        if kind.name == name:
+            return kind()
+    if name == DenseAfterHwc.name:
+        return DenseAfterHwc(**(extra or {}))
+    raise ValueError(f"no layout is called {name!r}")

@@ -1,0 +1,173 @@
+"""MobileNetV1 from a chain of steps: its configuration and its rule table (Howard et al. 2017, table 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from converter.artefacts.base import Variable
+from converter.mapping.layouts import DenseAsConv, Depthwise, Hwio, Squeeze
+from converter.mapping.rules import Binding, Rule
+from converter.mapping.steps import (
+    Activation,
+    BatchNorm,
+    Bias,
+    Conv,
+    Dropout,
+    NotAChain,
+    Pad,
+    Pool,
+    Scale,
+    Step,
+)
+from torch_models.config import ConvSpec, MobileNetV1Config
+
+_OUTPUTS = ("softmax", "sigmoid")
+
+
+@dataclass
+class _Layer:
+    """A convolution and the steps behind it, up to the next one."""
+
+    conv: Conv
+    pad: tuple[int, int, int, int] | None
+    bias: Bias | None = None
+    norm: BatchNorm | None = None
+    activation: Activation | None = None
+    pooled_after: bool = False
+
+
+def read(steps: Sequence[Step], variables: Mapping[str, Variable], resolution: int | None) -> tuple[MobileNetV1Config, list[Binding]]:
+    """The configuration, and a binding for every tensor. Raises NotAChain where the steps are not MobileNetV1's."""
+    layers, scale, dropout = _layers(steps)
+    if len(layers) < 4:
+        raise NotAChain(f"it has {len(layers)} convolutions; MobileNetV1 has a stem, pairs of depthwise and pointwise, and a head")
+    *body, head = layers
+    output = head.activation.name if head.activation and head.activation.name in _OUTPUTS else "linear"
+    _check_form(body, head)
+    specs: list[ConvSpec] = []
+    bindings: list[Binding] = []
+    into = variables[body[0].conv.kernel].shape[2]
+    image_channels = into
+    for number, layer in enumerate(body):
+        spec = _spec(layer, variables)
+        specs.append(spec)
+        bindings += _bindings(layer, _name(number), spec, into, variables)
+        into = spec.out
+    kernel = variables[head.conv.kernel]
+    labels = kernel.shape[-1]
+    layout = DenseAsConv() if head.conv.dense else Hwio()
+    bindings.append(Binding(Rule(kernel.name, "head.weight", layout, (labels, into, 1, 1)), kernel))
+    if head.bias:
+        bias = variables[head.bias.key]
+        bindings.append(Binding(Rule(bias.name, "head.bias", Squeeze(1), (labels,)), bias))
+    config = MobileNetV1Config(
+        layers=tuple(specs),
+        labels=labels,
+        resolution=resolution,
+        image_channels=image_channels,
+        dropout=dropout,
+        head_bias=head.bias is not None,
+        output=output,
+        image_scale=scale.scale,
+        image_shift=scale.shift,
+    )
+    return config, bindings
+
+
+def _name(number: int) -> str:
+    """conv0, b1.depthwise, b1.pointwise, b2.depthwise, ..."""
+    if number == 0:
+        return "conv0"
+    return f"b{(number + 1) // 2}.{'depthwise' if number % 2 else 'pointwise'}"
+
+
+def _layers(steps: Sequence[Step]) -> tuple[list[_Layer], Scale, float]:
+    layers: list[_Layer] = []
+    pad: tuple[int, int, int, int] | None = None
+    scale, dropout = Scale(1.0, 0.0), 0.0
+    for step in steps:
+        if isinstance(step, Pad):
+            pad = step.sides
+        elif isinstance(step, Conv):
+            layers.append(_Layer(step, pad))
+            pad = None
+        elif isinstance(step, Scale) and not layers:
+            scale = Scale(scale.scale * step.scale, scale.shift * step.scale + step.shift)
+        elif isinstance(step, Dropout):
+            dropout = step.rate
+        elif not layers:
+            raise NotAChain(f"{type(step).__name__} stands before the first convolution")
+        else:
+            _add(layers[-1], step)
+    if pad is not None:
+        raise NotAChain("explicit padding stands behind the last convolution")
+    return layers, scale, dropout
+
+
+def _add(layer: _Layer, step: Step) -> None:
+    if isinstance(step, Bias) and layer.bias is None and layer.norm is None and layer.activation is None:
+        layer.bias = step
+    elif isinstance(step, BatchNorm) and layer.norm is None and layer.activation is None:
+        layer.norm = step
+    elif isinstance(step, Activation) and layer.activation is None:
+        layer.activation = step
+    elif isinstance(step, Pool) and not layer.pooled_after:
+        layer.pooled_after = True
+    else:
+        raise NotAChain(f"behind {layer.conv.kernel} stands a second or misplaced {type(step).__name__}")
+
+
+def _check_form(body: Sequence[_Layer], head: _Layer) -> None:
+    if body[0].conv.depthwise:
+        raise NotAChain("it begins with a depthwise convolution")
+    for number, layer in enumerate(body[1:], 1):
+        if layer.conv.depthwise != bool(number % 2):
+            raise NotAChain(f"convolution {number} ({layer.conv.kernel}) breaks the order depthwise, pointwise")
+    if len(body) % 2 == 0:
+        raise NotAChain("its last depthwise convolution has no pointwise one")
+    if [layer.pooled_after for layer in body] != [False] * (len(body) - 1) + [True] or head.norm or head.conv.depthwise:
+        raise NotAChain("global average pooling does not stand between the last pair and a head without normalisation")
+    if head.activation and head.activation.name not in (*_OUTPUTS, "linear"):
+        raise NotAChain(f"its head ends in {head.activation.name}")
+
+
+def _spec(layer: _Layer, variables: Mapping[str, Variable]) -> ConvSpec:
+    shape = variables[layer.conv.kernel].shape
+    if len(shape) != 4:
+        raise NotAChain(f"{layer.conv.kernel} has shape {list(shape)}; a kernel has four axes")
+    conv, norm = layer.conv, layer.norm
+    padding = conv.padding
+    if layer.pad is not None:
+        if padding != "valid":
+            raise NotAChain(f"{conv.kernel} is padded twice, explicitly and by {padding}")
+        padding = layer.pad
+    spec = ConvSpec(
+        out=shape[2] * shape[3] if conv.depthwise else shape[3],
+        depthwise=conv.depthwise,
+        kernel=(shape[0], shape[1]),
+        stride=conv.stride,
+        dilation=conv.dilation,
+        padding=padding,
+        bias=layer.bias is not None,
+        epsilon=norm.epsilon if norm else None,
+        activation=layer.activation.name if layer.activation else "linear",
+        slope=layer.activation.slope if layer.activation else 0.0,
+    )
+    return replace(spec, scale=norm.gamma is not None, center=norm.beta is not None) if norm else spec
+
+
+def _bindings(layer: _Layer, name: str, spec: ConvSpec, into: int, variables: Mapping[str, Variable]) -> list[Binding]:
+    kernel = variables[layer.conv.kernel]
+    shape = (spec.out, 1 if spec.depthwise else into, *spec.kernel)
+    layout = Depthwise() if spec.depthwise else Hwio()
+    bindings = [Binding(Rule(kernel.name, f"{name}.conv.weight", layout, shape), kernel)]
+    norm = layer.norm
+    vectors = [(layer.bias.key if layer.bias else None, "conv.bias")]
+    if norm:
+        vectors += [(norm.gamma, "bn.weight"), (norm.beta, "bn.bias"), (norm.mean, "bn.running_mean"), (norm.variance, "bn.running_var")]
+    for key, torch in vectors:
+        if key is not None:
+            variable = variables[key]
+            bindings.append(Binding(Rule(variable.name, f"{name}.{torch}", Squeeze(1), (spec.out,)), variable))
+    return bindings

@@ -1,0 +1,242 @@
+"""Which networks an artefact holds, told by what it holds; and each one's configuration with where every field came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from converter.artefacts.base import Artefact, Variable
+from converter.artefacts.graph import Graph
+from converter.errors import MappingError
+from converter.mapping import (
+    arithmetic,
+    classifier_graph,
+    classifier_keras,
+    classifier_names,
+    discriminator,
+    generator,
+    mobilenet,
+)
+from converter.mapping.rules import Binding, Names, Rule, match
+from converter.mapping.steps import NotAChain
+from torch_models.config import (
+    CONFIGS,
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+    MobileNetV1Config,
+    NetworkConfig,
+)
+
+NETWORKS = tuple(CONFIGS)
+_PAPER = {
+    "generator": "StyleGAN2 (Karras et al. 2020)",
+    "encoder": "StyleGAN2 (Karras et al. 2020)",
+    "discriminator": "StyleGAN2 (Karras et al. 2020)",
+    "classifier": "MobileNetV1 (Howard et al. 2017)",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A field of a configuration, its value, and what told it: "shapes", a place in the graph, Keras's configuration, or a default."""
+
+    field: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network found in an artefact: its kind, architecture, and a binding for each of its PyTorch tensors.
+
+    `excused` gives a reason for each variable (by key) that the user's table leaves out.
+    """
+
+    network: str
+    config: NetworkConfig
+    bindings: Sequence[Binding]
+    facts: Sequence[Fact]
+    remarks: Sequence[str]
+    excused: Mapping[str, str] = field(default_factory=dict)
+
+
+def graphs_of(artefact: Artefact) -> Iterator[Graph]:
+    """The artefact's graphs, the main one first; none where its format has no graph."""
+    graphs = getattr(artefact, "graphs", None)
+    return graphs() if graphs is not None else iter(())
+
+
+def recognise(artefact: Artefact) -> tuple[list[Network], dict[str, str]]:
+    """The networks in `artefact`, and for each other kind why it is none. Raises MappingError where one is there but not whole."""
+    names, where = Names(artefact.variables), str(artefact.path)
+    found: list[Network] = []
+    why_not: dict[str, str] = {}
+    for kind, (present, read) in _STYLEGAN.items():
+        if present(names):
+            found.append(read(artefact, names, where))
+        else:
+            why_not[kind] = f"no variables with a {kind}'s names"
+    claimed = {b.variable.key for network in found for b in network.bindings}
+    rest = [v for v in artefact.variables if v.slot is None and v.key not in claimed]
+    if found and not any(v.name.rsplit("/", 1)[-1].startswith("depthwise") for v in rest):
+        why_not["classifier"] = "no depthwise kernels"
+        return found, why_not
+    try:
+        found.append(read_classifier(artefact, rest))
+    except NotAChain as reason:
+        why_not["classifier"] = str(reason)
+    return found, why_not
+
+
+def read_as(artefact: Artefact, network: str, chosen: Mapping[str, Variable] | None = None) -> Network:
+    """`artefact` read as a `network`, whatever else it might be; `chosen` gives the variables of some tensors outright.
+
+    Raises MappingError that says what it lacks.
+    """
+    names, where = Names(artefact.variables, chosen), str(artefact.path)
+    if network in _STYLEGAN:
+        return _STYLEGAN[network][1](artefact, names, where)
+    try:
+        return read_classifier(artefact, [v for v in artefact.variables if v.slot is None])
+    except NotAChain as reason:
+        raise MappingError(f"{where}: is no MobileNetV1: {reason}; convert another network by --mapping") from reason
+
+
+def _read_generator(artefact: Artefact, names: Names, where: str) -> Network:
+    fields = generator.read_config(names, where)
+    return _stylegan(artefact, names, "generator", GeneratorConfig, fields, lambda config, hwc: generator.table(config))
+
+
+def _read_trunk(dialect: discriminator.Dialect, network: str, kind: type[NetworkConfig]) -> Callable[[Artefact, Names, str], Network]:
+    def read(artefact: Artefact, names: Names, where: str) -> Network:
+        fields = discriminator.read_config(names, where, dialect)
+        return _stylegan(artefact, names, network, kind, fields, lambda config, hwc: discriminator.table(config, dialect, hwc))
+
+    return read
+
+
+_STYLEGAN: Mapping[str, tuple[Callable[[Names], bool], Callable[[Artefact, Names, str], Network]]] = {
+    "generator": (generator.looks_like, _read_generator),
+    "encoder": (
+        lambda names: discriminator.looks_like(names, discriminator.ENCODER),
+        _read_trunk(discriminator.ENCODER, "encoder", EncoderConfig),
+    ),
+    "discriminator": (
+        lambda names: discriminator.looks_like(names, discriminator.DISCRIMINATOR),
+        _read_trunk(discriminator.DISCRIMINATOR, "discriminator", DiscriminatorConfig),
+    ),
+}
+
+
+def _stylegan(
+    artefact: Artefact,
+    names: Names,
+    network: str,
+    kind: Any,
+    shapes: dict[str, object],
+    table: Callable[[Any, bool], list[Rule]],
+) -> Network:
+    read, scales, remarks = arithmetic.read(network, graphs_of(artefact))
+    try:
+        config = kind(**shapes, **{field: found.value for field, found in read.items()})
+    except ValueError as error:
+        raise MappingError(f"{artefact.path}: {error}; is this the right network?") from error
+    hwc = network != "generator" and any(arithmetic.flattens_hwc(graph) for graph in islice(graphs_of(artefact), 2))
+    bindings = match(table(config, hwc), names, str(artefact.path), network)
+    sources = {**dict.fromkeys(shapes, "shapes"), **{field: f"graph: {found.source}" for field, found in read.items()}}
+    if network == "generator" and (multiplier := _multiplier(bindings, scales)) is not None:
+        config = dataclasses.replace(config, mapping_lr_multiplier=multiplier[0])
+        sources["mapping_lr_multiplier"] = f"graph: coefficient of {multiplier[1]}"
+    remarks += _odd_coefficients(bindings, scales, config)
+    if hwc:
+        remarks.append("b4.fc.weight: the graph flattens [h, w, c] before it; its inputs are reordered to [c, h, w]")
+    return Network(network, config, bindings, _facts(config, sources), remarks)
+
+
+def _multiplier(bindings: Sequence[Binding], scales: Mapping[str, float]) -> tuple[float, str] | None:
+    """The mapping's learning-rate multiplier: what its first bias is multiplied by, in the shortest decimal that float32 keeps."""
+    for binding in bindings:
+        if binding.rule.torch == "mapping.fc0.bias" and binding.variable.key in scales:
+            return float(str(np.float32(scales[binding.variable.key]))), binding.variable.name
+    return None
+
+
+def _odd_coefficients(bindings: Sequence[Binding], scales: Mapping[str, float], config: NetworkConfig) -> list[str]:
+    """A remark for each weight that the graph scales by something else than multiplier / sqrt(fan in)."""
+    remarks = []
+    for binding in bindings:
+        name, shape = binding.rule.torch, binding.rule.shape
+        if not name.endswith(".weight") or binding.variable.key not in scales:
+            continue
+        multiplier = getattr(config, "mapping_lr_multiplier", 1.0) if name.startswith("mapping.") else 1.0
+        expected, found = multiplier / math.sqrt(math.prod(shape[1:])), scales[binding.variable.key]
+        if abs(found - expected) > 1e-6 * expected:
+            remarks.append(
+                f"{name}: the graph multiplies {binding.variable.name} by {found:.9g}, StyleGAN2 by {expected:.9g}; verify this layer"
+            )
+    return remarks
+
+
+def read_classifier(artefact: Artefact, variables: Sequence[Variable]) -> Network:
+    """A MobileNetV1 by graph, else by Keras's configuration, else by names. Raises NotAChain with the first reader's reason."""
+    by_key = {v.key: v for v in variables}
+    reasons: list[str] = []
+    for graph in graphs_of(artefact):
+        for output in graph.outputs:
+            try:
+                steps, height = classifier_graph.read_steps(graph, output)
+                config, bindings = mobilenet.read(steps, by_key, height)
+            except NotAChain as reason:
+                reasons.append(str(reason))
+            except KeyError as error:
+                reasons.append(f"{error} is no variable of the artefact")
+            else:
+                return _classifier(artefact, config, bindings, "graph", [])
+        if len(reasons) > 8:
+            break
+    if artefact.facts.keras is not None:
+        try:
+            steps, height = classifier_keras.read_steps(artefact.facts.keras, variables)
+            config, bindings = mobilenet.read(steps, by_key, height)
+            return _classifier(artefact, config, bindings, "Keras's configuration", [])
+        except NotAChain as reason:
+            reasons.append(str(reason))
+    if reasons:
+        raise NotAChain(reasons[0])
+    in_file_order = artefact.format not in ("checkpoint", "savedmodel")
+    steps = classifier_names.read_steps(variables, in_file_order)
+    config, bindings = mobilenet.read(steps, by_key, None)
+    return _classifier(artefact, config, bindings, None, [classifier_names.DEFAULTS])
+
+
+def _classifier(
+    artefact: Artefact, config: MobileNetV1Config, bindings: Sequence[Binding], told_by: str | None, remarks: list[str]
+) -> Network:
+    sources = {"labels": "shapes", "image_channels": "shapes", "head_bias": "shapes", "layers": "shapes; the rest: default"}
+    if told_by:
+        fields = ("layers", "output", "image_scale", "image_shift", *(["resolution"] if config.resolution else []))
+        sources |= dict.fromkeys(fields, told_by)
+    if artefact.facts.keras is not None and (value := classifier_keras.momentum(artefact.facts.keras)) is not None:
+        config = dataclasses.replace(config, momentum=round(1 - value, 12))
+        sources["momentum"] = "Keras's configuration (1 minus its momentum)"
+    for binding in bindings:
+        shape = binding.rule.layout.shape(binding.variable.shape)
+        if shape != binding.rule.shape:
+            raise MappingError(
+                f"{artefact.path}: {binding.variable.name} has shape {list(binding.variable.shape)}, which becomes {list(shape)}, "
+                f"but {binding.rule.torch} needs {list(binding.rule.shape)}; is the file whole?"
+            )
+    return Network("classifier", config, bindings, _facts(config, sources), remarks)
+
+
+def _facts(config: NetworkConfig, sources: Mapping[str, str]) -> list[Fact]:
+    default = f"default: {_PAPER[config.network]}"
+    values = config.to_json()
+    return [Fact(field, values[field], sources.get(field, default)) for field in values if field != "network"]

@@ -1,0 +1,108 @@
+"""Rules: which TensorFlow variable becomes which PyTorch tensor, and the matching of a table of them against an artefact.
+
+A rule's `tf` is the variable's name as released. A part that ends in "*" also matches with Keras's counter behind it
+(`discriminator*` matches `discriminator` and `discriminator_1`), and any scopes may stand before the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from converter.artefacts.base import Variable
+from converter.errors import MappingError
+from converter.mapping.layouts import Layout, Shape
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row: TensorFlow name, PyTorch name, layout, and the PyTorch shape that the architecture asks for."""
+
+    tf: str
+    torch: str
+    layout: Layout
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A rule that found its variable."""
+
+    rule: Rule
+    variable: Variable
+
+
+@lru_cache(maxsize=4096)
+def pattern(tf: str) -> re.Pattern[str]:
+    """The names that a rule's `tf` accepts."""
+    parts = [re.escape(part[:-1]) + r"(?:_\d+)?" if part.endswith("*") else re.escape(part) for part in tf.split("/")]
+    return re.compile(r"(?:.*/)?" + "/".join(parts))
+
+
+class Names:
+    """An artefact's network variables by name, for looking up rules; optimiser slots are not among them.
+
+    `chosen` names the variable of a PyTorch tensor outright, whatever its rule says.
+    """
+
+    def __init__(self, variables: Iterable[Variable], chosen: Mapping[str, Variable] | None = None) -> None:
+        self.chosen = chosen or {}
+        self.by_tail: dict[str, list[Variable]] = {}
+        for variable in variables:
+            if variable.slot is None:
+                self.by_tail.setdefault(variable.name.rsplit("/", 1)[-1], []).append(variable)
+
+    def find(self, tf: str) -> list[Variable]:
+        """The variables that a rule's `tf` accepts; where one has exactly the released name, only that."""
+        tail = tf.rsplit("/", 1)[-1]
+        if tail.endswith("*"):
+            candidates = [v for name, vs in self.by_tail.items() if name.startswith(tail[:-1]) for v in vs]
+        else:
+            candidates = self.by_tail.get(tail, [])
+        return [v for v in candidates if pattern(tf).fullmatch(v.name)]
+
+
+def match(rules: Sequence[Rule], names: Names, where: str, network: str) -> list[Binding]:
+    """A binding for every rule. Raises MappingError that lists what is missing, ambiguous, or of another shape."""
+    found = [(rule, [names.chosen[rule.torch]] if rule.torch in names.chosen else names.find(rule.tf)) for rule in rules]
+    if missing := [rule.tf.replace("*", "") for rule, variables in found if not variables]:
+        raise MappingError(f"{where}: as a {network} it lacks {listing(missing)}; convert the whole release, or map it by --mapping")
+    bindings = [Binding(rule, _one(variables, rule, where)) for rule, variables in found]
+    for binding in bindings:
+        _check_shape(binding, where)
+    return bindings
+
+
+def _one(variables: list[Variable], rule: Rule, where: str) -> Variable:
+    """The only variable, or the first of several that are the same to the byte (same shape and checksum)."""
+    first = variables[0]
+    for other in variables[1:]:
+        same = first.checksum is not None and (other.checksum, other.shape, other.dtype) == (first.checksum, first.shape, first.dtype)
+        if not same:
+            keys = ", ".join(v.key for v in variables)
+            raise MappingError(
+                f"{where}: {len(variables)} variables answer to {rule.tf.replace('*', '')} and differ ({keys}); "
+                "say which by a --mapping that names its key"
+            )
+    return first
+
+
+def _check_shape(binding: Binding, where: str) -> None:
+    rule, variable = binding.rule, binding.variable
+    try:
+        shape = rule.layout.shape(variable.shape)
+    except ValueError as error:
+        raise MappingError(f"{where}: {variable.name}: {error}; is this the right network?") from error
+    if shape != rule.shape:
+        raise MappingError(
+            f"{where}: {variable.name} has shape {list(variable.shape)}, which becomes {list(shape)}, but {rule.torch} needs "
+            f"{list(rule.shape)}; shapes must fit without broadcasting: is this the right network?"
+        )
+
+
+def listing(names: Sequence[str], most: int = 6) -> str:
+    """Names for an error message, the first few and how many more."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,81 @@
+"""A convolutional classifier as a chain of steps, whatever told it: a graph, Keras's configuration, or names alone.
+
+The three readers (classifier_graph, classifier_keras, classifier_names) give the same steps; mobilenet.py makes a configuration and
+a rule table of them. Weights are named by checkpoint key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class NotAChain(Exception):
+    """The network is no chain of steps that a MobileNetV1 has. The message says where it leaves that form."""
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Explicit zeros (top, bottom, left, right)."""
+
+    sides: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution; `dense` marks a matrix product, which is a 1x1 convolution on a pooled map."""
+
+    kernel: str
+    depthwise: bool = False
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: str | tuple[int, int, int, int] = "same"
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class Bias:
+    """A bias, one value a channel."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation by moving moments; `gamma` and `beta` None where the layer has none."""
+
+    epsilon: float
+    gamma: str | None
+    beta: str | None
+    mean: str
+    variance: str
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A nonlinearity by its Keras name; `slope` of a leaky one."""
+
+    name: str
+    slope: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Global average pooling."""
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout of the given rate, which does nothing at inference."""
+
+    rate: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the network does to its input before the first convolution: x * scale + shift."""
+
+    scale: float
+    shift: float
+
+
+Step = Pad | Conv | Bias | BatchNorm | Activation | Pool | Dropout | Scale

@@ -1,0 +1,158 @@
+"""A user's own table (`--mapping FILE`): YAML rows that map the variables of any network, or correct the table of a known one.
+
+docs/mapping.md describes the file and works an example. In short:
+
+    network: digits              # the folder to write; a known network's name (generator, ...) corrects that network's table
+    config: {labels: 10}         # copied into config.json
+    tensors:
+      - {tf: conv_{i}/kernel, torch: "features.{i}.weight", layout: conv, for: {i: [1, 2]}}
+      - {key: layer-3/kernel/.ATTRIBUTES/VARIABLE_VALUE, torch: head.weight, layout: dense, shape: [10, 64]}
+    left_out:
+      - {tf: "teacher/*", reason: not part of the network}
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from converter.artefacts.base import Artefact, Variable
+from converter.errors import BadInput, MappingError
+from converter.mapping.layouts import BY_NAME, Layout
+from converter.mapping.networks import NETWORKS, Fact, Network, read_as
+from converter.mapping.rules import Binding, Names, Rule, listing, pattern
+from torch_models.config import NetworkConfig
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """One tensor: its variable by name (`tf`) or checkpoint key, its PyTorch name, layout, and the shape it must have (or None)."""
+
+    tf: str | None
+    key: str | None
+    torch: str
+    layout: Layout
+    shape: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """A table as read from its file: rows, and name patterns of variables that are left out, each with its reason."""
+
+    path: Path
+    network: str
+    config: Mapping[str, Any]
+    rows: Sequence[UserRow]
+    left_out: Sequence[tuple[str, str]]
+
+    @classmethod
+    def read(cls, path: Path) -> UserTable:
+        """The table in a YAML (or JSON) file. Raises BadInput that names the row at fault."""
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadInput(f"{path}: {error.strerror}; check the path given to --mapping") from error
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise BadInput(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(values, dict) or not isinstance(values.get("network"), str):
+            raise BadInput(f"{path}: a mapping needs `network: NAME` and `tensors:`; docs/mapping.md has an example")
+        if unknown := sorted(set(values) - {"network", "config", "tensors", "left_out"}):
+            raise BadInput(f"{path}: unknown entries {', '.join(unknown)}; a mapping has network, config, tensors, left_out")
+        name = values["network"]
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise BadInput(f"{path}: network {name!r} becomes a folder's name: use letters, digits, - and _")
+        rows = [row for number, entry in enumerate(values.get("tensors") or [], 1) for row in _rows(entry, f"{path}: row {number}")]
+        left_out = [_excuse(entry, path) for entry in values.get("left_out") or []]
+        return cls(path, name, values.get("config") or {}, rows, left_out)
+
+
+def _rows(entry: Any, where: str) -> list[UserRow]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("torch"), str) or ("tf" in entry) == ("key" in entry):
+        raise BadInput(f"{where}: needs `torch` and either `tf` (a variable's name) or `key` (its checkpoint key)")
+    if unknown := sorted(set(entry) - {"tf", "key", "torch", "layout", "shape", "for"}):
+        raise BadInput(f"{where}: unknown entries {', '.join(unknown)}")
+    layout = BY_NAME.get(entry.get("layout", "identity"))
+    if layout is None:
+        raise BadInput(f"{where}: layout {entry['layout']!r} is none of {', '.join(BY_NAME)}")
+    loops = entry.get("for") or {}
+    shape = tuple(entry["shape"]) if entry.get("shape") is not None else None
+    try:
+        choices = [dict(zip(loops, values)) for values in itertools.product(*loops.values())]
+        return [
+            UserRow(
+                str(entry["tf"]).format(**chosen) if "tf" in entry else None,
+                str(entry["key"]).format(**chosen) if "key" in entry else None,
+                entry["torch"].format(**chosen),
+                layout,
+                shape,
+            )
+            for chosen in choices
+        ]
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({error})") from error
+
+
+def _excuse(entry: Any, path: Path) -> tuple[str, str]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("tf"), str) or not isinstance(entry.get("reason"), str):
+        raise BadInput(f"{path}: each row of left_out needs `tf` (a pattern of names) and `reason`")
+    return entry["tf"], entry["reason"]
+
+
+@dataclass(frozen=True)
+class UserConfig(NetworkConfig):
+    """config.json of a network that only its user knows: whatever the table's `config` says."""
+
+    name: str
+    values: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The table's own values under the network's name."""
+        return {"network": self.name, **self.values}
+
+
+def read_with_table(artefact: Artefact, table: UserTable) -> Network:
+    """`artefact` by `table`. Raises MappingError for rows that find no variable, or several, or one of another shape."""
+    where = f"{artefact.path} by {table.path}"
+    bindings = [_bind(row, artefact, where) for row in table.rows]
+    if doubled := sorted({b.rule.torch for b in bindings if sum(b.rule.torch == c.rule.torch for c in bindings) > 1}):
+        raise MappingError(f"{where}: {listing(doubled)} have more than one row")
+    excused = {
+        v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)
+    }
+    if table.network in NETWORKS:
+        network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings})
+        return Network(table.network, network.config, network.bindings, network.facts, network.remarks, excused)
+    if not bindings:
+        raise BadInput(f"{table.path}: has no rows under `tensors:`")
+    facts = [Fact(field, value, f"{table.path.name}") for field, value in table.config.items()]
+    return Network(table.network, UserConfig(table.network, table.config), bindings, facts, (), excused)
+
+
+def _bind(row: UserRow, artefact: Artefact, where: str) -> Binding:
+    if row.key is not None:
+        found = [v for v in artefact.variables if v.key == row.key]
+    else:
+        found = _by_name(str(row.tf), artefact)
+    if len(found) != 1:
+        what = "no variable" if not found else f"{len(found)} variables ({', '.join(v.key for v in found[:4])})"
+        remedy = "`stylexport inspect` lists them" if not found else "name one by its `key`"
+        raise MappingError(f"{where}: {what} for {row.key or row.tf}; {remedy}")
+    variable = found[0]
+    try:
+        shape = row.layout.shape(variable.shape)
+    except ValueError as error:
+        raise MappingError(f"{where}: {variable.name}: {error}; choose another layout") from error
+    if row.shape is not None and shape != row.shape:
+        raise MappingError(f"{where}: {variable.name} {list(variable.shape)} becomes {list(shape)}; {row.torch} needs {list(row.shape)}")
+    return Binding(Rule(variable.name, row.torch, row.layout, shape), variable)
+
+
+def _by_name(tf: str, artefact: Artefact) -> list[Variable]:
+    exact = [v for v in artefact.variables if v.slot is None and v.name == tf]
+    return exact or [v for v in Names(artefact.variables).find(tf) if pattern(tf).fullmatch(v.name)]

@@ -1,0 +1,66 @@
+"""Folders that appear whole or not at all: everything is written beside the target and moved into place at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from converter.errors import BadInput
+
+MARK = "stylex.json"
+
+
+@contextlib.contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A fresh folder beside `target`; when the block ends well its entries replace those of `target`, else it is removed.
+
+    What a killed run left behind is removed by the next. Raises BadInput where `target` holds something else than a converted folder.
+    """
+    if target.exists() and not target.is_dir():
+        raise BadInput(f"{target}: is a file; name a folder to write to")
+    if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
+        raise BadInput(f"{target}: is not empty and holds no {MARK}; name a new folder, or a converted one to add to")
+    stage = target.parent / f".{target.name}.partial"
+    try:
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir(parents=True)
+    except OSError as error:
+        raise BadInput(f"{stage}: cannot be written ({error.strerror}); name a folder where you may write") from error
+    try:
+        yield stage
+        if target.is_dir():
+            _move_into(stage, target)
+        else:
+            os.replace(stage, target)
+        _sync(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise BadInput(f"{target}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _move_into(stage: Path, target: Path) -> None:
+    """Each entry in turn, the mark last, so that a folder that was interrupted still names only whole networks."""
+    for entry in sorted(stage.iterdir(), key=lambda path: path.name == MARK):
+        place = target / entry.name
+        if entry.is_dir() and place.exists():
+            old = stage.parent / f"{stage.name}.old"
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(place, old)
+            os.replace(entry, place)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(entry, place)
+
+
+def _sync(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

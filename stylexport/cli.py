@@ -1,0 +1,81 @@
+"""The command line. A command's module, and with it any framework, is imported only when the command is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from converter.errors import StylexportError
+from converter.version import __version__
+
+# command -> its module under stylexport.commands, and its line in `stylexport --help`
+COMMANDS = {
+    "inspect": ("inspect", "Say what a TensorFlow artefact holds."),
+    "convert": ("convert", "Convert a released StylEx to PyTorch."),
+    "export-tf": ("export_tf", "Write a converted StylEx back as TensorFlow SavedModels."),
+    "fetch": ("fetch", "Download released files, verified."),
+    "demo": ("demo", "Convert the embedded release and show that nothing changed."),
+}
+EXIT_INTERRUPTED = 130
+
+
+class _Lazy(click.Group):
+    """A group that knows its commands by name and imports them when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        if ctx.resilient_parsing or ctx.invoked_subcommand is None and not _called(name):
+            return click.Command(name, help=COMMANDS[name][1])
+        command = importlib.import_module(f"stylexport.commands.{COMMANDS[name][0]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _called(name: str) -> bool:
+    return name in sys.argv[1:]
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stylexport")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+def cli(verbose: bool) -> None:
+    """Carry a released StylEx from TensorFlow into PyTorch, and prove that it arrived unchanged.
+
+    Exit codes: 0 good, 1 the check failed, 2 bad input or usage, 3 incomplete coverage.
+    """
+
+
+def main() -> None:
+    """The entry point: run a command, and turn errors into one line and an exit code."""
+    verbose = any(arg in ("-v", "--verbose") for arg in sys.argv[1:])
+    try:
+        cli.main(standalone_mode=False)
+    except StylexportError as error:
+        code = _report(error, str(error), error.exit_code, verbose)
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stylexport: interrupted; nothing half-written was left", err=True)
+        code = EXIT_INTERRUPTED
+    except (OSError, MemoryError, RecursionError) as error:
+        code = _report(error, f"{type(error).__name__}: {error}", 2, verbose)
+    else:
+        code = 0
+    sys.exit(code)
+
+
+def _report(error: BaseException, message: str, code: int, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exception(error)
+    click.echo(f"stylexport: error: {' '.join(message.split())}", err=True)
+    return code

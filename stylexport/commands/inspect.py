@@ -1,0 +1,72 @@
+"""`stylexport inspect`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from stylexport.console import human_bytes, json_option, print_json, verbose_option
+
+
+@click.command("inspect")
+@click.argument("path")
+@json_option
+@verbose_option
+def command(path: str, as_json: bool) -> None:
+    """Say what the TensorFlow artefact at PATH holds.
+
+    PATH is a SavedModel (folder or zip), a checkpoint (its prefix), a Keras .h5 or .keras, a frozen graph .pb, a pickle, .npz, .npy,
+    TFRecord, the released dlatents.pkl, a TF-Hub handle, or a folder of those. Every checksum that the format has is verified.
+    """
+    from stylexport.inspection import inspect
+
+    found = inspect(path)
+    if as_json:
+        print_json(found)
+        return
+    for artefact in found.get("artefacts", [found]):
+        _print(artefact)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items()) or "no versions written"
+    totals = found["totals"]
+    console.print(f"[bold]{found['path']}[/]")
+    console.print(f"  {found['format']}; {versions}; checksums verified: {found['checksums']['what']}")
+    for note in found["notes"]:
+        console.print(f"  {note}")
+    slots = f" and {totals['slots']} optimiser slots and counters" if totals["slots"] else ""
+    console.print(
+        f"  {totals['variables']} variables ({totals['parameters']:,} parameters){slots}, {human_bytes(totals['bytes'])}"
+    )
+    for network in found["networks"]:
+        console.print(f"  [green]{network['network']}[/]")
+        for fact in network["facts"]:
+            if fact["field"] == "layers":
+                _print_layers(console, fact)
+            else:
+                value = list(fact["value"]) if isinstance(fact["value"], tuple) else fact["value"]
+                console.print(f"    {fact['field']}: {value}  [dim]({fact['from']})[/]")
+        for remark in network["remarks"]:
+            console.print(f"    [yellow]{remark}[/]")
+    if not found["networks"]:
+        for network, why in found["unrecognised"].items():
+            console.print(f"  [dim]no {network}: {why}[/]")
+    table = Table("variable", "checkpoint key", "shape", "dtype", "bytes", "slot", box=None, pad_edge=False)
+    for v in found["variables"]:
+        table.add_row(v["name"], v["key"] if v["key"] != v["name"] else "", str(v["shape"]), v["dtype"], str(v["bytes"]), v["slot"] or "")
+    console.print(table)
+
+
+def _print_layers(console: Any, fact: dict[str, Any]) -> None:
+    console.print(f"    layers:  [dim]({fact['from']})[/]")
+    for layer in fact["value"]:
+        kind = "depthwise" if layer["depthwise"] else "conv"
+        kernel, stride = "x".join(map(str, layer["kernel"])), "x".join(map(str, layer["stride"]))
+        norm = f"BatchNorm epsilon {layer['epsilon']:.3g}" if layer["epsilon"] is not None else "bias" if layer["bias"] else "no bias"
+        console.print(f"      {kind} {kernel} / {stride}, {layer['out']} channels, {layer['padding']}, {norm}, {layer['activation']}")

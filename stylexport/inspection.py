@@ -1,0 +1,78 @@
+"""What a TensorFlow artefact holds: the facts that `stylexport inspect` prints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from converter.artefacts.base import Artefact
+from converter.artefacts.open import open_all
+from converter.errors import MappingError
+from converter.mapping.networks import recognise
+
+
+def inspect(source: str | Path) -> dict[str, Any]:
+    """All that can be said of the artefact at `source`, JSON-ready; every checksum that its format has is verified on the way.
+
+    Of a folder or zip that holds several, {"path", "artefacts": [...]}. Keys of one: path, format, versions, files, checksums,
+    variables (name, key, shape, dtype, bytes, checksum, slot), totals, network (the first recognised or null), networks (network,
+    config, facts, remarks), unrecognised (network -> why not), notes. Raises StylexportError.
+    """
+    artefacts = open_all(source)
+    described = [_describe(artefact) for artefact in artefacts]
+    for artefact in artefacts:
+        artefact.close()
+    return described[0] if len(described) == 1 else {"path": str(source), "artefacts": described}
+
+
+def _describe(artefact: Artefact) -> dict[str, Any]:
+    readable = [v for v in artefact.variables if not v.dtype.startswith("dtype")]
+    for variable in readable:
+        artefact.read(variable)
+    finish = getattr(artefact, "finish", None)
+    if finish is not None:
+        finish()
+    facts = artefact.facts
+    own = [v for v in artefact.variables if v.slot is None]
+    try:
+        networks, why_not = recognise(artefact)
+    except MappingError as error:
+        networks, why_not = [], {"any": str(error)}
+    return {
+        "path": str(artefact.path),
+        "format": artefact.format,
+        "versions": dict(facts.versions),
+        "files": [{"name": name, "bytes": size} for name, size in facts.files.items()],
+        "checksums": {"verified": not facts.verified.startswith("nothing"), "what": facts.verified},
+        "variables": [
+            {
+                "name": v.name,
+                "key": v.key,
+                "shape": list(v.shape),
+                "dtype": v.dtype,
+                "bytes": v.nbytes,
+                "checksum": v.checksum,
+                "slot": v.slot,
+            }
+            for v in artefact.variables
+        ],
+        "totals": {
+            "variables": len(own),
+            "slots": len(artefact.variables) - len(own),
+            "parameters": sum(math.prod(v.shape) for v in own),
+            "bytes": sum(v.nbytes for v in artefact.variables),
+        },
+        "network": networks[0].network if networks else None,
+        "networks": [
+            {
+                "network": n.network,
+                "config": n.config.to_json(),
+                "facts": [{"field": f.field, "value": f.value, "from": f.source} for f in n.facts],
+                "remarks": list(n.remarks),
+            }
+            for n in networks
+        ],
+        "unrecognised": why_not,
+        "notes": list(facts.notes),
+    }
