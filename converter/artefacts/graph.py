@@ -19,7 +19,8 @@ from converter.errors import HostileFile
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MOST_NODES = 1_000_000
 _DEEPEST = 100
-# Ops that hand their first input on unchanged.
+# Ops that hand their first input on unchanged, and those that change its shape alone.
+RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
 PASS_THROUGH = frozenset(
     "Identity ReadVariableOp StopGradient CheckNumerics Enter PreventGradient Snapshot EnsureShape PlaceholderWithDefault".split()
 )
@@ -59,18 +60,18 @@ class Graph:
                 found.setdefault(ref.rsplit(":", 1)[0] if ":" in ref else ref, []).append(node)
         return found
 
-    def source(self, ref: str) -> Node | None:
-        """The node behind `ref`, through identities and variable reads."""
+    def source(self, ref: str, through: frozenset[str] = PASS_THROUGH) -> Node | None:
+        """The node behind `ref`, through identities and variable reads (or the ops named in `through`)."""
         node = self.get(ref)
         for _ in range(_DEEPEST):
-            if node is None or node.op not in PASS_THROUGH or not node.inputs:
+            if node is None or node.op not in through or not node.inputs:
                 break
             node = self.get(node.inputs[0])
         return node
 
     def variable(self, ref: str) -> str | None:
-        """The checkpoint key of the variable behind `ref`, None where it is no variable."""
-        node = self.source(ref)
+        """The checkpoint key of the variable behind `ref`, at most reshaped; None where it is no variable."""
+        node = self.source(ref, PASS_THROUGH | RESHAPES)
         return self.keys.get(node.name) if node is not None else None
 
     def constant(self, ref: str) -> Any:

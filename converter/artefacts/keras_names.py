@@ -35,10 +35,12 @@ VARIABLES: Mapping[str, tuple[tuple[str, str | None], ...]] = {
 _KERAS2 = {("depthwise_conv2d", "kernel"): "depthwise_kernel"}
 
 # The words by which optimisers of Keras 1 to 3 name what they keep a variable.
-SLOTS = frozenset(
-    ["m", "v", "vhat", "momentum", "velocity", "velocity_hat", "rms", "mg", "linear", "average_gradient"]
-    + ["accumulator", "accum_grad", "accum_var", "accumulated_grad", "accumulated_delta_var"]
-)
+_SLOTS = """m v vhat momentum velocity velocity_hat rms mg linear average_gradient
+    accumulator accum_grad accum_var accumulated_grad accumulated_delta_var"""
+SLOTS = frozenset(_SLOTS.split())
+# First parts of the names that Keras's optimisers give to what is theirs.
+_OPTIMIZERS = "adadelta adafactor adagrad adam adamax adamw ftrl lamb lion muon nadam rmsprop sgd training optimizer"
+OPTIMIZERS = frozenset(_OPTIMIZERS.split())
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def optimizer_slot(name: str) -> str:
         endings = [slot for slot in SLOTS if rest[0].endswith(f"_{slot}")]
         return f"{optimizer}/{max(endings, key=len, default=rest[0])}"
     return optimizer
+
+
+def variable_slot(name: str) -> str | None:
+    """The slot of a variable named as Keras's optimisers name theirs ("Adam/m/conv/kernel"), None for any other."""
+    first = re.sub(r"_\d+$", "", name.partition("/")[0].lower())
+    return optimizer_slot(name) if first in OPTIMIZERS and "/" in name else None
 
 
 def v3_names(

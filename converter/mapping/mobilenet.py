@@ -82,6 +82,35 @@ def _name(number: int) -> str:
     return f"b{(number + 1) // 2}.{'depthwise' if number % 2 else 'pointwise'}"
 
 
+def keras_table(config: MobileNetV1Config) -> list[Rule]:
+    """The table of a MobileNetV1 built by Keras in a fresh process, whose layers bear Keras's automatic names (for export-tf)."""
+    counts: dict[str, int] = {}
+
+    def fresh(base: str) -> str:
+        number = counts[base] = counts.get(base, -1) + 1
+        return f"{base}_{number}" if number else base
+
+    rules: list[Rule] = []
+    into = config.image_channels
+    for number, spec in enumerate(config.layers):
+        name = _name(number)
+        layer = fresh("depthwise_conv2d" if spec.depthwise else "conv2d")
+        kernel, layout = ("depthwise_kernel", Depthwise()) if spec.depthwise else ("kernel", Hwio())
+        shape = (spec.out, 1 if spec.depthwise else into, *spec.kernel)
+        rules.append(Rule(f"{layer}/{kernel}", f"{name}.conv.weight", layout, shape))
+        vectors = [(f"{layer}/bias", "conv.bias")] if spec.bias else []
+        if spec.epsilon is not None:
+            norm = fresh("batch_normalization")
+            vectors += [(f"{norm}/gamma", "bn.weight")] if spec.scale else []
+            vectors += [(f"{norm}/beta", "bn.bias")] if spec.center else []
+            vectors += [(f"{norm}/moving_mean", "bn.running_mean"), (f"{norm}/moving_variance", "bn.running_var")]
+        rules += [Rule(tf, f"{name}.{torch}", Squeeze(1), (spec.out,)) for tf, torch in vectors]
+        into = spec.out
+    head = fresh("conv2d")
+    rules.append(Rule(f"{head}/kernel", "head.weight", Hwio(), (config.labels, into, 1, 1)))
+    return [*rules, Rule(f"{head}/bias", "head.bias", Squeeze(1), (config.labels,))] if config.head_bias else rules
+
+
 def _layers(steps: Sequence[Step]) -> tuple[list[_Layer], Scale, float]:
     layers: list[_Layer] = []
     pad: tuple[int, int, int, int] | None = None

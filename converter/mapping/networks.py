@@ -135,6 +135,18 @@ _STYLEGAN: Mapping[str, tuple[Callable[[Names], bool], Callable[[Artefact, Names
 }
 
 
+def table(config: NetworkConfig) -> list[Rule]:
+    """The rule table of a network by its configuration: what export-tf turns round."""
+    if isinstance(config, GeneratorConfig):
+        return generator.table(config)
+    if isinstance(config, EncoderConfig):
+        return discriminator.table(config, discriminator.ENCODER)
+    if isinstance(config, DiscriminatorConfig):
+        return discriminator.table(config, discriminator.DISCRIMINATOR)
+    assert isinstance(config, MobileNetV1Config)
+    return mobilenet.keras_table(config)
+
+
 def _stylegan(
     artefact: Artefact,
     names: Names,

@@ -1,0 +1,50 @@
+"""`stylexport export-tf`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from converter.errors import BadInput
+from stylexport.console import json_option, print_json, verbose_option
+
+
+@click.command("export-tf")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--data-format",
+    type=click.Choice(["NCHW", "NHWC"]),
+    default="NCHW",
+    show_default=True,
+    help="NCHW is the original's graph; NHWC has transposes round each convolution and runs on a CPU.",
+)
+@json_option
+@verbose_option
+def command(folder: Path, out: Path, data_format: str, as_json: bool) -> None:
+    """Write the converted FOLDER back as TensorFlow SavedModels.
+
+    They have the released variable names and members, and tf_keras.models.load_model opens them. Needs the extra [tensorflow].
+    """
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; name one that `stylexport convert` wrote")
+    quieten_tensorflow()
+    try:
+        from reference_tf.export import export_folder
+    except ImportError as error:
+        raise BadInput(f"export-tf needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
+    written = export_folder(folder, out, data_format)
+    if as_json:
+        print_json({"output": str(out), "networks": {name: str(path) for name, path in written.items()}})
+        return
+    for name, path in written.items():
+        click.echo(f"{name}: {path}")
+
+
+def quieten_tensorflow() -> None:
+    """Keep TensorFlow's start-up remarks off the terminal; its errors stay."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

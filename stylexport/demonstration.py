@@ -1,0 +1,131 @@
+"""The demo: convert the embedded release, run it in PyTorch, and compare with what TensorFlow gave on the same inputs.
+
+TensorFlow's outputs were recorded when the release was made (`make demo-tf` records them anew), so the demo needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import checkpoints
+from converter.convert import convert
+from converter.errors import BadInput
+from converter.safetensors_file import read
+
+Array = NDArray[Any]
+RELEASE = Path(checkpoints.__file__).parent / "demo"
+LABELS = ("8", "9")
+# The largest absolute error over the output's standard deviation that float32 rounding explains.
+ROUNDING = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output of one network: how far PyTorch is from TensorFlow (both float32), over TensorFlow's standard deviation."""
+
+    network: str
+    output: str
+    shape: tuple[int, ...]
+    error: float
+    limit: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the error is rounding. NaN is not."""
+        return self.error < self.limit
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """All that the demo found. `pairs` are generated images [N, 3, R, R], TensorFlow's and PyTorch's; digits are the held-out ones."""
+
+    rows: tuple[Row, ...]
+    digits: Array
+    digit_labels: Array
+    digit_logits_tf: Array
+    digit_logits_torch: Array
+    images_tf: Array
+    images_torch: Array
+
+    @property
+    def same_answers(self) -> int:
+        """On how many held-out digits both classifiers say the same."""
+        return int((self.digit_logits_tf.argmax(1) == self.digit_logits_torch.argmax(1)).sum())
+
+    @property
+    def right_answers(self) -> int:
+        """On how many held-out digits the converted classifier is right."""
+        return int((self.digit_logits_torch.argmax(1) == self.digit_labels).sum())
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output agrees and every digit gets TensorFlow's answer."""
+        return all(row.agrees for row in self.rows) and self.same_answers == len(self.digits)
+
+
+def demonstrate(out: Path, progress: Callable[[str, int, int], None] | None = None) -> Demonstration:
+    """Converts the embedded release to `out`/converted, and compares. Raises StylexportError where the release is damaged."""
+    recorded = read(RELEASE / "recorded.safetensors")
+    try:
+        with np.load(RELEASE / "digits.npz") as file:
+            digits = {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{RELEASE / 'digits.npz'}: {error}; install the package again") from error
+    out.mkdir(parents=True, exist_ok=True)
+    convert(RELEASE, out / "converted", labels=LABELS, progress=progress)
+    ours = _run(out / "converted", recorded, digits["images"])
+    rows = []
+    for name, theirs in recorded.items():
+        kind, _, rest = name.partition(".")
+        network, _, output = rest.partition(".")
+        if kind == "float32":
+            error = float(np.abs(ours[rest] - theirs).max() / theirs.std())
+            rows.append(Row(network, output, theirs.shape, error, ROUNDING[output]))
+    return Demonstration(
+        tuple(rows),
+        digits["images"],
+        digits["labels"],
+        digits["logits"],
+        ours["digits"],
+        np.asarray(recorded["float32.generator.image"]),
+        ours["generator.image"],
+    )
+
+
+def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str, Array]:
+    """The converted networks' outputs under the recording's names, and "digits": the logits of every held-out digit."""
+    import torch
+
+    from torch_models import StylEx
+
+    stylex = StylEx.from_pretrained(folder)
+    assert stylex.generator and stylex.encoder and stylex.discriminator
+    z, probabilities, image = (torch.tensor(recorded[f"inputs.{name}"]) for name in ("z", "probabilities", "image"))
+    with torch.no_grad():
+        w = stylex.generator.mapping(z)
+        styles = stylex.generator.style_vectors(torch.cat([w, probabilities], 1))
+        outputs = {
+            "generator.w": w,
+            "generator.conv_styles": torch.cat(list(styles.conv), 1),
+            "generator.torgb_styles": torch.cat(list(styles.torgb), 1),
+            "generator.image": stylex.generator.synthesis(styles),
+            "encoder.w": stylex.encoder(image),
+            "discriminator.score": stylex.discriminator(image, probabilities),
+            "classifier.logits": stylex.classify(image),
+            "digits": torch.cat([stylex.classify(chunk) for chunk in digits_as_images(digits).split(256)]),
+        }
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def digits_as_images(digits: Array) -> Any:
+    """Digits [N, 28, 28] uint8 as the classifier takes them: [N, 3, 32, 32] in [-1, 1], padded by two dark pixels on each side."""
+    import torch
+
+    gray = torch.tensor(np.pad(digits, ((0, 0), (2, 2), (2, 2)))).float() / 127.5 - 1
+    return gray[:, None].expand(-1, 3, -1, -1)

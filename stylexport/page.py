@@ -1,0 +1,34 @@
+"""Self-contained HTML pages: templates from stylexport/templates, images inlined as PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def render(template: str, target: Path, **values: Any) -> None:
+    """Fills a template and writes the page, whole or not at all."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+    partial.replace(target)
+
+
+def png(image: NDArray[Any], scale: int = 1) -> str:
+    """An image [H, W] or [3, H, W] in [-1, 1] as a data URI, each pixel drawn `scale` times over."""
+    from PIL import Image
+
+    levels = np.clip(np.rint((np.asarray(image, np.float64) + 1) * 127.5), 0, 255).astype(np.uint8)
+    picture = Image.fromarray(levels if levels.ndim == 2 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
+    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
