@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converter.artefacts.base import BFLOAT16, Artefact, Variable
 from converter.artefacts.files import sha256
-from converter.artefacts.open import open_all
+from converter.artefacts.open import DATA_FORMATS, open_all
 from converter.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
 from converter.ledger import FORMAT, TOOL, Ledger, LeftOut, Row, read_json, write_json
 from converter.mapping.networks import NETWORKS, Network, read_as, recognise
@@ -24,7 +24,6 @@ from converter.staging import MARK, staged
 
 Source = str | Path
 Progress = Callable[[str, int, int], None]
-_NOT_WEIGHTS = ("dlatents", "tfrecord")
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,7 @@ def convert(
     return Conversion(Path(out), ledgers, passed_over)
 
 
-def _find(
-    sources: Sequence[Source], named: Mapping[str, Source], table: UserTable | None
-) -> tuple[list[_Task], list[str], list[Artefact]]:
+def _find(sources: Sequence[Source], named: Mapping[str, Source], table: UserTable | None) -> tuple[list[_Task], list[str], list[Artefact]]:
     """One task a network. Raises where a path holds none, or two hold the same one."""
     opened: list[Artefact] = []
     found: dict[str, _Task] = {}
@@ -86,7 +83,7 @@ def _find(
     for network, source in named.items():
         if network not in NETWORKS:
             raise BadInput(f"--network {network}: no such network; it is one of {', '.join(NETWORKS)}")
-        artefacts = [a for a in open_all(source) if a.format not in _NOT_WEIGHTS]
+        artefacts = [a for a in open_all(source) if a.format not in DATA_FORMATS]
         opened += artefacts
         if len(artefacts) != 1:
             raise BadInput(f"{source}: holds {len(artefacts)} artefacts with weights; --network needs exactly one")
@@ -97,24 +94,33 @@ def _find(
         taken = 0
         reasons: list[str] = []
         for artefact in artefacts:
-            if artefact.format in _NOT_WEIGHTS:
+            if artefact.format in DATA_FORMATS:
                 passed_over.append(f"{artefact.path}: {artefact.format}, no network")
                 continue
+            why_not: dict[str, str] = {}
             if table is not None:
-                networks, why_not = [read_with_table(artefact, table)], {}
+                networks = [read_with_table(artefact, table)]
             else:
                 networks, why_not = recognise(artefact)
             if networks:
                 taken += len(networks)
                 _add(found, networks, artefact)
             else:
-                reasons.append(f"{artefact.path}: {'; '.join(f'no {kind}: {why}' for kind, why in why_not.items())}")
+                reasons.append(f"{artefact.path} ({_why(why_not)})")
         if not taken:
             raise MappingError(_nothing(source, artefacts, reasons))
         passed_over += reasons
     if not found:
         raise BadInput("nothing to convert; name a release, or a network by --network NAME=PATH")
     return list(found.values()), passed_over, opened
+
+
+def _why(why_not: Mapping[str, str]) -> str:
+    """Why an artefact is no network, kinds with the same reason together."""
+    kinds: dict[str, list[str]] = {}
+    for kind, why in why_not.items():
+        kinds.setdefault(why, []).append(kind)
+    return "; ".join(f"no {' or '.join(names)}: {why}" for why, names in kinds.items())
 
 
 def _nothing(source: Source, artefacts: Sequence[Artefact], reasons: Sequence[str]) -> str:
@@ -202,7 +208,9 @@ def _digests(artefact: Artefact) -> dict[str, str]:
 def _row(binding: Binding, dtype: str | None) -> Row:
     variable, rule = binding.variable, binding.rule
     if variable.dtype not in DTYPES:
-        raise MappingError(f"{variable.name} is {variable.dtype}, but {rule.torch} needs a floating-point tensor; is this the right network?")
+        raise MappingError(
+            f"{variable.name} is {variable.dtype}, but {rule.torch} needs a floating-point tensor; is this the right network?"
+        )
     layout = rule.layout.name
     return Row(
         rule.torch,
@@ -221,7 +229,7 @@ def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Seque
     specs = [Spec(row.tensor, row.dtype, row.shape) for row in rows]
     total, done = sum(spec.nbytes for spec in specs), 0
     place = {variable.key: i for i, variable in enumerate(artefact.variables)}
-    in_file_order = sorted(zip(network.bindings, rows), key=lambda pair: place[pair[0].variable.key])
+    in_file_order = sorted(zip(network.bindings, rows, strict=True), key=lambda pair: place[pair[0].variable.key])
     with Writer(path, specs) as file:
         for binding, row in in_file_order:
             array = artefact.read(binding.variable)
@@ -265,7 +273,10 @@ def _write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: 
     """stylex.json: this conversion's networks and those that the folder already holds."""
     before = read_json(out / MARK) if (out / MARK).is_file() else {}
     networks = {**dict(before.get("networks", {})), **{name: name for name in ledgers}}
-    sources = {**dict(before.get("sources", {})), **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()}}
+    sources = {
+        **dict(before.get("sources", {})),
+        **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()},
+    }
     count = _label_count(ledgers) or len(before.get("labels", [])) or 2
     if labels and len(labels) != count:
         raise BadInput(f"{len(labels)} label names for {count} labels")

@@ -63,8 +63,8 @@ class Writer:
     def write(self, name: str, array: NDArray[Any]) -> None:
         """Put a tensor in its place. `array` is contiguous and has the announced dtype and shape."""
         offset, spec = self._at[name]
-        assert array.shape == spec.shape and array.dtype == _NUMPY[DTYPES[spec.dtype]] and array.flags.c_contiguous, name
-        data, at = memoryview(as_bytes(array)), self._start + offset
+        assert (array.shape, array.dtype) == (spec.shape, _NUMPY[DTYPES[spec.dtype]]), name
+        data, at = as_bytes(array).data, self._start + offset
         while data:
             written = os.pwrite(self._file.fileno(), data, at)
             data, at = data[written:], at + written

@@ -31,7 +31,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        if ctx.resilient_parsing or ctx.invoked_subcommand is None and not _called(name):
+        if ctx.resilient_parsing or (ctx.invoked_subcommand is None and not _called(name)):
             return click.Command(name, help=COMMANDS[name][1])
         command = importlib.import_module(f"stylexport.commands.{COMMANDS[name][0]}").command
         assert isinstance(command, click.Command)

@@ -85,8 +85,8 @@ def demonstrate(out: Path, progress: Callable[[str, int, int], None] | None = No
         kind, _, rest = name.partition(".")
         network, _, output = rest.partition(".")
         if kind == "float32":
-            error = float(np.abs(ours[rest] - theirs).max() / theirs.std())
-            rows.append(Row(network, output, theirs.shape, error, ROUNDING[output]))
+            largest = float(np.abs(ours[rest] - theirs).max() / theirs.std())
+            rows.append(Row(network, output, theirs.shape, largest, ROUNDING[output]))
     return Demonstration(
         tuple(rows),
         digits["images"],
@@ -105,18 +105,21 @@ def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str
     from torch_models import StylEx
 
     stylex = StylEx.from_pretrained(folder)
-    assert stylex.generator and stylex.encoder and stylex.discriminator
+    generator, encoder, discriminator = stylex.generator, stylex.encoder, stylex.discriminator
+    assert generator is not None
+    assert encoder is not None
+    assert discriminator is not None
     z, probabilities, image = (torch.tensor(recorded[f"inputs.{name}"]) for name in ("z", "probabilities", "image"))
     with torch.no_grad():
-        w = stylex.generator.mapping(z)
-        styles = stylex.generator.style_vectors(torch.cat([w, probabilities], 1))
+        w = generator.mapping(z)
+        styles = generator.style_vectors(torch.cat([w, probabilities], 1))
         outputs = {
             "generator.w": w,
             "generator.conv_styles": torch.cat(list(styles.conv), 1),
             "generator.torgb_styles": torch.cat(list(styles.torgb), 1),
-            "generator.image": stylex.generator.synthesis(styles),
-            "encoder.w": stylex.encoder(image),
-            "discriminator.score": stylex.discriminator(image, probabilities),
+            "generator.image": generator.synthesis(styles),
+            "encoder.w": encoder(image),
+            "discriminator.score": discriminator(image, probabilities),
             "classifier.logits": stylex.classify(image),
             "digits": torch.cat([stylex.classify(chunk) for chunk in digits_as_images(digits).split(256)]),
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converter.artefacts.base import Artefact
-from converter.artefacts.open import open_all
+from converter.artefacts.open import DATA_FORMATS, open_all
 from converter.errors import MappingError
 from converter.mapping.networks import recognise
 
@@ -36,9 +36,9 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
     facts = artefact.facts
     own = [v for v in artefact.variables if v.slot is None]
     try:
-        networks, why_not = recognise(artefact)
+        networks, why_not = ([], {}) if artefact.format in DATA_FORMATS else recognise(artefact)
     except MappingError as error:
-        networks, why_not = [], {"any": str(error)}
+        networks, why_not = [], {"network": str(error)}
     return {
         "path": str(artefact.path),
         "format": artefact.format,

@@ -75,6 +75,7 @@ class GeneratorConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
+        _check(self)
 
     @property
     def dlatent(self) -> int:
@@ -100,6 +101,7 @@ class EncoderConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class DiscriminatorConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,13 @@ class MobileNetV1Config(NetworkConfig):
         object.__setattr__(self, "layers", tuple(layers))
 
 
+def _check(config: GeneratorConfig | EncoderConfig | DiscriminatorConfig) -> None:
+    """Raises ValueError where the channels do not run over 4, 8, ... `resolution`."""
+    wanted = len(resolutions(config.resolution))
+    if len(config.channels) != wanted:
+        raise ValueError(f"{len(config.channels)} channel counts for the {wanted} resolutions from 4 to {config.resolution}")
+
+
 def log2(resolution: int) -> int:
     """Base-2 logarithm of a resolution. Raises ValueError where it is no power of two of at least 4."""
     if resolution < 4 or resolution & (resolution - 1):
@@ -218,3 +228,11 @@ def config_from_json(values: Mapping[str, Any]) -> NetworkConfig:
     if network not in CONFIGS:
         raise ValueError(f"config.json names no network of {', '.join(CONFIGS)}: {network!r}")
     return CONFIGS[str(network)].from_json(values)
+
+
+def channels_by_resolution(resolution: int, channels: tuple[int, ...]) -> dict[int, int]:
+    """{4: channels at 4 px, ..., `resolution`: channels there}. Raises ValueError where there is not one for each resolution."""
+    sizes = resolutions(resolution)
+    if len(channels) != len(sizes):
+        raise ValueError(f"{resolution} px takes {len(sizes)} channel counts, for {sizes}; `channels` holds {len(channels)}")
+    return dict(zip(sizes, channels, strict=True))

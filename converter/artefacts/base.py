@@ -63,7 +63,9 @@ class Artefact(Protocol):
     facts: Facts
 
     @property
-    def variables(self) -> tuple[Variable, ...]: ...
+    def variables(self) -> tuple[Variable, ...]:
+        """All tensors, in storage order."""
+        ...
 
     def read(self, variable: Variable) -> NDArray[Any]:
         """The tensor, read-only, in the file's layout and dtype, its checksum verified. Raises DamagedFile."""

@@ -63,9 +63,7 @@ class Bundle:
             self.object_graph = protos.parse(protos.TrackableObjectGraph, self.strings(graph)[0], self._index, OBJECT_GRAPH_KEY)
         self.variables = self._variables()
         style = "object-based (TF2)" if graph else "name-based (TF1)"
-        self.facts = Facts(
-            files=dict(files.sizes), verified=VERIFIED, notes=(f"{style} tensor bundle in {self._shards} shard(s)",)
-        )
+        self.facts = Facts(files=dict(files.sizes), verified=VERIFIED, notes=(f"{style} tensor bundle in {self._shards} shard(s)",))
 
     def _header(self, pairs: list[tuple[bytes, bytes]]) -> tuple[bool, int]:
         if not pairs or pairs[0][0] != b"":
@@ -119,9 +117,7 @@ class Bundle:
 
     def _stored(self) -> list[Entry]:
         """Entries that have bytes of their own, in storage order."""
-        return sorted(
-            (e for e in self.entries.values() if not (e.partitioned and not e.size)), key=lambda e: (e.shard, e.offset, e.size)
-        )
+        return sorted((e for e in self.entries.values() if not (e.partitioned and not e.size)), key=lambda e: (e.shard, e.offset, e.size))
 
     def _shard_name(self, shard: int) -> str:
         return f"{self._prefix}.data-{shard:05d}-of-{self._shards:05d}"
@@ -132,17 +128,14 @@ class Bundle:
         shapes = {e.key: e.shape for e in entries}
         named = names_by_object(self.object_graph, shapes) if self.object_graph is not None else names_by_name(shapes)
         return tuple(
-            Variable(named[e.key].name, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}", named[e.key].slot)
-            for e in entries
+            Variable(named[e.key].name, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}", named[e.key].slot) for e in entries
         )
 
     def read(self, variable: Variable) -> NDArray[Any]:
         """The tensor, its checksum verified. Raises DamagedFile, or BadInput for a dtype or layout that cannot be read."""
         entry = self.entries[variable.key]
         if entry.partitioned:
-            raise BadInput(
-                f"{self._index}: {entry.key} is stored in slices (a partitioned variable); save it whole and try again"
-            )
+            raise BadInput(f"{self._index}: {entry.key} is stored in slices (a partitioned variable); save it whole and try again")
         if entry.dtype == "string":
             return np.array(self.strings(entry), dtype=object).reshape(entry.shape)
         if entry.dtype not in _NUMPY:
@@ -241,9 +234,7 @@ def open_bundle(path: Path) -> Bundle:
     prefix = find_prefix(path)
     if prefix is None:
         raise BadInput(f"{path}: no checkpoint; name its prefix (the path without .index)")
-    names = [
-        file.name for file in sorted(prefix.parent.glob(f"{glob_escape(prefix.name)}.*")) if _of_bundle(file.name, prefix.name)
-    ]
+    names = [file.name for file in sorted(prefix.parent.glob(f"{glob_escape(prefix.name)}.*")) if _of_bundle(file.name, prefix.name)]
     return Bundle(Folder(prefix.parent, names), prefix.name)
 
 

@@ -46,9 +46,7 @@ def write_effects(path: str | os.PathLike[str], effects: Effects) -> None:
     count, two, _, labels = effects.effects.shape
     if two != 2 or effects.base_logits.shape != (count, labels) or len(effects.dlatents) != count:
         shapes = f"{effects.base_logits.shape}, {effects.dlatents.shape}, {effects.effects.shape}"
-        raise BadInput(
-            f"{os.fspath(path)}: base_logits, dlatents and effects have the shapes {shapes}; expected [N, L], [N, D], [N, 2, S, L]"
-        )
+        raise BadInput(f"{os.fspath(path)}: shapes {shapes} do not fit together; expected [N, L], [N, D], [N, 2, S, L]")
     write_records(
         path,
         (
@@ -66,15 +64,13 @@ def write_effects(path: str | os.PathLike[str], effects: Effects) -> None:
 
 def _row(path: Path, number: int, features: dict[str, Feature]) -> tuple[NDArray[np.float32], ...]:
     """base_logits [L], dlatent [D], effects [2, S, L] of one record."""
-    lists = []
+    lists: list[NDArray[np.float32]] = []
     for name in ("base_prob", "dlatent", "result"):
         values = features.get(name)
         if not isinstance(values, np.ndarray) or values.dtype != np.float32 or not len(values):
             raise BadInput(f"{path}: record {number} has no float list {name!r}; is this AttFind's examples_1.tfrecord?")
-        lists.append(values)
+        lists.append(values.astype(np.float32, copy=False))
     base, dlatent, result = lists
     if len(result) % (2 * len(base)):
-        raise BadInput(
-            f"{path}: record {number} has {len(result)} effects for {len(base)} labels; expected a multiple of {2 * len(base)}"
-        )
+        raise BadInput(f"{path}: record {number} has {len(result)} effects for {len(base)} labels; expected a multiple of {2 * len(base)}")
     return base, dlatent, result.reshape(-1, 2, len(base)).transpose(1, 0, 2)

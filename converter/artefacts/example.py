@@ -78,7 +78,7 @@ def _build() -> Any:
             if isinstance(kind, str):
                 row.type, row.type_name = _FIELD.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
             else:
-                row.type = kind  # type: ignore[assignment]
+                row.type = kind
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))

@@ -42,7 +42,9 @@ class Files(Protocol):
     path: Path
 
     @property
-    def sizes(self) -> Mapping[str, int]: ...
+    def sizes(self) -> Mapping[str, int]:
+        """Size in bytes of each file."""
+        ...
 
     def read(self, name: str) -> bytes:
         """The whole of a small file. Raises BadInput where it is missing."""

@@ -160,7 +160,7 @@ class _Scope:
     def _call(self, node: Any, function: Any) -> tuple[_Scope, Any]:
         if node.name not in self._calls:
             values = [self.resolve(ref) for ref in node.input if not ref.startswith("^")]
-            args = {arg.name: value for arg, value in zip(function.signature.input_arg, values)}
+            args = {arg.name: value for arg, value in zip(function.signature.input_arg, values, strict=False)}
             nodes = {n.name: n for n in function.node_def}
             scope = _Scope(f"{self._prefix}{node.name}/", nodes, args, self._functions, self._path, self._depth + 1)
             self._calls[node.name] = (scope, function)

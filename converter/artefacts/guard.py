@@ -29,6 +29,7 @@ DAMAGE = (
     OSError,
     RecursionError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
     struct.error,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cramjam
@@ -43,7 +44,7 @@ def read_table(data: bytes, path: str | Path) -> list[tuple[bytes, bytes]]:
     handles = [_Handle.read(value, 0, path)[0] for _, value in _entries(_block(data, index, body, path), path)]
     _tile([*handles, metaindex, index], body, path)
     pairs = [pair for handle in handles for pair in _entries(_block(data, handle, body, path), path)]
-    for (before, _), (after, _) in zip(pairs, pairs[1:]):
+    for (before, _), (after, _) in pairwise(pairs):
         if before >= after:
             raise DamagedFile(path, f"the keys {before!r} and {after!r} are not in order")
     return pairs
@@ -82,9 +83,7 @@ def _tile(handles: list[_Handle], body: int, path: str | Path) -> None:
     at = 0
     for handle in sorted(handles, key=lambda h: h.offset):
         if handle.offset != at:
-            raise DamagedFile(
-                path, f"the index's blocks do not fill the file: a block starts at byte {handle.offset}, not at {at}"
-            )
+            raise DamagedFile(path, f"the index's blocks do not fill the file: a block starts at byte {handle.offset}, not at {at}")
         at = handle.offset + handle.size + _TRAILER
     if at != body:
         raise DamagedFile(path, f"the index's blocks do not fill the file: they end at byte {at}, not at {body}")

@@ -1,6 +1,6 @@
-"""The header of a `.npy` file, read without evaluating it.
+r"""The header of a `.npy` file, read without evaluating it.
 
-numpy (`numpy/lib/format.py`): the magic b"\\x93NUMPY", major and minor version, the header's length (2 bytes in version 1, 4 in 2
+numpy (`numpy/lib/format.py`): the magic b"\x93NUMPY", major and minor version, the header's length (2 bytes in version 1, 4 in 2
 and 3), then a Python dictionary as text with `descr` (the dtype), `fortran_order` and `shape`, padded with spaces. The values
 follow, or a pickle where the dtype is object. numpy writes bfloat16, which it does not know, as two-byte void.
 """

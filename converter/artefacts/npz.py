@@ -147,7 +147,7 @@ class NpzArtefact:
             if member.method != STORED:
                 return header.view(memoryview(self._archive.read(name))[header.offset :])
             raw = _mapped(self.path, member.data_offset, member.size)
-            if (crc := zlib.crc32(raw)) != member.crc32:
+            if (crc := zlib.crc32(raw.data)) != member.crc32:
                 raise DamagedFile(self.path, f"array {variable.key!r} has CRC-32 {crc:08x}, not {member.crc32:08x}")
             return header.view(raw[header.offset :])
 

@@ -15,10 +15,10 @@ from typing import Any
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 # What TF1 optimisers and moving averages append to a variable's name (tf.compat.v1.train.*: Optimizer._create_slots).
-_SLOT_SUFFIXES = (
+_SLOT_SUFFIXES = frozenset(
     "Adam Adam_1 AdaMax AdaMax_1 Adagrad Adadelta Adadelta_1 AMSGrad Momentum RMSProp RMSProp_1 RMSProp_2 Ftrl Ftrl_1 LARSOptimizer "
-    "ExponentialMovingAverage ProximalAdagrad AdagradDA AdagradDA_1 adam_m adam_v momentum rms mg"
-).split()
+    "ExponentialMovingAverage ProximalAdagrad AdagradDA AdagradDA_1 adam_m adam_v momentum rms mg".split()
+)
 # Scalars that belong to no network, by the last part of their name.
 _COUNTERS = re.compile(
     r"(^|/)(global_step|beta1_power|beta2_power|save_counter|iter(ations)?|_?iterations|learning_rate|_?learning_rate|decay|"
@@ -61,7 +61,7 @@ def _slot_of_key(key: str) -> str | None:
     path = _path_of(key)
     if "/.OPTIMIZER_SLOT/" in path:
         return f"optimizer/{path.rsplit('/', 1)[-1]}"
-    if _OPTIMISER_PATH.search(path.split("/_variables/")[0]) or "/_variables/" in path and "optimizer" in path:
+    if _OPTIMISER_PATH.search(path.split("/_variables/")[0]) or ("/_variables/" in path and "optimizer" in path):
         return f"optimizer/{path.rsplit('/', 1)[-1]}"
     if _METRIC_PATH.search(path):
         return f"metric/{path.rsplit('/', 1)[-1]}"

@@ -16,23 +16,24 @@ from converter.errors import BadInput
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its name, how it is told, how it is opened, and whether its tensors can be a network's."""
+    """A file format: its name, how it is told, and how it is opened."""
 
     name: str
     looks_like: Callable[[Path], bool]
     open: Callable[[Path], Any]
-    weights: bool = True
 
 
+# Formats that hold data, not a network's weights.
+DATA_FORMATS = ("dlatents", "tfrecord")
 # In the order of asking: the more certain signs first.
 FILE_FORMATS = (
     Format("hdf5", hdf5.looks_like_hdf5, hdf5.open_hdf5),
     Format("keras", keras_v3.looks_like_keras_v3, keras_v3.open_keras_v3),
     Format("npz", npz.looks_like_npz, npz.open_npz),
     Format("npy", npz.looks_like_npy, npz.open_npy),
-    Format("dlatents", dlatents.looks_like_dlatents, dlatents.open_dlatents, weights=False),
+    Format("dlatents", dlatents.looks_like_dlatents, dlatents.open_dlatents),
     Format("pickle", pickles.looks_like_pickle, pickles.open_pickle),
-    Format("tfrecord", tfrecord.looks_like_tfrecord, tfrecord.open_tfrecord, weights=False),
+    Format("tfrecord", tfrecord.looks_like_tfrecord, tfrecord.open_tfrecord),
     Format("checkpoint", bundle.looks_like_bundle, bundle.open_bundle),
     Format("graphdef", graphdef.looks_like_graphdef, graphdef.FrozenGraph),
 )

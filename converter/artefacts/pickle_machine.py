@@ -21,11 +21,18 @@ from typing import Any
 from converter.errors import DamagedFile, HostileFile
 
 NUMPY = frozenset(
-    (module, name)
-    for package in ("numpy.core", "numpy._core")
-    for module, names in (("multiarray", ("_reconstruct", "scalar")), ("numeric", ("_frombuffer",)))
-    for module, name in ((f"{package}.{module}", name) for name in names)
-) | {("numpy", "ndarray"), ("numpy", "dtype"), ("ml_dtypes", "bfloat16")}
+    {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("ml_dtypes", "bfloat16"),
+    }
+)
 # Plain containers, and bytes as protocol 2 spells them.
 PLAIN = frozenset({("collections", "OrderedDict"), ("_codecs", "encode"), ("dnnlib.util", "EasyDict")})
 # What pickle.dumps makes of tf.Variable, tf.Tensor and keras.Variable, and NVIDIA's TF networks: named here, never imported.

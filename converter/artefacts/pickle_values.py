@@ -1,8 +1,8 @@
 """What the stand-ins of `pickle_machine` mean: numpy arrays and scalars, TensorFlow variables and tensors, plain containers.
 
 numpy pickles an array as `_reconstruct(ndarray, (0,), b"b")` with the state (version, shape, dtype, Fortran order, bytes), or
-since protocol 5 as `_frombuffer(bytes, dtype, shape, order)` (numpy/core/src/multiarray/methods.c, numpy/core/numeric.py). A dtype
-is `dtype("f4", align, copy)`, the byte order in its state. TensorFlow pickles a variable as a `functools.partial` of
+since protocol 5 as `_frombuffer(bytes, dtype, shape, order)` (numpy/core/src/multiarray/methods.c, numpy/core/numeric.py). A
+dtype is `dtype("f4", align, copy)`, the byte order in its state. TensorFlow pickles a variable as a `functools.partial` of
 ResourceVariable with `initial_value`, `name` and `trainable`, called with nothing (resource_variable_ops.py, `__reduce__`).
 """
 

@@ -28,6 +28,7 @@ from converter.errors import BadInput, HostileFile
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
 MAX_NOTES = 20
+TEXT_HEADS = (b"(l", b"(d", b"(t", b"]q", b"}q", b"](", b"}(", b"cn")  # protocols 0 and 1: a container, or numpy
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def looks_like_pickle(path: str | os.PathLike[str]) -> bool:
             tail = file.read(1)
     except OSError:
         return False
-    return tail == b"." and (
-        (head[:1] == b"\x80" and head[1:] <= b"\x05") or head in (b"(l", b"(d", b"(t", b"]q", b"}q", b"](", b"}(")
-    )
+    return tail == b"." and (head in TEXT_HEADS or (head[:1] == b"\x80" and head[1:] <= b"\x05"))
 
 
 def open_pickle(path: str | os.PathLike[str]) -> PickleArtefact:

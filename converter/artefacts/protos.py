@@ -73,7 +73,7 @@ def _build() -> dict[str, type[message.Message]]:
         entry = file.message_type.add(name=name)
         for field, number, kind, type_name, repeated in rows:
             label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-            entry.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)  # type: ignore[arg-type]
+            entry.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
     pool = descriptor_pool.Default()
     pool.Add(file) if hasattr(pool, "Add") else pool.AddSerializedFile(file.SerializeToString())
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _TABLE}

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 from converter.artefacts import protos
-from converter.artefacts.base import Facts
 from converter.artefacts.bundle import Bundle
 from converter.artefacts.checksums import fingerprint64
 from converter.artefacts.files import Files
@@ -42,18 +41,14 @@ class SavedModel(Bundle):
         serving = [m for m in model.meta_graphs if "serve" in m.meta_info_def.tags]
         self.meta_graph: Any = (serving or list(model.meta_graphs))[0]
         if f"{_PREFIX}.index" not in files.sizes:
-            raise BadInput(
-                f"{files.where(_PREFIX + '.index')}: missing; a SavedModel's weights lie in variables/: fetch it again"
-            )
+            raise BadInput(f"{files.where(_PREFIX + '.index')}: missing; a SavedModel's weights lie in variables/: fetch it again")
         super().__init__(files, _PREFIX)
         metadata = self._keras_metadata(files)
         versions = {"tensorflow": self.meta_graph.meta_info_def.tensorflow_version or "unknown"}
         keras_version = next((m["keras_version"] for m in metadata if "keras_version" in m), None)
         if keras_version:
             versions["keras"] = keras_version
-        keras = next(
-            (m.get("model_config") or m.get("config") for m in metadata if m.get("model_config") or m.get("config")), None
-        )
+        keras = next((m.get("model_config") or m.get("config") for m in metadata if m.get("model_config") or m.get("config")), None)
         self.keras_metadata = metadata
         self.facts = dataclasses.replace(
             self.facts, versions=versions, keras=keras, verified=f"{self.facts.verified}; {verified}", files=dict(files.sizes)
@@ -79,9 +74,7 @@ class SavedModel(Bundle):
         """Keras's own JSON of each of its objects, the model's first; from keras_metadata.pb, or the object graph before TF 2.5."""
         name = "keras_metadata.pb"
         if name in files.sizes:
-            texts = [
-                n.metadata for n in protos.parse(protos.SavedMetadata, files.read(name), files.where(name), "the file").nodes
-            ]
+            texts = [n.metadata for n in protos.parse(protos.SavedMetadata, files.read(name), files.where(name), "the file").nodes]
         else:
             texts = [n.user_object.metadata for n in self.meta_graph.object_graph_def.nodes if n.HasField("user_object")]
         found = []
@@ -132,5 +125,5 @@ class SavedModel(Bundle):
             if body is None or not any(keys):
                 continue
             captured = [arg.name for arg in body.signature.input_arg][len(body.signature.input_arg) - len(keys) :]
-            bound = {arg: key for arg, key in zip(captured, keys) if key}
+            bound = {arg: key for arg, key in zip(captured, keys, strict=False) if key}
             yield flatten_function(self.meta_graph.graph_def, name, bound, self._pb)

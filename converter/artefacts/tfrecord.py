@@ -61,11 +61,13 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
 
 def write_records(path: str | os.PathLike[str], records: Iterable[bytes]) -> int:
     """Writes the records, uncompressed; the file is whole or absent. Returns how many there were."""
-    path, count = Path(path), 0
+    path = Path(path)
+    count = 0
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            for count, data in enumerate(records, 1):
+            for data in records:
+                count += 1
                 length = struct.pack("<Q", len(data))
                 file.write(length + struct.pack("<L", masked_crc32c(length)) + data + struct.pack("<L", masked_crc32c(data)))
         os.replace(part, path)
@@ -89,7 +91,8 @@ class TfRecordArtefact:
         self.path = path
         sizes: dict[str, set[tuple[str, int]]] = {}
         count = 0
-        for count, features in enumerate(_examples(path), 1):
+        for features in _examples(path):
+            count += 1
             for name, values in features.items():
                 sizes.setdefault(name, set()).add(("string" if isinstance(values, list) else values.dtype.name, len(values)))
         if not count:

@@ -99,9 +99,9 @@ def _rsqrt_epsilons(graph: Graph, of_mean: bool) -> Iterator[tuple[float, str]]:
 
 def _stddev_epsilons(graph: Graph) -> Iterator[tuple[float, str]]:
     for node in graph.nodes.values():
-        if node.op == "Sqrt" and (add := graph.source(node.inputs[0])) is not None and add.op in _ADD:
-            if found := operand(graph, add):
-                yield found[1], add.name
+        add = graph.source(node.inputs[0]) if node.op == "Sqrt" else None
+        if add is not None and add.op in _ADD and (found := operand(graph, add)):
+            yield found[1], add.name
 
 
 def _groups(graph: Graph) -> Iterator[tuple[float, str]]:

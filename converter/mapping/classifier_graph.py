@@ -6,7 +6,7 @@ FusedBatchNorm are gamma, beta, mean and variance, its attribute is epsilon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from converter.artefacts.graph import PASS_THROUGH, Graph, Node
@@ -93,7 +93,8 @@ def _conv(graph: Graph, node: Node, ref: str, depthwise: bool) -> tuple[Step, st
     padding: str | tuple[int, int, int, int] = node.attr["padding"].s.decode().lower()
     if padding == "explicit":
         sides = list(node.attr["explicit_paddings"].list.i)
-        padding = tuple(sides[4:8] if nchw else sides[2:6])  # type: ignore[assignment]
+        top, bottom, left, right = sides[4:8] if nchw else sides[2:6]
+        padding = (top, bottom, left, right)
     kernel = _key(graph, node.inputs[1], node)
     return Conv(kernel, depthwise, spatial("strides"), spatial("dilations"), padding), ref
 
@@ -173,7 +174,7 @@ def _unfused_norm(graph: Graph, scaled: Node, offset: Node) -> tuple[Step, str]:
 
 def _times(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     value = next((v for r in node.inputs if r != ref and (v := scalar(graph, r)) is not None), None)
-    if value is None or node.op == "RealDiv" and (node.inputs[0] != ref or value == 0):
+    if value is None or (node.op == "RealDiv" and (node.inputs[0] != ref or value == 0)):
         raise NotAChain(f"{node.op} {node.name} multiplies by more than one number")
     return Scale(1 / value if node.op == "RealDiv" else value, 0.0), ref
 
@@ -186,7 +187,7 @@ def _leaky(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     return Activation("leaky_relu", float(node.attr["alpha"].f) if "alpha" in node.attr else 0.2), ref
 
 
-_READERS = {
+_READERS: Mapping[str, Callable[[Graph, Node, str], tuple[Step, str]]] = {
     "Conv2D": partial(_conv, depthwise=False),
     "DepthwiseConv2dNative": partial(_conv, depthwise=True),
     "MatMul": _matmul,
@@ -201,7 +202,7 @@ _READERS = {
     "Mean": _pool,
     "AvgPool": _pool,
     "LeakyRelu": _leaky,
-    **{op: _fused_norm for op in _NORMS},
+    **dict.fromkeys(_NORMS, _fused_norm),
 }
 
 

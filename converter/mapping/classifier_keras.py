@@ -10,7 +10,23 @@ from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, Dropout, 
 
 _MODELS = ("Sequential", "Functional", "Model")
 _SILENT = ("InputLayer", "Reshape", "Flatten", "Permute")
-_ACTIVATIONS = "relu relu6 elu selu softplus tanh sigmoid softmax swish silu linear leaky_relu hard_swish hard_silu gelu".split()
+_ACTIVATIONS = [
+    "relu",
+    "relu6",
+    "elu",
+    "selu",
+    "softplus",
+    "tanh",
+    "sigmoid",
+    "softmax",
+    "swish",
+    "silu",
+    "linear",
+    "leaky_relu",
+    "hard_swish",
+    "hard_silu",
+    "gelu",
+]
 
 
 def read_steps(model: Mapping[str, Any], variables: Sequence[Variable]) -> tuple[list[Step], int | None]:

@@ -37,7 +37,7 @@ class _Group:
     def depthwise(self) -> bool:
         tail = self.kernel.name.rsplit("/", 1)[-1] if self.kernel else ""
         shape = self.kernel.shape if self.kernel else ()
-        return tail.startswith("depthwise") or "depthwise" in self.name.lower() or len(shape) == 4 and shape[3] == 1 and shape[2] > 1
+        return tail.startswith("depthwise") or "depthwise" in self.name.lower() or (len(shape) == 4 and shape[3] == 1 and shape[2] > 1)
 
 
 def read_steps(variables: Sequence[Variable], in_file_order: bool) -> list[Step]:
@@ -57,7 +57,7 @@ def read_steps(variables: Sequence[Variable], in_file_order: bool) -> list[Step]
     if len(body) != len(strides):
         raise NotAChain(f"without a graph only the paper's {len(strides)} layers have known strides; this one has {len(body)}")
     steps: list[Step] = []
-    for group, norm, stride in zip(body, paired, strides):
+    for group, norm, stride in zip(body, paired, strides, strict=True):
         assert group.kernel is not None
         steps.append(Conv(group.kernel.key, group.depthwise, stride))
         if group.bias:
@@ -108,7 +108,7 @@ def _interleave(groups: list[_Group]) -> list[_Group]:
     depthwise = [g for g in groups if g.depthwise]
     others = sorted(
         (g for g in groups if not g.depthwise),
-        key=lambda g: (0 if g.kernel and len(g.kernel.shape) == 4 and g.kernel.shape[0] > 1 else 1),
+        key=lambda g: 0 if g.kernel and len(g.kernel.shape) == 4 and g.kernel.shape[0] > 1 else 1,
     )
     if len(others) < len(depthwise) + 2:
         return groups
@@ -116,7 +116,7 @@ def _interleave(groups: list[_Group]) -> list[_Group]:
     pointwise = [g for g in others[1:] if not (g.bias and len(head) == 1)]
     if len(pointwise) > len(depthwise):
         head, pointwise = pointwise[len(depthwise) :], pointwise[: len(depthwise)]
-    pairs = [g for pair in zip(depthwise, pointwise) for g in pair]
+    pairs = [g for pair in zip(depthwise, pointwise, strict=False) for g in pair]
     return [others[0], *pairs, *head]
 
 
@@ -126,7 +126,14 @@ def _pair_norms(body: list[_Group], norms: list[_Group]) -> list[_Group | None]:
         return [None] * len(body)
     by_name = {g.name: g for g in norms}
     named = [
-        next((by_name[n] for n in (f"{g.name}/BatchNorm", f"{g.name}_bn", f"{g.name}/bn", f"{g.name}_bn/{_last(g)}_bn", g.name) if n in by_name), None)
+        next(
+            (
+                by_name[n]
+                for n in (f"{g.name}/BatchNorm", f"{g.name}_bn", f"{g.name}/bn", f"{g.name}_bn/{_last(g)}_bn", g.name)
+                if n in by_name
+            ),
+            None,
+        )
         for g in body
     ]
     if all(named):

@@ -73,7 +73,7 @@ def read_config(names: Names, where: str, dialect: Dialect) -> dict[str, object]
 
 def table(config: EncoderConfig | DiscriminatorConfig, dialect: Dialect, flatten_hwc: bool = False) -> list[Rule]:
     """Every tensor of the PyTorch network and its variable. `flatten_hwc`: the original flattens [h, w, c] before its dense layer."""
-    channels = dict(zip(resolutions(config.resolution), config.channels))
+    channels = dict(zip(resolutions(config.resolution), config.channels, strict=True))
     top, first = config.resolution, channels[config.resolution]
     scope = dialect.from_rgb.replace("{r}", str(top))
     rules = [

@@ -49,7 +49,7 @@ def table(config: GeneratorConfig) -> list[Rule]:
             Rule(f"{_MAPPING}/Dense{i}/MappingDense_{i}", f"mapping.fc{i}.weight", Transpose(), weight),
             Rule(f"{_MAPPING}/DenseBiasAct{i}/MappingBias_{i}", f"mapping.fc{i}.bias", Squeeze(1), (config.latent,)),
         ]
-    channels = dict(zip(resolutions(config.resolution), config.channels))
+    channels = dict(zip(resolutions(config.resolution), config.channels, strict=True))
     rules.append(Rule(f"{_SYNTHESIS}/ConstBlock4x4/Const4x4", "synthesis.b4.const", Squeeze(3), (channels[4], 4, 4)))
     for r, out in channels.items():
         k = log2(r)

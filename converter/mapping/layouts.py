@@ -177,7 +177,7 @@ class Squeeze(Layout):
 def _four(shape: Shape, name: str) -> tuple[int, int, int, int]:
     if len(shape) != 4:
         raise ValueError(f"{name} needs four axes, not {list(shape)}")
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 # The layouts that a user's own table may name (docs/mapping.md).

@@ -82,7 +82,7 @@ def recognise(artefact: Artefact) -> tuple[list[Network], dict[str, str]]:
         if present(names):
             found.append(read(artefact, names, where))
         else:
-            why_not[kind] = f"no variables with a {kind}'s names"
+            why_not[kind] = "no variables with its released names"
     claimed = {b.variable.key for network in found for b in network.bindings}
     rest = [v for v in artefact.variables if v.slot is None and v.key not in claimed]
     if found and not any(v.name.rsplit("/", 1)[-1].startswith("depthwise") for v in rest):

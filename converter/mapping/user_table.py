@@ -83,7 +83,7 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
     loops = entry.get("for") or {}
     shape = tuple(entry["shape"]) if entry.get("shape") is not None else None
     try:
-        choices = [dict(zip(loops, values)) for values in itertools.product(*loops.values())]
+        choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
         return [
             UserRow(
                 str(entry["tf"]).format(**chosen) if "tf" in entry else None,
@@ -122,9 +122,7 @@ def read_with_table(artefact: Artefact, table: UserTable) -> Network:
     bindings = [_bind(row, artefact, where) for row in table.rows]
     if doubled := sorted({b.rule.torch for b in bindings if sum(b.rule.torch == c.rule.torch for c in bindings) > 1}):
         raise MappingError(f"{where}: {listing(doubled)} have more than one row")
-    excused = {
-        v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)
-    }
+    excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
     if table.network in NETWORKS:
         network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings})
         return Network(table.network, network.config, network.bindings, network.facts, network.remarks, excused)

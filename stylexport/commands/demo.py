@@ -17,7 +17,9 @@ MAGNIFIED = 100_000
 
 
 @click.command("demo")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True, help="Folder to write.")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), default=Path("demo-output"), show_default=True, help="Folder to write."
+)
 @json_option
 @verbose_option
 def command(out: Path, as_json: bool) -> None:
@@ -44,7 +46,9 @@ def _print(found: Demonstration, out: Path) -> None:
         mark = "agrees" if row.agrees else "DIFFERS"
         click.echo(f"  {row.network:14}{row.output:14}{row.error:9.1e}  (limit {row.limit:.0e})  {mark}")
     count = len(found.digits)
-    click.echo(f"  {found.same_answers} of {count} held-out digits get TensorFlow's answer; {100 * found.right_answers / count:.2f} % are right")
+    click.echo(
+        f"  {found.same_answers} of {count} held-out digits get TensorFlow's answer; {100 * found.right_answers / count:.2f} % are right"
+    )
     click.echo(f"{'the same function' if found.passed else 'NOT the same function'}: open {out / 'index.html'}")
 
 
@@ -69,7 +73,7 @@ def _write_page(found: Demonstration, target: Path) -> None:
     ]
     images = [
         {"tf": png(tf, 3), "torch": png(torch, 3), "difference": png((torch - tf) * MAGNIFIED, 3)}
-        for tf, torch in zip(found.images_tf, found.images_torch)
+        for tf, torch in zip(found.images_tf, found.images_torch, strict=True)
     ]
     render(
         "demo.html",

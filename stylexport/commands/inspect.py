@@ -31,7 +31,6 @@ def command(path: str, as_json: bool) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items()) or "no versions written"
@@ -41,9 +40,7 @@ def _print(found: dict[str, Any]) -> None:
     for note in found["notes"]:
         console.print(f"  {note}")
     slots = f" and {totals['slots']} optimiser slots and counters" if totals["slots"] else ""
-    console.print(
-        f"  {totals['variables']} variables ({totals['parameters']:,} parameters){slots}, {human_bytes(totals['bytes'])}"
-    )
+    console.print(f"  {totals['variables']} variables ({totals['parameters']:,} parameters){slots}, {human_bytes(totals['bytes'])}")
     for network in found["networks"]:
         console.print(f"  [green]{network['network']}[/]")
         for fact in network["facts"]:
@@ -57,10 +54,13 @@ def _print(found: dict[str, Any]) -> None:
     if not found["networks"]:
         for network, why in found["unrecognised"].items():
             console.print(f"  [dim]no {network}: {why}[/]")
-    table = Table("variable", "checkpoint key", "shape", "dtype", "bytes", "slot", box=None, pad_edge=False)
+    rows = [("variable", "checkpoint key", "shape", "dtype", "bytes", "slot")]
     for v in found["variables"]:
-        table.add_row(v["name"], v["key"] if v["key"] != v["name"] else "", str(v["shape"]), v["dtype"], str(v["bytes"]), v["slot"] or "")
-    console.print(table)
+        key = v["key"] if v["key"] != v["name"] else ""
+        rows.append((v["name"], key, str(v["shape"]), v["dtype"], str(v["bytes"]), v["slot"] or ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:  # plain columns, not a table that a narrow or piped terminal would cut names in
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_layers(console: Any, fact: dict[str, Any]) -> None:
