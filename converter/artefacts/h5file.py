@@ -12,6 +12,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from converter.artefacts.base import BFLOAT16
 from converter.artefacts.guard import declared_bytes, guarded
+from converter.artefacts.h5guard import check_heaps, check_text_lengths
 from converter.errors import BadInput, DamagedFile, HostileFile
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -45,34 +47,56 @@ def looks_like_h5(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def open_h5(path: Path, source: BinaryIO | None = None) -> h5py.File:
-    """Opens the file at `path`, or `source` (seekable) that was found there. Raises BadInput or DamagedFile."""
+@dataclass(frozen=True)
+class H5:
+    """An opened file: its path, its root, its bytes; `mapped` where those are the file at the path itself."""
+
+    path: Path
+    root: h5py.File
+    raw: BinaryIO
+    mapped: bool
+
+    def close(self) -> None:
+        """Closes the file and its source."""
+        self.root.close()
+        self.raw.close()
+
+
+def open_h5(path: Path, source: BinaryIO | None = None) -> H5:
+    """Opens the file at `path`, or `source` (seekable) that was found there. Raises BadInput, DamagedFile or HostileFile."""
     with guarded(path, "be opened as HDF5"):
-        return h5py.File(path if source is None else source, "r", **({"locking": "best-effort"} if source is None else {}))
+        raw = path.open("rb") if source is None else source
+        try:
+            check_heaps(path, raw)
+            root = h5py.File(path, "r", locking="best-effort") if source is None else h5py.File(source, "r")
+        except BaseException:
+            raw.close()
+            raise
+    return H5(path, root, raw, source is None)
 
 
-def resolve(path: Path, group: h5py.Group, inner: str, hops: int = MAX_LINK_HOPS) -> h5py.Group | h5py.Dataset:
+def resolve(h5: H5, group: h5py.Group, inner: str, hops: int = MAX_LINK_HOPS) -> h5py.Group | h5py.Dataset:
     """The object at `inner`, each link on the way looked at first. HostileFile for external links, DamagedFile if absent."""
     node: Any = group
     for part in filter(None, inner.split("/")):
         link = node.get(part, getlink=True) if isinstance(node, h5py.Group) and part in node.keys() else None  # noqa: SIM118
         if link is None:
-            raise DamagedFile(path, f"holds no {inner!r}")
+            raise DamagedFile(h5.path, f"holds no {inner!r}")
         if isinstance(link, h5py.ExternalLink):
-            raise HostileFile(path, f"{inner!r} is a link into another file, {link.filename!r}")
+            raise HostileFile(h5.path, f"{inner!r} is a link into another file, {link.filename!r}")
         if isinstance(link, h5py.SoftLink):
             if not hops:
-                raise HostileFile(path, f"{inner!r} is a link that leads in a circle")
-            node = resolve(path, node.file, posixpath.normpath(posixpath.join(node.name, link.path)), hops - 1)
+                raise HostileFile(h5.path, f"{inner!r} is a link that leads in a circle")
+            node = resolve(h5, node.file, posixpath.normpath(posixpath.join(node.name, link.path)), hops - 1)
         else:
             node = node[part]
     return cast("h5py.Group | h5py.Dataset", node)
 
 
-def datasets(path: Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+def datasets(h5: H5) -> Iterator[tuple[str, h5py.Dataset]]:
     """Every dataset once, with its path; numbers in names count as numbers (`vars/2` before `vars/10`)."""
     seen: set[int] = set()
-    stack: list[tuple[str, h5py.Group | h5py.Dataset]] = [("", root)]
+    stack: list[tuple[str, h5py.Group | h5py.Dataset]] = [("", h5.root)]
     while stack:
         name, node = stack.pop()
         address = h5py.h5o.get_info(node.id).addr
@@ -85,55 +109,55 @@ def datasets(path: Path, root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]
             for part in sorted(node.keys(), key=_natural, reverse=True):
                 link = node.get(part, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
-                    raise HostileFile(path, f"{name}/{part} is a link into another file, {link.filename!r}")
+                    raise HostileFile(h5.path, f"{name}/{part} is a link into another file, {link.filename!r}")
                 if isinstance(link, h5py.HardLink):
                     stack.append((f"{name}/{part}".lstrip("/"), node[part]))
 
 
-def describe(path: Path, dataset: h5py.Dataset, name: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+def describe(h5: H5, dataset: h5py.Dataset, name: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Shape, numpy dtype and bytes of a numeric dataset, its storage checked. Raises BadInput, DamagedFile or HostileFile."""
     plist = dataset.id.get_create_plist()
     if dataset.external or dataset.is_virtual:
-        raise HostileFile(path, f"dataset {name!r} keeps its values in other files")
+        raise HostileFile(h5.path, f"dataset {name!r} keeps its values in other files")
     for index in range(plist.get_nfilters()):
         if (code := plist.get_filter(index)[0]) not in FILTERS:
-            raise BadInput(f"{path}: dataset {name!r} needs the HDF5 filter {code}, a plugin; rewrite it with h5repack -f GZIP=4")
+            raise BadInput(f"{h5.path}: dataset {name!r} needs the HDF5 filter {code}, a plugin; rewrite it with h5repack -f GZIP=4")
     dtype = dataset.dtype
-    if dtype.kind == "V" and dtype.itemsize == 2 and text(path, dataset, "dtype") == "bfloat16":
+    if dtype.kind == "V" and dtype.itemsize == 2 and text(h5, dataset, "dtype") == "bfloat16":
         dtype = BFLOAT16
     if dataset.shape is None or (dtype.kind not in "fiubcS" and dtype != BFLOAT16):
-        raise BadInput(f"{path}: dataset {name!r} holds {dtype}, not numbers; remove it from the file")
+        raise BadInput(f"{h5.path}: dataset {name!r} holds {dtype}, not numbers; remove it from the file")
     stored = dataset.id.get_storage_size()
-    nbytes = declared_bytes(path, name, dataset.shape, dtype.itemsize, stored)
+    nbytes = declared_bytes(h5.path, name, dataset.shape, dtype.itemsize, stored)
     if dataset.chunks is not None:
-        declared_bytes(path, f"{name} (one chunk)", dataset.chunks, dtype.itemsize, stored)
+        declared_bytes(h5.path, f"{name} (one chunk)", dataset.chunks, dtype.itemsize, stored)
     elif stored != nbytes:
-        raise DamagedFile(path, f"dataset {name!r} declares {nbytes} bytes and stores {stored}")
+        raise DamagedFile(h5.path, f"dataset {name!r} declares {nbytes} bytes and stores {stored}")
     return tuple(dataset.shape), dtype, nbytes
 
 
-def load(path: Path, dataset: h5py.Dataset, name: str, *, mappable: bool) -> NDArray[Any]:
+def load(h5: H5, dataset: h5py.Dataset, name: str) -> NDArray[Any]:
     """The values, read-only, in the machine's byte order: mapped where they lie in one piece of a real file, else read."""
-    shape, dtype, nbytes = describe(path, dataset, name)
-    offset = dataset.id.get_offset() if mappable and dtype.isnative and nbytes else None
+    shape, dtype, nbytes = describe(h5, dataset, name)
+    offset = dataset.id.get_offset() if h5.mapped and dtype.isnative and nbytes else None
     if offset is not None and offset % dtype.itemsize == 0:
-        return np.asarray(np.memmap(path, dtype, "r", offset, shape))
+        return np.asarray(np.memmap(h5.path, dtype, "r", offset, shape))
     values = np.asarray(dataset[()])
     values = values.view(dtype) if dtype == BFLOAT16 else values.astype(dtype.newbyteorder("="), copy=False)
     values.flags.writeable = False
     return values
 
 
-def text(path: Path, node: h5py.Group | h5py.Dataset, name: str) -> str | None:
+def text(h5: H5, node: h5py.Group | h5py.Dataset, name: str) -> str | None:
     """A text attribute, None if absent; bytes are taken as UTF-8."""
     if name not in node.attrs:
         return None
-    _check_attribute(path, node, name)
+    _check_attribute(h5, node, name)
     value = node.attrs[name]
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def texts(path: Path, node: h5py.Group, name: str) -> list[str] | None:
+def texts(h5: H5, node: h5py.Group, name: str) -> list[str] | None:
     """A list of texts, None if absent. Keras cuts lists above HDF5's 64 KiB an attribute into `name0`, `name1` ..."""
     parts = [name] if name in node.attrs else []
     while not parts or parts[0] != name:
@@ -142,14 +166,15 @@ def texts(path: Path, node: h5py.Group, name: str) -> list[str] | None:
         parts.append(f"{name}{len(parts)}")
     values: list[str] = []
     for part in parts:
-        _check_attribute(path, node, part)
+        _check_attribute(h5, node, part)
         values += [item.decode("utf-8") if isinstance(item, bytes) else str(item) for item in np.ravel(node.attrs[part]).tolist()]
     return values if parts else None
 
 
-def _check_attribute(path: Path, node: h5py.Group | h5py.Dataset, name: str) -> None:
+def _check_attribute(h5: H5, node: h5py.Group | h5py.Dataset, name: str) -> None:
+    check_text_lengths(h5.path, h5.raw, h5.root.userblock_size, h5py.h5o.get_info(node.id).addr)
     attribute = node.attrs.get_id(name)
-    declared_bytes(path, f"attribute {name}", attribute.shape or (), attribute.dtype.itemsize, node.file.id.get_filesize())
+    declared_bytes(h5.path, f"attribute {name}", attribute.shape or (), attribute.dtype.itemsize, h5.root.id.get_filesize())
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

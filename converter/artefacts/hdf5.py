@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -33,29 +33,20 @@ _NOT_LISTED = "datasets that no weight_names lists; they are given under their H
 def open_hdf5(path: str | os.PathLike[str]) -> Hdf5Artefact:
     """Opens a Keras `.h5`, a Keras 3 `.weights.h5` or any HDF5 file. Raises BadInput, DamagedFile or HostileFile."""
     path = Path(path)
-    file = h5file.open_h5(path)
+    h5 = h5file.open_h5(path)
     try:
         with guarded(path, "be read as HDF5"):
-            return _opened(path, file)
+            return _opened(h5)
     except BaseException:
-        file.close()
+        h5.close()
         raise
 
 
 class Hdf5Artefact:
     """An HDF5 file as named variables; `key` is the dataset's path."""
 
-    def __init__(
-        self,
-        path: Path,
-        format: str,
-        facts: Facts,
-        variables: tuple[Variable, ...],
-        file: h5py.File,
-        source: BinaryIO | None = None,
-    ) -> None:
-        self.path, self.format, self.facts, self._variables = path, format, facts, variables
-        self._file, self._source = file, source
+    def __init__(self, h5: h5file.H5, format: str, facts: Facts, variables: tuple[Variable, ...]) -> None:
+        self.path, self.format, self.facts, self._variables, self._h5 = h5.path, format, facts, variables, h5
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -65,97 +56,95 @@ class Hdf5Artefact:
     def read(self, variable: Variable) -> NDArray[Any]:
         """The tensor, read-only; mapped, not copied, where it lies in one piece. Raises DamagedFile."""
         with guarded(self.path, f"read dataset {variable.key!r}"):
-            dataset = dataset_at(self.path, self._file, variable.key)
-            return h5file.load(self.path, dataset, variable.key, mappable=self._source is None)
+            return h5file.load(self._h5, dataset_at(self._h5, variable.key), variable.key)
 
     def close(self) -> None:
         """Closes the file. Arrays that were read stay valid."""
-        self._file.close()
-        if self._source is not None:
-            self._source.close()
+        self._h5.close()
 
 
-def dataset_at(path: Path, root: h5py.Group, key: str) -> h5py.Dataset:
+def dataset_at(h5: h5file.H5, key: str) -> h5py.Dataset:
     """The dataset at `key`; a group or nothing there is a DamagedFile."""
-    node = h5file.resolve(path, root, key)
+    node = h5file.resolve(h5, h5.root, key)
     if not isinstance(node, h5py.Dataset):
-        raise DamagedFile(path, f"{key!r} is a group where a tensor should be")
+        raise DamagedFile(h5.path, f"{key!r} is a group where a tensor should be")
     return node
 
 
-def variable_at(path: Path, root: h5py.Group, key: str, name: str, slot: str | None = None) -> Variable:
+def variable_at(h5: h5file.H5, key: str, name: str, slot: str | None = None) -> Variable:
     """The facts of the dataset at `key`, its storage checked."""
-    shape, dtype, nbytes = h5file.describe(path, dataset_at(path, root, key), key)
+    shape, dtype, nbytes = h5file.describe(h5, dataset_at(h5, key), key)
     return Variable(name.removesuffix(":0"), key, shape, "string" if dtype.kind == "S" else dtype.name, nbytes, slot=slot)
 
 
-def v3_variables(path: Path, root: h5py.File, config: Any, version: str | None) -> tuple[Variable, ...]:
+def v3_variables(h5: h5file.H5, config: Any, version: str | None) -> tuple[Variable, ...]:
     """The variables of a Keras 3 weights file, named by the model's configuration or, without one, by what the file tells."""
     # Object headers are laid down as Keras walks the model, so their addresses tell the order of the layers.
-    found = {key: h5py.h5o.get_info(dataset.id).addr for key, dataset in h5file.datasets(path, root)}
+    found = {key: h5py.h5o.get_info(dataset.id).addr for key, dataset in h5file.datasets(h5)}
     layer_names: dict[str, str | None] = {}
     for key in found:
         parts = key.split("/")
         for depth in range(len(parts)):
             group = "/".join([*parts[:depth], "vars"])
-            if group not in layer_names and group in root:
-                layer_names[group] = h5file.text(path, h5file.resolve(path, root, group), "name")
+            if group not in layer_names and group in h5.root:
+                layer_names[group] = h5file.text(h5, h5file.resolve(h5, h5.root, group), "name")
     names = v3_names(sorted(found, key=found.__getitem__), layer_names, config, version)
-    return tuple(variable_at(path, root, key, *name) for key, name in names.items())
+    return tuple(variable_at(h5, key, *name) for key, name in names.items())
 
 
-def _opened(path: Path, file: h5py.File) -> Hdf5Artefact:
-    version, notes = h5file.text(path, file, "keras_version"), []
-    config = h5file.text(path, file, "model_config")
+def _opened(h5: h5file.H5) -> Hdf5Artefact:
+    path, file, notes = h5.path, h5.root, list[str]()
+    version = h5file.text(h5, file, "keras_version")
+    config = h5file.text(h5, file, "model_config")
     keras = None if config is None else json_object(path, "the attribute model_config", config)
-    if (backend := h5file.text(path, file, "backend")) not in (None, "tensorflow"):
+    if (backend := h5file.text(h5, file, "backend")) not in (None, "tensorflow"):
         notes.append(f"written by the Keras backend {backend!r}; its layouts may differ from TensorFlow's")
     format, listed = "hdf5", tuple[Variable, ...]()
     if "layer_names" in file.attrs or "layer_names0" in file.attrs:
-        format, listed = "keras_hdf5_weights", tuple(_layers(path, file, ""))
+        format, listed = "keras_hdf5_weights", tuple(_layers(h5, ""))
     elif "model_weights" in file:
-        format, listed = "keras_hdf5", (*_layers(path, file, "model_weights/"), *_optimizer(path, file))
-        group = h5file.resolve(path, file, "model_weights")
-        version = version or h5file.text(path, group, "keras_version")
+        format, listed = "keras_hdf5", (*_layers(h5, "model_weights/"), *_optimizer(h5))
+        group = h5file.resolve(h5, file, "model_weights")
+        version = version or h5file.text(h5, group, "keras_version")
     known = {variable.key for variable in listed}
-    rest = [key for key, _ in h5file.datasets(path, file) if key not in known]
+    rest = [key for key, _ in h5file.datasets(h5) if key not in known]
     if format == "hdf5" and any(VARS.search(key) for key in rest):
-        format, listed, rest = "keras_v3_weights", v3_variables(path, file, None, version), []
+        format, listed, rest = "keras_v3_weights", v3_variables(h5, None, version), []
     if format != "hdf5" and rest:
         notes.append(f"{len(rest)} {_NOT_LISTED}{', '.join(rest[:5])}")
-    others = [variable for key in rest if (variable := _other(path, file, key, notes.append))]
+    others = [variable for key in rest if (variable := _other(h5, key, notes.append))]
     versions = {} if version is None else {"keras": version}
     facts = Facts(versions, {path.name: path.stat().st_size}, _UNVERIFIED, keras, tuple(notes))
-    return Hdf5Artefact(path, format, facts, (*listed, *others), file)
+    return Hdf5Artefact(h5, format, facts, (*listed, *others))
 
 
-def _layers(path: Path, root: h5py.File, prefix: str) -> Iterator[Variable]:
+def _layers(h5: h5file.H5, prefix: str) -> Iterator[Variable]:
     """The variables of the layers listed under `prefix`, then those of the model itself."""
-    top = h5file.resolve(path, root, prefix)
-    layers = h5file.texts(path, top, "layer_names") or []
+    top = h5file.resolve(h5, h5.root, prefix)
+    layers = h5file.texts(h5, top, "layer_names") or []
     if "top_level_model_weights" in top and "top_level_model_weights" not in layers:
         layers.append("top_level_model_weights")
     for layer in layers:
-        for name in h5file.texts(path, h5file.resolve(path, top, layer), "weight_names") or []:
-            yield variable_at(path, root, f"{prefix}{layer}/{name}", name)
+        for name in h5file.texts(h5, h5file.resolve(h5, top, layer), "weight_names") or []:
+            yield variable_at(h5, f"{prefix}{layer}/{name}", name)
 
 
-def _optimizer(path: Path, root: h5py.File) -> Iterator[Variable]:
-    if "optimizer_weights" not in root:
+def _optimizer(h5: h5file.H5) -> Iterator[Variable]:
+    if "optimizer_weights" not in h5.root:
         return
-    for name in h5file.texts(path, h5file.resolve(path, root, "optimizer_weights"), "weight_names") or []:
-        yield variable_at(path, root, f"optimizer_weights/{name}", name, optimizer_slot(name))
+    for name in h5file.texts(h5, h5file.resolve(h5, h5.root, "optimizer_weights"), "weight_names") or []:
+        yield variable_at(h5, f"optimizer_weights/{name}", name, optimizer_slot(name))
 
 
-def _other(path: Path, root: h5py.File, key: str, note: Callable[[str], None]) -> Variable | None:
+def _other(h5: h5file.H5, key: str, note: Callable[[str], None]) -> Variable | None:
     """A dataset that no list names; one without numbers (text, tables) is left out with a note."""
-    dtype = dataset_at(path, root, key).dtype
+    dtype = dataset_at(h5, key).dtype
     if np.dtype(dtype).kind in "OV" and dtype.itemsize != 2:
         note(f"dataset {key!r} holds {dtype}, not numbers, and is left out")
         return None
     slot = optimizer_slot(key.removeprefix("optimizer_weights/")) if key.startswith("optimizer_weights/") else None
     try:
-        return variable_at(path, root, key, key, slot)
+        return variable_at(h5, key, key, slot)
     except BadInput as error:
         if isinstance(error, DamagedFile) or type(error) is not BadInput:
             raise

@@ -45,10 +45,10 @@ def open_keras_v3(path: str | os.PathLike[str]) -> Hdf5Artefact:
     version = metadata.get("keras_version")
     versions = {"keras": version} if isinstance(version, str) else {}
     facts = Facts(versions, files, "crc32 of every file in the archive", config)
+    h5 = h5file.open_h5(path, source)
     try:
-        file = h5file.open_h5(path, source)
         with guarded(path, f"read {WEIGHTS}"):
-            return Hdf5Artefact(path, "keras_v3", facts, v3_variables(path, file, config, versions.get("keras")), file, source)
+            return Hdf5Artefact(h5, "keras_v3", facts, v3_variables(h5, config, versions.get("keras")))
     except BaseException:
-        source.close()
+        h5.close()
         raise

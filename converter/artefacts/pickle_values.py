@@ -108,7 +108,7 @@ def _meaning(path: Path, value: Instance) -> Any:
         return Named(str(state["_path"]), inner.value if isinstance(inner, Named) else inner, bool(state["_trainable"]))
     if isinstance(value.function, Instance):
         _, _, given, _ = value.function.state
-        return Named(str(given["name"]).removesuffix(":0"), meaning(path, given["initial_value"]), bool(given.get("trainable")))
+        return Named(str(given["name"]).removesuffix(":0"), meaning(path, given["initial_value"]), given.get("trainable"))
     raise HostileFile(path, f"calls {module}.{name}, which stands for no tensor or container")
 
 

@@ -33,6 +33,7 @@ MAX_DESCRIPTOR = 24  # bytes that a data descriptor takes behind a member
 # Flag bits (APPNOTE 4.4.4) that change how the member is read; the rest are hints to the compressor.
 _ENCRYPTED, _DESCRIPTOR, _PATCHED, _UTF8 = 0x2041, 0x0008, 0x0020, 0x0800
 _MEANING = _ENCRYPTED | _DESCRIPTOR | _PATCHED | _UTF8
+_END = struct.Struct("<4s4H2LH")  # magic, disks, member counts, directory size and offset, comment length
 _LOCAL = struct.Struct("<4s5H3L2H")  # magic, version, flags, method, time, date, crc, stored size, size, name and extra lengths
 
 
@@ -58,6 +59,7 @@ def read_table(path: Path, file: BinaryIO) -> Mapping[str, Member]:
     except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, OSError, MemoryError) as error:
         raise DamagedFile(path, f"is no readable zip archive ({error or type(error).__name__})") from None
     records = archive.infolist()
+    _check_end(path, file, len(records))
     if len(records) > MAX_MEMBERS:
         raise HostileFile(path, f"holds {len(records)} members, more than {MAX_MEMBERS}")
     _check_sizes(path, records)
@@ -79,6 +81,22 @@ def read_table(path: Path, file: BinaryIO) -> Mapping[str, Member]:
     if archive.start_dir > free_from + MAX_DESCRIPTOR:
         raise DamagedFile(path, "has bytes behind its last member that its table does not account for")
     return MappingProxyType({name: member for name, member in members.items() if not name.endswith("/")})
+
+
+def _check_end(path: Path, file: BinaryIO, count: int) -> None:
+    """The end record must stand where its comment says, and count what the directory holds; `zipfile` overlooks both."""
+    size = file.seek(0, 2)
+    start = max(0, size - _END.size - 0xFFFF)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        raise DamagedFile(path, "has no end record")
+    _, disk, first_disk, here, total, _, _, comment = _END.unpack_from(tail, at)
+    if at + _END.size + comment != len(tail):
+        raise DamagedFile(path, "its end record does not stand at its end")
+    if (disk, first_disk) not in ((0, 0), (0xFFFF, 0xFFFF)) or here != total or total not in (count, 0xFFFF):
+        raise DamagedFile(path, f"its end record counts {total} members, its directory {count}")
 
 
 def _check_sizes(path: Path, records: list[zipfile.ZipInfo]) -> None:
@@ -114,7 +132,7 @@ def _check_local_header(path: Path, file: BinaryIO, record: zipfile.ZipInfo) -> 
     try:
         file.seek(record.header_offset)
         header = file.read(_LOCAL.size)
-        magic, _, flags, method, _, _, crc, stored, size, name_length, extra_length = _LOCAL.unpack(header)
+        magic, version, flags, method, time, date, crc, stored, size, name_length, extra_length = _LOCAL.unpack(header)
         local_name = file.read(name_length)
         extra = file.read(extra_length)
     except (struct.error, OSError, ValueError):
@@ -129,6 +147,8 @@ def _check_local_header(path: Path, file: BinaryIO, record: zipfile.ZipInfo) -> 
         "name": local_name == name.encode("utf-8" if record.flag_bits & _UTF8 else "cp437"),
         "flags": flags & _MEANING == record.flag_bits & _MEANING,
         "method": method == record.compress_type,
+        "version": version & 0xFF == record.extract_version,
+        "time": _moment(date, time) == record.date_time,
     }
     # With bit 3 the header was written before the sizes were known: zero, or the truth if the writer came back.
     checks |= {field: found[field] == declared[field] or bool(flags & _DESCRIPTOR and found[field] == 0) for field in declared}
@@ -136,6 +156,11 @@ def _check_local_header(path: Path, file: BinaryIO, record: zipfile.ZipInfo) -> 
         if not agrees:
             raise DamagedFile(path, f"member {name!r}: its local header and the central directory disagree about its {field}")
     return record.header_offset + _LOCAL.size + name_length + extra_length
+
+
+def _moment(date: int, time: int) -> tuple[int, ...]:
+    """An MS-DOS date and time as `zipfile` decodes the central record's (APPNOTE 4.4.6)."""
+    return ((date >> 9) + 1980, date >> 5 & 15, date & 31, time >> 11, time >> 5 & 63, (time & 31) * 2)
 
 
 def _zip64(extra: bytes, fields: list[str]) -> dict[str, int]:

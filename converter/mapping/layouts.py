@@ -193,11 +193,11 @@ BY_NAME: dict[str, Layout] = {
 }
 
 
-def by_description(name: str, extra: dict[str, int] | None = None) -> Layout:
-    """The layout that a ledger calls `name`. Raises ValueError where there is none."""
-    for kind in (Layout, Hwio, HwioTurned, Depthwise, Transpose, DenseAsConv, Squeeze):
+def by_description(name: str, rank: int) -> Layout:
+    """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError where there is none."""
+    if name == Squeeze.name:
+        return Squeeze(rank)
+    for kind in (Layout, Hwio, HwioTurned, Depthwise, Transpose, DenseAsConv, DenseAfterHwc):
         if kind.name == name:
             return kind()
-    if name == DenseAfterHwc.name:
-        return DenseAfterHwc(**(extra or {}))
     raise ValueError(f"no layout is called {name!r}")

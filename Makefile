@@ -1,0 +1,47 @@
+# Two commands do all the set-up: `make demo` and `make test`. Each makes its own virtual environment from pinned requirements.
+PYTHON ?= python3
+DEMO := .venv-demo
+TEST := .venv-test
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: demo demo-tf test test-slow lint types check benchmark clean
+
+demo: $(DEMO)/ready
+	$(DEMO)/bin/stylexport demo -o demo-output
+
+demo-tf: $(TEST)/ready
+	$(TEST)/bin/python -m reference_tf.build_demo checkpoints/demo --record-only --check
+
+test: $(TEST)/ready
+	$(TEST)/bin/python -m pytest -m "not slow"
+
+test-slow: $(TEST)/ready
+	$(TEST)/bin/python -m pytest -m slow
+
+lint: $(TEST)/ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+
+types: $(TEST)/ready
+	$(TEST)/bin/mypy
+
+check: lint types test
+
+benchmark: $(TEST)/ready
+	$(TEST)/bin/python -m benchmarks.convert
+	$(TEST)/bin/python -m benchmarks.synthesis
+
+$(DEMO)/ready: requirements/demo.txt setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip install -q -r requirements/demo.txt
+	$(DEMO)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+$(TEST)/ready: requirements/test.txt requirements/demo.txt setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/python -m pip install -q -r requirements/test.txt
+	$(TEST)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf $(DEMO) $(TEST) demo-output build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The registry of released files, and the embedded release."""

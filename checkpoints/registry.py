@@ -1,0 +1,63 @@
+"""The registry of released files: what there is, where it lies, and by what it is known.
+
+`registry.json` maps names such as `celeb_a_age/generator` to an Entry; the part before the slash names the release, and asking for
+a release asks for all of its files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from converter.errors import BadInput
+
+REGISTRY = Path(__file__).with_name("registry.json")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A released file. `size` in bytes and `sha256` in hexadecimal are None where nobody has published them."""
+
+    name: str
+    url: str
+    size: int | None
+    sha256: str | None
+    what: str
+    licence: str
+
+    @property
+    def filename(self) -> str:
+        """The file's own name, as its address ends."""
+        return unquote(urlsplit(self.url).path).rpartition("/")[2]
+
+
+def load_registry(path: Path = REGISTRY) -> Mapping[str, Entry]:
+    """Name -> Entry. Raises BadInput where the registry is no such table."""
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        entries = {name: Entry(name=name, **row) for name, row in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        rows = ", ".join(field.name for field in fields(Entry) if field.name != "name")
+        raise BadInput(f"{path}: is no registry ({error}); expected JSON: name -> {{{rows}}}") from None
+    for entry in entries.values():
+        if not entry.filename or entry.filename in (".", "..") or "/" in entry.filename or "\\" in entry.filename:
+            raise BadInput(f"{path}: {entry.name}: the address {entry.url} names no file")
+    return entries
+
+
+def select(names: Iterable[str], registry: Mapping[str, Entry]) -> list[Entry]:
+    """The entries of these names, where a release's name stands for all of its files; each once, in order of asking.
+
+    Raises BadInput for a name that the registry does not hold.
+    """
+    chosen: dict[str, Entry] = {}
+    for name in names:
+        found = {key: entry for key, entry in registry.items() if key == name or key.startswith(f"{name.rstrip('/')}/")}
+        if not found:
+            releases = sorted({key.partition("/")[0] for key in registry})
+            raise BadInput(f"{name}: not in the registry; it holds {', '.join([*releases, *registry])}")
+        chosen |= found
+    return list(chosen.values())

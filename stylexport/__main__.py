@@ -1,0 +1,5 @@
+"""`python -m stylexport`."""
+
+from stylexport.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""What all rooms' tests share: the embedded release, converted once, and the command line run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from converter.convert import convert
+from stylexport.cli import main
+
+DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    def one_line_error(self) -> str:
+        """The error, which must be a single line of the tool's own."""
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("stylexport: error: "), self.err
+        assert "Traceback" not in self.out + self.err
+        return lines[0]
+
+
+def run(*arguments: str | Path) -> Ran:
+    """`stylexport` with arguments, in this process."""
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["stylexport", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as leave:
+            main()
+    finally:
+        sys.argv = before
+    return Ran(int(leave.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The embedded release: four zips and the latents."""
+    return DEMO
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The embedded release converted; not to be written to."""
+    folder = tmp_path_factory.mktemp("demo") / "converted"
+    convert(DEMO, folder)
+    yield folder

@@ -1,0 +1,85 @@
+"""The embedded release is what its recordings say."""
+
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save
+
+from reference_tf import run
+from reference_tf.build_demo import CLASSIFIER, DIGITS, ENCODER, GENERATOR, RECORDED, check, digit_logits, main, released
+from reference_tf.digits import as_images
+
+pytestmark = pytest.mark.tensorflow
+
+DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
+Variables = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def variables() -> Variables:
+    return released(DEMO)
+
+
+@pytest.fixture(scope="module")
+def digits() -> dict[str, Any]:
+    with np.load(DEMO / DIGITS) as stored:
+        return dict(stored)
+
+
+def test_tensorflow_tells_eights_from_nines_on_every_held_out_digit_but_one_in_a_hundred(
+    variables: Variables, digits: dict[str, Any]
+) -> None:
+    assert digits["images"].shape == (1983, 28, 28)  # MNIST's test part: 974 eights and 1,009 nines
+    assert np.bincount(digits["labels"]).tolist() == [974, 1009]
+    logits = digit_logits(variables["classifier"], digits["images"])
+    assert np.mean(logits.argmax(axis=1) == digits["labels"]) >= 0.99
+
+
+def test_most_reconstructions_keep_their_class_and_most_change_it_with_the_label_probabilities(variables: Variables) -> None:
+    generator = run.load(GENERATOR, variables["generator"])
+    classifier = run.load(CLASSIFIER, variables["classifier"])
+    latents = _dlatents()
+    classes = latents[:, -2:].argmax(axis=1)
+    turned = np.concatenate([latents[:, :-2], latents[:, :-3:-1]], axis=1)
+    found = [
+        run.logits(classifier, np.clip(run.image(generator, *run.styles(generator, d)), -1, 1).transpose(0, 2, 3, 1)).argmax(
+            axis=1
+        )
+        for d in (latents, turned)
+    ]
+    assert np.mean(found[0] == classes) >= 0.9
+    assert np.mean(found[1] != classes) >= 0.9
+
+
+def test_the_latents_are_the_encoders_w_and_the_classifiers_probabilities_of_the_first_digits(
+    variables: Variables, digits: dict[str, Any]
+) -> None:
+    latents = _dlatents()
+    first = as_images(digits["images"][: len(latents)])
+    w = run.encode(run.load(ENCODER, variables["encoder"]), first.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(latents[:, :-2], w, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(latents[:, -2:], run.softmax(digits["logits"][: len(latents)]), rtol=1e-5)
+
+
+def test_the_recording_is_what_tensorflow_gives_and_a_changed_one_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(DEMO) == []
+    folder = Path(shutil.copytree(DEMO, tmp_path / "demo"))
+    stored = load_file(folder / RECORDED)
+    stored["float32.encoder.w"] = stored["float32.encoder.w"] * np.float32(1.0001)
+    (folder / RECORDED).write_bytes(save(stored))
+    assert main([str(folder), "--record-only", "--check"]) == 1
+    assert "float32.encoder.w: differs by 0.0001 of its norm" in capsys.readouterr().out
+
+
+def test_the_folder_stays_under_four_megabytes() -> None:
+    assert sum(path.stat().st_size for path in DEMO.rglob("*")) < 4e6
+
+
+def _dlatents() -> Any:
+    return np.concatenate([row for _, row in pickle.loads((DEMO / "dlatents.pkl").read_bytes())])

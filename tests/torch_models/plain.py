@@ -1,0 +1,135 @@
+"""The networks' arithmetic written out plainly from the papers, for tests: zeros are inserted, weights are copied a sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config, mobilenet_layers
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+GENERATOR = GeneratorConfig(16, channels=(7, 6, 5), latent=8, labels=2, z=9, mapping_layers=3)
+ENCODER = EncoderConfig(16, channels=(7, 6, 5), hidden=10, latent=8)
+DISCRIMINATOR = DiscriminatorConfig(16, channels=(7, 6, 5), hidden=10, labels=3)
+MOBILENET = MobileNetV1Config(mobilenet_layers(width=0.1)[:7], labels=3, resolution=32, image_scale=1.25, image_shift=0.5)
+
+
+def fill(module: nn.Module, seed: int = 1) -> nn.Module:
+    """Give every parameter and buffer values that no symmetry hides, biases and noise strengths too; variances are positive."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            values = torch.randn(tensor.shape, generator=random, dtype=torch.float64)
+            if name.endswith("running_var") or name.endswith("bn.weight"):
+                values = values.abs() + 0.3
+            if name.startswith("mapping") and name.endswith(("weight", "bias")):
+                values = values * 100  # what a learning-rate multiplier of 0.01 asks for
+            tensor.copy_(values + (0.1 if name.endswith("strength") else 0.0))
+    return module
+
+
+def smooth(x: Tensor, taps: Sequence[float], before: int, after: int, axis_gain: float) -> Tensor:
+    """Pad and convolve (kernel turned round) with the outer product of normalised taps, one channel at a time."""
+    line = torch.tensor(taps, dtype=x.dtype).flip(0) * axis_gain / sum(taps)
+    kernel = torch.outer(line, line)[None, None]
+    x = F.pad(x, (before, after, before, after))
+    return torch.cat([F.conv2d(x[:, c : c + 1], kernel) for c in range(x.shape[1])], 1)
+
+
+def insert_zeros(x: Tensor) -> Tensor:
+    """A zero after every row and every column: [N, C, H, W] to [N, C, 2 H, 2 W]."""
+    out = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+    out[:, :, ::2, ::2] = x
+    return out
+
+
+def lrelu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2 times sqrt(2)."""
+    return torch.where(x > 0, x, 0.2 * x) * math.sqrt(2)
+
+
+def modulated(x: Tensor, weight: Tensor, style: Tensor, up: bool = False, demodulate: bool = True) -> Tensor:
+    """Equations 1 to 3 of StyleGAN2 with a weight copy a sample. Where `up`, `weight` is its correlation kernel turned round."""
+    images = []
+    for one, s in zip(x, style, strict=True):
+        w = weight / math.sqrt(weight[0].numel()) * s[None, :, None, None]
+        if demodulate:
+            w = w / torch.sqrt(w.square().sum((1, 2, 3), keepdim=True) + 1e-8)
+        if up:
+            # A transposed convolution is: zeros between samples, and a correlation with the kernel turned round.
+            spread = F.pad(insert_zeros(one[None]), (2, 1, 2, 1))
+            images.append(smooth(F.conv2d(spread, w.flip(2, 3)), TAPS, 1, 1, 2.0))
+        else:
+            images.append(F.conv2d(one[None], w, padding=weight.shape[2] // 2))
+    return torch.cat(images)
+
+
+def dense(x: Tensor, state: Mapping[str, Tensor], name: str, multiplier: float = 1.0) -> Tensor:
+    """The product x W^T c, plus m b."""
+    weight = state[f"{name}.weight"]
+    return x @ weight.t() * (multiplier / math.sqrt(weight.shape[1])) + multiplier * state[f"{name}.bias"]
+
+
+def generator(state: Mapping[str, Tensor], dlatent: Tensor) -> Tensor:
+    """The generator with its constant noise."""
+
+    def style(name: str) -> Tensor:
+        return dense(dlatent, state, f"style_vectors.{name}") + 1
+
+    def layer(x: Tensor, name: str, up: bool) -> Tensor:
+        own = {k: state[f"synthesis.{name}.{k}"] for k in ("weight", "bias", "noise_strength", "noise_const")}
+        y = modulated(x, own["weight"], style(name), up)
+        return lrelu(y + own["noise_strength"] * own["noise_const"] + own["bias"][:, None, None])
+
+    def torgb(x: Tensor, name: str) -> Tensor:
+        y = modulated(x, state[f"synthesis.{name}.weight"], style(name), demodulate=False)
+        return y + state[f"synthesis.{name}.bias"][:, None, None]
+
+    x = layer(state["synthesis.b4.const"].expand(len(dlatent), -1, -1, -1), "b4.conv1", up=False)
+    image = torgb(x, "b4.torgb")
+    r = 8
+    while f"synthesis.b{r}.conv0.weight" in state:
+        x = layer(layer(x, f"b{r}.conv0", up=True), f"b{r}.conv1", up=False)
+        image = smooth(insert_zeros(image), TAPS, 2, 1, 2.0) + torgb(x, f"b{r}.torgb")
+        r *= 2
+    return image
+
+
+def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    """Convolution with the equalised learning rate."""
+    return F.conv2d(x, weight / math.sqrt(weight[0].numel()), stride=stride, padding=padding)
+
+
+def trunk(state: Mapping[str, Tensor], x: Tensor, group: int | None = None) -> Tensor:
+    """Encoder (no group) or discriminator, up to and with the last dense."""
+
+    def bias(name: str) -> Tensor:
+        return state[f"{name}.bias"][:, None, None]
+
+    r = x.shape[-1]
+    x = lrelu(conv(x, state[f"b{r}.fromrgb.weight"]) + bias(f"b{r}.fromrgb"))
+    while r > 4:
+        t = lrelu(conv(x, state[f"b{r}.conv0.weight"], padding=1) + bias(f"b{r}.conv0"))
+        t = lrelu(conv(smooth(t, TAPS, 2, 2, 1.0), state[f"b{r}.conv1.weight"], stride=2) + bias(f"b{r}.conv1"))
+        x = (conv(smooth(x, TAPS, 1, 1, 1.0), state[f"b{r}.skip.weight"], stride=2) + t) / math.sqrt(2)
+        r //= 2
+    if group is not None:
+        x = minibatch_std(x, group)
+    x = lrelu(conv(x, state["b4.conv.weight"], padding=1) + bias("b4.conv"))
+    return dense(lrelu(dense(x.flatten(1), state, "b4.fc")), state, "b4.out")
+
+
+def minibatch_std(x: Tensor, group: int) -> Tensor:
+    """One channel more: sample n's group holds every sample whose number leaves the same rest by N / G."""
+    n = len(x)
+    groups = n // group
+    channel = x.new_zeros(n, 1, *x.shape[2:])
+    for rest in range(groups):
+        members = [m for m in range(n) if m % groups == rest]
+        deviation = torch.sqrt(x[members].var(0, unbiased=False) + 1e-8).mean()
+        channel[members] = deviation
+    return torch.cat([x, channel], 1)

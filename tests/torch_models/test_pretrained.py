@@ -1,0 +1,189 @@
+"""Networks to disk and back: bit for bit, and strict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
+from torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
+from torch_models.pretrained import PretrainedNetwork
+
+NETWORKS: list[tuple[type[PretrainedNetwork], Any]] = [
+    (Generator, GENERATOR),
+    (Encoder, ENCODER),
+    (Discriminator, DISCRIMINATOR),
+    (MobileNetV1, MOBILENET),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    encoder = fill(Encoder(ENCODER))
+    assert isinstance(encoder, Encoder)
+    encoder.save_pretrained(tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+@pytest.mark.parametrize(("network", "config"), NETWORKS)
+def test_a_round_trip_keeps_every_bit_and_the_configuration(network: type[PretrainedNetwork], config: Any, tmp_path: Path):
+    saved = fill(network(config))
+    assert isinstance(saved, network)
+    saved.save_pretrained(tmp_path)
+    loaded = network.from_pretrained(str(tmp_path))
+    assert loaded.config == config
+    assert not loaded.training
+    assert loaded.state_dict().keys() == saved.state_dict().keys()
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert all(p.requires_grad for p in loaded.parameters())
+
+
+def test_a_loaded_network_computes_what_the_saved_one_did(tmp_path: Path):
+    saved = fill(Generator(GENERATOR))
+    assert isinstance(saved, Generator)
+    saved.save_pretrained(tmp_path)
+    dlatent = torch.linspace(-1, 2, 20).reshape(2, 10)
+    assert torch.equal(Generator.from_pretrained(tmp_path)(dlatent), saved(dlatent))
+
+
+def test_the_same_network_saves_the_same_bytes_whatever_its_memory_layout(folder: Path, tmp_path: Path):
+    Encoder.from_pretrained(folder).to(memory_format=torch.channels_last).save_pretrained(tmp_path / "again")
+    for name in ("config.json", "model.safetensors"):
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    assert json.loads((folder / "config.json").read_text())["network"] == "encoder"
+    assert not [p.name for p in folder.iterdir() if p.name.startswith(".model")]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_dtypes_are_kept_tensor_by_tensor_and_run(folder: Path, dtype: torch.dtype):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["b8.conv0.weight"] = tensors["b8.conv0.weight"].to(dtype)
+    save_file(tensors, folder / "model.safetensors")
+    encoder = Encoder.from_pretrained(folder)
+    assert encoder.get_parameter("b8.conv0.weight").dtype == dtype
+    assert encoder.get_parameter("b8.conv0.bias").dtype == torch.float32
+    assert encoder(torch.ones(1, 3, 16, 16)).isfinite().all()
+
+
+Tensors = dict[str, Tensor]
+
+
+def without(tensors: Tensors) -> None:
+    del tensors["b8.conv0.bias"], tensors["b4.out.weight"]
+
+
+def more(tensors: Tensors) -> None:
+    tensors["b8.conv0.scale"] = torch.ones(3)
+
+
+def turned(tensors: Tensors) -> None:
+    tensors["b4.fc.weight"] = tensors["b4.fc.weight"].t().contiguous()
+
+
+def whole_numbers(tensors: Tensors) -> None:
+    tensors["b8.skip.weight"] = tensors["b8.skip.weight"].int()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without, r"b4\.out\.weight: missing, expected \[8, 10\]"),
+        (without, r"b8\.conv0\.bias: missing"),
+        (more, r"b8\.conv0\.scale: \[3\], of which the network knows nothing"),
+        (turned, r"b4\.fc\.weight: \[112, 10\], expected \[10, 112\]"),
+        (whole_numbers, r"b8\.skip\.weight: dtype int32, expected one of float16"),
+    ],
+)
+def test_tensors_that_are_not_the_networks_are_one_error(folder: Path, change: Callable[[Tensors], None], message: str):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"(?s)model\.safetensors: .*{message}.*convert again"):
+        Encoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 500, -1])
+def test_a_file_cut_short_is_refused(folder: Path, keep: int):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.safetensors: no whole safetensors file .* download it again"):
+        Encoder.from_pretrained(folder)
+
+
+def test_a_header_that_lies_about_a_dtype_is_refused(folder: Path):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"dtype":"F32"', b'"dtype":"F16"', 1))
+    with pytest.raises(ValueError, match=r"model\.safetensors: no whole safetensors file"):
+        Encoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no readable JSON"),
+        ("{", "no readable JSON"),
+        ("[1]", "holds a list"),
+        ('{"network": "generator"}', "of a generator, not of a encoder"),
+        ('{"network": "encoder"}', "does not describe a Encoder .*resolution"),
+        ('{"network": "encoder", "resolution": 16, "channels": [7, 6]}', "takes 3 channel counts"),
+        ('{"network": "encoder", "resolution": "16", "channels": [7, 6, 5]}', "does not describe a Encoder"),
+        ('{"network": "encoder", "resolution": 16, "channels": [7, 6, 5], "depth": 3}', "unknown fields: depth"),
+        ('{"network": "encoder", "resolution": 16, "channels": [7, 6, -5]}', "does not describe a Encoder"),
+    ],
+)
+def test_a_broken_configuration_is_one_error_that_names_the_file(folder: Path, text: str, message: str):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"config\.json: .*{message}.*again"):
+        Encoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder: Path, name: str):
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=rf"{name}: missing"):
+        Encoder.from_pretrained(folder)
+
+
+def test_what_is_no_folder_is_asked_of_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[str, str, str | None]] = []
+
+    def download(repo_id: str, filename: str, revision: str | None, **_: Any) -> str:
+        asked.append((repo_id, filename, revision))
+        return str(folder / filename)
+
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
+    encoder = Encoder.from_pretrained("someone/encoder", revision="v2")
+    assert asked == [("someone/encoder", "config.json", "v2"), ("someone/encoder", "model.safetensors", "v2")]
+    assert encoder.config == ENCODER
+
+
+def test_what_neither_a_folder_nor_the_hub_has_is_one_error(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"absent: no such folder, and config\.json could not be had"):
+        Encoder.from_pretrained(str(tmp_path / "absent"), local_files_only=True)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        pretrained.write_whole(path, fail)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_network_is_built_from_its_own_configuration_only():
+    with pytest.raises(TypeError, match="built from a EncoderConfig, not from GeneratorConfig"):
+        Encoder(GENERATOR)  # type: ignore[arg-type]

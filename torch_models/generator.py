@@ -1,0 +1,45 @@
+"""The generator: z to w, dlatent to styles, styles to an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torch_models.config import GeneratorConfig
+from torch_models.mapping import Mapping
+from torch_models.pretrained import PretrainedNetwork
+from torch_models.styles import Styles, StyleVectors
+from torch_models.synthesis import Synthesis
+
+__all__ = ["Generator", "Styles"]
+
+
+class Generator(PretrainedNetwork):
+    """StyleGAN2's generator with label probabilities in its latent (StylEx). Parts: `mapping`, `style_vectors`, `synthesis`.
+
+    `w_avg` [latent] is the running mean of w that truncation pulls towards.
+    """
+
+    config_class = GeneratorConfig
+    config: GeneratorConfig
+    w_avg: Tensor
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("w_avg", torch.zeros(config.latent))
+        self.mapping = Mapping(config)
+        self.style_vectors = StyleVectors(config)
+        self.synthesis = Synthesis(config)
+
+    def truncate(self, w: Tensor, psi: float) -> Tensor:
+        """w_avg + psi (w - w_avg): the truncation trick (StyleGAN, appendix B). Label probabilities behind w stay as they are."""
+        own, rest = w[..., : self.config.latent], w[..., self.config.latent :]
+        return torch.cat([torch.lerp(self.w_avg.to(w.dtype).expand_as(own), own, psi), rest], -1)
+
+    def forward(self, dlatent: Tensor, noise: str | Sequence[Tensor] = "const", truncation_psi: float = 1.0) -> Tensor:
+        """Images [N, 3, R, R], unclipped, of `dlatent` [N, latent + labels]. `noise`: `Synthesis`; psi 1 truncates nothing."""
+        if truncation_psi != 1.0:
+            dlatent = self.truncate(dlatent, truncation_psi)
+        return self.synthesis(self.style_vectors(dlatent), noise)
