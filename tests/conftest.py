@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401  before TensorFlow, whose LLVM keeps it from loading
 
 from converter.convert import convert
 from stylexport.cli import main
@@ -53,8 +55,8 @@ def demo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded release converted; not to be written to."""
     folder = tmp_path_factory.mktemp("demo") / "converted"
     convert(DEMO, folder)
-    yield folder
+    return folder

@@ -75,7 +75,7 @@ class GeneratorConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
-        _check(self)
+        channels_by_resolution(self.resolution, self.channels)  # raises where they do not fit
 
     @property
     def dlatent(self) -> int:
@@ -101,7 +101,7 @@ class EncoderConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
-        _check(self)
+        channels_by_resolution(self.resolution, self.channels)  # raises where they do not fit
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class DiscriminatorConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
-        _check(self)
+        channels_by_resolution(self.resolution, self.channels)  # raises where they do not fit
 
 
 @dataclass(frozen=True)
@@ -179,13 +179,6 @@ class MobileNetV1Config(NetworkConfig):
         object.__setattr__(self, "layers", tuple(layers))
 
 
-def _check(config: GeneratorConfig | EncoderConfig | DiscriminatorConfig) -> None:
-    """Raises ValueError where the channels do not run over 4, 8, ... `resolution`."""
-    wanted = len(resolutions(config.resolution))
-    if len(config.channels) != wanted:
-        raise ValueError(f"{len(config.channels)} channel counts for the {wanted} resolutions from 4 to {config.resolution}")
-
-
 def log2(resolution: int) -> int:
     """Base-2 logarithm of a resolution. Raises ValueError where it is no power of two of at least 4."""
     if resolution < 4 or resolution & (resolution - 1):
@@ -217,9 +210,7 @@ def mobilenet_layers(width: float = 1.0, epsilon: float = 1e-3, activation: str 
     return tuple(layers)
 
 
-CONFIGS: dict[str, type[NetworkConfig]] = {
-    c.network: c for c in (GeneratorConfig, EncoderConfig, DiscriminatorConfig, MobileNetV1Config)
-}
+CONFIGS: dict[str, type[NetworkConfig]] = {c.network: c for c in (GeneratorConfig, EncoderConfig, DiscriminatorConfig, MobileNetV1Config)}
 
 
 def config_from_json(values: Mapping[str, Any]) -> NetworkConfig:

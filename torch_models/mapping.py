@@ -19,9 +19,7 @@ class Mapping(nn.Module):
         activation = LeakyReLU(config.leaky_slope, config.gain)
         for i in range(config.mapping_layers):
             inputs = config.z if i == 0 else config.latent
-            self.add_module(
-                f"fc{i}", Dense(inputs, config.latent, lr_multiplier=config.mapping_lr_multiplier, activation=activation)
-            )
+            self.add_module(f"fc{i}", Dense(inputs, config.latent, lr_multiplier=config.mapping_lr_multiplier, activation=activation))
 
     def forward(self, z: Tensor) -> Tensor:
         """`z` [N, z], usually standard normal, to w [N, latent]. Raises ValueError for another length."""

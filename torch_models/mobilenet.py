@@ -99,9 +99,7 @@ class MobileNetV1(PretrainedNetwork):
     def __init__(self, config: MobileNetV1Config) -> None:
         super().__init__(config)
         if len(config.layers) % 2 == 0:
-            raise ValueError(
-                f"MobileNetV1 is a stem and pairs of depthwise and pointwise layers, not {len(config.layers)} layers"
-            )
+            raise ValueError(f"MobileNetV1 is a stem and pairs of depthwise and pointwise layers, not {len(config.layers)} layers")
         inputs = config.image_channels
         units = []
         for spec in config.layers:

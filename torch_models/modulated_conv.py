@@ -29,9 +29,7 @@ def demodulation(power: Tensor, style: Tensor, coefficient: float, epsilon: floa
     return torch.rsqrt(style.square() @ power.t() * coefficient**2 + epsilon)
 
 
-def modulated_conv2d(
-    x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None
-) -> Tensor:
+def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None) -> Tensor:
     """A gain times the demodulated convolution of `x` [N, I, H, W] with `weight` [O, I, k, k] (unscaled) under `style` [N, I].
 
     Returns [N, O, H, W], or [N, O, 2 H, 2 W] where `up` is given (`conv_transpose_up`). `x` or `style` may have one row, shared

@@ -68,9 +68,7 @@ class ResidualTrunk(PretrainedNetwork):
     def trunk(self, image: Tensor) -> Tensor:
         """`image` [N, 3, R, R] to [N, outputs]. Raises ValueError for an image of another shape."""
         if image.ndim != 4 or tuple(image.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"images are [N, {', '.join(map(str, self.image_shape))}] here (channels first), not {list(image.shape)}"
-            )
+            raise ValueError(f"images are [N, {', '.join(map(str, self.image_shape))}] here (channels first), not {list(image.shape)}")
         x = arrange(image)
         for block in self.blocks:
             x = self.get_submodule(block)(x)

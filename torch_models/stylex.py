@@ -70,8 +70,9 @@ class StylEx(nn.Module):
         path = folder / MANIFEST
         values = read_json(path)
         places = values.pop("networks", None)
-        if not isinstance(places, dict) or not set(places) <= set(NETWORKS):
+        if not isinstance(places, dict) or not set(places) & set(NETWORKS):
             raise ValueError(f"{path}: `networks` must name folders for some of {', '.join(NETWORKS)}, not {places!r}")
+        places = {name: place for name, place in places.items() if name in NETWORKS}  # a user's own networks are not StylEx's
         labels = values.pop("labels", [])
         image_range = values.pop("image_range", [-1.0, 1.0])
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
@@ -79,8 +80,7 @@ class StylEx(nn.Module):
         if not (isinstance(image_range, list) and len(image_range) == 2 and all(isinstance(v, int | float) for v in image_range)):
             raise ValueError(f"{path}: `image_range` must be two numbers, not {image_range!r}")
         networks: dict[str, Any] = {
-            name: NETWORKS[name].from_pretrained(_inside(folder, place, path), map_location=map_location)
-            for name, place in places.items()
+            name: NETWORKS[name].from_pretrained(_inside(folder, place, path), map_location=map_location) for name, place in places.items()
         }
         low, high = image_range
         return cls(**networks, labels=labels, image_range=(low, high), metadata=values).eval()
@@ -92,9 +92,7 @@ class StylEx(nn.Module):
         present = {name: network for name in NETWORKS if (network := getattr(self, name)) is not None}
         for name, network in present.items():
             if not isinstance(network, PretrainedNetwork):
-                raise TypeError(
-                    f"the {name} is a {type(network).__name__}, which has no configuration to save; only this project's have"
-                )
+                raise TypeError(f"the {name} is a {type(network).__name__}, which has no configuration to save; only this project's have")
             network.save_pretrained(folder / name)
         values = {
             "networks": {name: name for name in present},

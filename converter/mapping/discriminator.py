@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from converter.mapping.layouts import DenseAfterHwc, Hwio, Squeeze, Transpose
 from converter.mapping.recognise import highest, shape_of
 from converter.mapping.rules import Names, Rule
-from torch_models.config import DiscriminatorConfig, EncoderConfig, resolutions
+from torch_models.config import DiscriminatorConfig, EncoderConfig, channels_by_resolution, resolutions
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def read_config(names: Names, where: str, dialect: Dialect) -> dict[str, object]
 
 def table(config: EncoderConfig | DiscriminatorConfig, dialect: Dialect, flatten_hwc: bool = False) -> list[Rule]:
     """Every tensor of the PyTorch network and its variable. `flatten_hwc`: the original flattens [h, w, c] before its dense layer."""
-    channels = dict(zip(resolutions(config.resolution), config.channels, strict=True))
+    channels = channels_by_resolution(config.resolution, config.channels)
     top, first = config.resolution, channels[config.resolution]
     scope = dialect.from_rgb.replace("{r}", str(top))
     rules = [

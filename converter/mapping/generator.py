@@ -5,7 +5,7 @@ from __future__ import annotations
 from converter.mapping.layouts import Hwio, HwioTurned, Squeeze, Transpose
 from converter.mapping.recognise import highest, shape_of
 from converter.mapping.rules import Names, Rule
-from torch_models.config import GeneratorConfig, log2, resolutions
+from torch_models.config import GeneratorConfig, channels_by_resolution, log2, resolutions
 
 _SYNTHESIS = "generator_synthesis*"
 _STYLES = "generator_style_calculator*"
@@ -49,7 +49,7 @@ def table(config: GeneratorConfig) -> list[Rule]:
             Rule(f"{_MAPPING}/Dense{i}/MappingDense_{i}", f"mapping.fc{i}.weight", Transpose(), weight),
             Rule(f"{_MAPPING}/DenseBiasAct{i}/MappingBias_{i}", f"mapping.fc{i}.bias", Squeeze(1), (config.latent,)),
         ]
-    channels = dict(zip(resolutions(config.resolution), config.channels, strict=True))
+    channels = channels_by_resolution(config.resolution, config.channels)
     rules.append(Rule(f"{_SYNTHESIS}/ConstBlock4x4/Const4x4", "synthesis.b4.const", Squeeze(3), (channels[4], 4, 4)))
     for r, out in channels.items():
         k = log2(r)

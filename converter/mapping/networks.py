@@ -222,10 +222,20 @@ def read_classifier(artefact: Artefact, variables: Sequence[Variable]) -> Networ
             reasons.append(str(reason))
     if reasons:
         raise NotAChain(reasons[0])
-    in_file_order = artefact.format not in ("checkpoint", "savedmodel")
-    steps = classifier_names.read_steps(variables, in_file_order)
-    config, bindings = mobilenet.read(steps, by_key, None)
-    return _classifier(artefact, config, bindings, None, [classifier_names.DEFAULTS])
+    return _by_names(artefact, variables, by_key)
+
+
+def _by_names(artefact: Artefact, variables: Sequence[Variable], by_key: Mapping[str, Variable]) -> Network:
+    """A MobileNetV1 by names: in the file's order where the format keeps one, else or where that does not fit in natural order."""
+    orders = (False,) if artefact.format in ("checkpoint", "savedmodel") else (True, False)
+    reasons: list[NotAChain | MappingError] = []
+    for in_file_order in orders:
+        try:
+            config, bindings = mobilenet.read(classifier_names.read_steps(variables, in_file_order), by_key, None)
+            return _classifier(artefact, config, bindings, None, [classifier_names.DEFAULTS])
+        except (NotAChain, MappingError) as reason:
+            reasons.append(reason)
+    raise reasons[0]
 
 
 def _classifier(

@@ -24,10 +24,10 @@ SETTINGS = settings(deadline=None, database=None, derandomize=True, suppress_hea
 
 def refused(source: Path, work: Path) -> str:
     """The one-line error of converting `source`, which must leave nothing behind."""
-    before = {path for path in work.rglob("*")}
+    before = set(work.rglob("*"))
     ran = run("convert", source, "-o", work / "out")
     assert ran.code == 2, (ran.code, ran.out, ran.err)
-    assert {path for path in work.rglob("*")} == before
+    assert set(work.rglob("*")) == before
     return ran.one_line_error()
 
 

@@ -133,7 +133,7 @@ def test_a_header_that_lies_about_a_dtype_is_refused(folder: Path):
         ("[1]", "holds a list"),
         ('{"network": "generator"}', "of a generator, not of a encoder"),
         ('{"network": "encoder"}', "does not describe a Encoder .*resolution"),
-        ('{"network": "encoder", "resolution": 16, "channels": [7, 6]}', "takes 3 channel counts"),
+        ('{"network": "encoder", "resolution": 16, "channels": [7, 6]}', "channel counts"),
         ('{"network": "encoder", "resolution": "16", "channels": [7, 6, 5]}', "does not describe a Encoder"),
         ('{"network": "encoder", "resolution": 16, "channels": [7, 6, 5], "depth": 3}', "unknown fields: depth"),
         ('{"network": "encoder", "resolution": 16, "channels": [7, 6, -5]}', "does not describe a Encoder"),

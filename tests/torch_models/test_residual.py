@@ -66,5 +66,5 @@ def test_label_probabilities_of_another_shape_are_refused():
 
 
 def test_channels_that_do_not_fit_the_resolution_are_refused():
-    with pytest.raises(ValueError, match="16 px takes 3 channel counts"):
+    with pytest.raises(ValueError, match="channel counts"):
         Encoder(EncoderConfig(16, channels=(7, 6)))

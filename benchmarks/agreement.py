@@ -1,0 +1,108 @@
+"""How far a converted full-size release is from TensorFlow, output by output.
+
+    python -m benchmarks.agreement [RELEASE] [--samples 4] [--seed 0] [--json]
+
+RELEASE is a folder of SavedModel folders with the released names; without one, a full-size release (256 px, random weights) is made
+first. TensorFlow gives its outputs from the release's own variables; the release is converted and PyTorch gives its own on the same
+inputs, both in float32. Printed for each output: the largest absolute error over the output's standard deviation, and the limit that
+rounding explains. Exit code 1 where a limit is passed. Needs the extra [tensorflow].
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.convert import make_release
+from converter.convert import convert
+from converter.ledger import read_json
+from torch_models.config import config_from_json
+
+Array = NDArray[Any]
+LIMITS = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
+
+
+def inputs(folder: Path, samples: int, seed: int) -> dict[str, Array]:
+    """Random z, label probabilities and images that fit the converted networks."""
+    config = read_json(folder / "generator" / "config.json")
+    rng = np.random.default_rng(seed)
+    side = config["resolution"]
+    return {
+        "z": rng.normal(size=(samples, config["z"])).astype(np.float32),
+        "probabilities": rng.dirichlet(np.ones(config["labels"]), samples).astype(np.float32),
+        "image": rng.uniform(-1, 1, (samples, config["image_channels"], side, side)).astype(np.float32),
+    }
+
+
+def by_tensorflow(release: Path, folder: Path, given: Mapping[str, Array]) -> dict[str, Array]:
+    """ "network.output" -> TensorFlow's values, from the release's variables as TensorFlow reads them."""
+    # TensorFlow after PyTorch: a PyTorch that has triton cannot load it once TensorFlow's LLVM is there.
+    from reference_tf import run
+    from reference_tf.export import RELEASED
+    from reference_tf.variables import load_variables
+
+    found = {}
+    for network, name in RELEASED.items():
+        config = config_from_json(read_json(folder / network / "config.json"))
+        outputs = run.outputs(config, load_variables(release / f"{name}.savedmodel"), given)
+        found.update({f"{network}.{output}": value for output, value in outputs.items()})
+    return found
+
+
+def by_torch(folder: Path, given: Mapping[str, Array]) -> dict[str, Array]:
+    """The same from the converted folder by PyTorch."""
+    import torch
+
+    from torch_models import Discriminator, Encoder, Generator, MobileNetV1
+
+    z, probabilities, image = (torch.from_numpy(given[name]) for name in ("z", "probabilities", "image"))
+    with torch.no_grad():
+        generator = Generator.from_pretrained(folder / "generator")
+        w = generator.mapping(z)
+        styles = generator.style_vectors(torch.cat([w, probabilities], 1))
+        found = {
+            "generator.w": w,
+            "generator.conv_styles": torch.cat(list(styles.conv), 1),
+            "generator.torgb_styles": torch.cat(list(styles.torgb), 1),
+            "generator.image": generator.synthesis(styles),
+            "encoder.w": Encoder.from_pretrained(folder / "encoder")(image),
+            "discriminator.score": Discriminator.from_pretrained(folder / "discriminator")(image, probabilities),
+            "classifier.logits": MobileNetV1.from_pretrained(folder / "classifier")(image),
+        }
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def main() -> None:
+    """Convert, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("release", nargs="?", type=Path)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "converted"
+        release = arguments.release or make_release(Path(temporary) / "release")
+        convert(release, folder)
+        given = inputs(folder, arguments.samples, arguments.seed)
+        ours, theirs = by_torch(folder, given), by_tensorflow(release, folder, given)
+    errors = {name: float(np.abs(ours[name] - theirs[name]).max() / theirs[name].std()) for name in ours}
+    good = {name: error < LIMITS[name.split(".")[1]] for name, error in errors.items()}
+    if arguments.json:
+        print(json.dumps({"errors": errors, "good": good}))
+    else:
+        for name, error in errors.items():
+            print(f"{name:24}{error:9.1e}  (limit {LIMITS[name.split('.')[1]]:.0e})  {'agrees' if good[name] else 'DIFFERS'}")
+    sys.exit(0 if all(good.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
