@@ -43,7 +43,7 @@ def inputs(folder: Path, samples: int, seed: int) -> dict[str, Array]:
 
 
 def by_tensorflow(release: Path, folder: Path, given: Mapping[str, Array]) -> dict[str, Array]:
-    """ "network.output" -> TensorFlow's values, from the release's variables as TensorFlow reads them."""
+    """TensorFlow's values by network and output, from the release's variables as TensorFlow reads them."""
     # TensorFlow after PyTorch: a PyTorch that has triton cannot load it once TensorFlow's LLVM is there.
     from reference_tf import run
     from reference_tf.export import RELEASED

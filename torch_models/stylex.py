@@ -70,7 +70,7 @@ class StylEx(nn.Module):
         path = folder / MANIFEST
         values = read_json(path)
         places = values.pop("networks", None)
-        if not isinstance(places, dict) or not set(places) & set(NETWORKS):
+        if not isinstance(places, dict) or (places and not set(places) & set(NETWORKS)):
             raise ValueError(f"{path}: `networks` must name folders for some of {', '.join(NETWORKS)}, not {places!r}")
         places = {name: place for name, place in places.items() if name in NETWORKS}  # a user's own networks are not StylEx's
         labels = values.pop("labels", [])
