@@ -21,6 +21,7 @@ from converter.safetensors_file import read
 Array = NDArray[Any]
 RELEASE = Path(checkpoints.__file__).parent / "demo"
 LABELS = ("8", "9")
+SHOWN = 10  # digits that are shown recoded
 # The largest absolute error over the output's standard deviation that float32 rounding explains.
 ROUNDING = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
 
@@ -43,7 +44,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """All that the demo found. `pairs` are generated images [N, 3, R, R], TensorFlow's and PyTorch's; digits are the held-out ones."""
+    """All that the demo found.
+
+    `images_tf` and `images_torch` are generated from the same z, [N, 3, R, R]; `digits` are the held-out ones, [M, 28, 28], with
+    both sides' logits; `originals`, `reconstructed` and `turned` are the first of them through PyTorch's StylEx, as they are and with
+    the label probabilities turned round.
+    """
 
     rows: tuple[Row, ...]
     digits: Array
@@ -52,6 +58,9 @@ class Demonstration:
     digit_logits_torch: Array
     images_tf: Array
     images_torch: Array
+    originals: Array
+    reconstructed: Array
+    turned: Array
 
     @property
     def same_answers(self) -> int:
@@ -95,11 +104,14 @@ def demonstrate(out: Path, progress: Callable[[str, int, int], None] | None = No
         ours["digits"],
         np.asarray(recorded["float32.generator.image"]),
         ours["generator.image"],
+        ours["originals"],
+        ours["reconstructed"],
+        ours["turned"],
     )
 
 
 def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str, Array]:
-    """The converted networks' outputs under the recording's names, and "digits": the logits of every held-out digit."""
+    """The converted networks' outputs under the recording's names, the logits of every held-out digit, and some digits recoded."""
     import torch
 
     from torch_models import StylEx
@@ -122,8 +134,17 @@ def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str
             "discriminator.score": discriminator(image, probabilities),
             "classifier.logits": stylex.classify(image),
             "digits": torch.cat([stylex.classify(chunk) for chunk in digits_as_images(digits).split(256)]),
+            **_recode(stylex, digits_as_images(digits[:SHOWN])),
         }
     return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _recode(stylex: Any, images: Any) -> dict[str, Any]:
+    """Images through encoder and generator, with the classifier's probabilities as they are and turned round."""
+    dlatent = stylex.encode(images)
+    turned = dlatent.clone()
+    turned[:, -2:] = dlatent[:, -2:].flip(1)
+    return {"originals": images, "reconstructed": stylex.decode(dlatent), "turned": stylex.decode(turned)}
 
 
 def digits_as_images(digits: Array) -> Any:

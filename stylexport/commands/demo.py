@@ -75,6 +75,10 @@ def _write_page(found: Demonstration, target: Path) -> None:
         {"tf": png(tf, 3), "torch": png(torch, 3), "difference": png((torch - tf) * MAGNIFIED, 3)}
         for tf, torch in zip(found.images_tf, found.images_torch, strict=True)
     ]
+    recoded = [
+        {"original": png(original, 2), "reconstructed": png(again, 2), "turned": png(turned, 2)}
+        for original, again, turned in zip(found.originals, found.reconstructed, found.turned, strict=True)
+    ]
     render(
         "demo.html",
         target,
@@ -83,6 +87,7 @@ def _write_page(found: Demonstration, target: Path) -> None:
         resolution=found.images_tf.shape[-1],
         images=images,
         magnified=MAGNIFIED,
+        recoded=recoded,
         digits=digits,
         same=found.same_answers,
         count=len(found.digits),
