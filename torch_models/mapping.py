@@ -28,5 +28,5 @@ class Mapping(nn.Module):
         wide = z.to(full_dtype(z))
         x = (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.config.normalize_epsilon)).to(z.dtype)
         for i in range(self.config.mapping_layers):
-            x = self.get_submodule(f"fc{i}")(x)
+            x = getattr(self, f"fc{i}")(x)
         return x

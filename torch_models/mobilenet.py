@@ -122,6 +122,6 @@ class MobileNetV1(PretrainedNetwork):
             raise ValueError(f"images are [N, {self.config.image_channels}, H, W] here (channels first), not {list(image.shape)}")
         x = self.conv0(arrange(image * self.config.image_scale + self.config.image_shift))
         for block in self.blocks:
-            x = self.get_submodule(block)(x)
+            x = getattr(self, block)(x)
         pooled = x.to(full_dtype(x)).mean((2, 3), keepdim=True)
         return self.head(self.dropout(pooled.to(x.dtype)))[:, :, 0, 0]

@@ -71,5 +71,5 @@ class ResidualTrunk(PretrainedNetwork):
             raise ValueError(f"images are [N, {', '.join(map(str, self.image_shape))}] here (channels first), not {list(image.shape)}")
         x = arrange(image)
         for block in self.blocks:
-            x = self.get_submodule(block)(x)
+            x = getattr(self, block)(x)
         return x

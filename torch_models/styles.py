@@ -59,6 +59,7 @@ class StyleVectors(nn.Module):
             raise ValueError(f"a dlatent is w and the label probabilities, {lengths} values, not {dlatent.shape[-1]}")
 
         def style(name: str) -> Tensor:
-            return self.get_submodule(name)(dlatent) + 1
+            block, layer = name.split(".")
+            return getattr(getattr(self, block), layer)(dlatent) + 1
 
         return Styles(tuple(map(style, conv_layers(self.config))), tuple(map(style, torgb_layers(self.config))))

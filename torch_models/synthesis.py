@@ -138,6 +138,6 @@ class Synthesis(nn.Module):
         image: Tensor | None = None
         for i, block in enumerate(self.blocks):
             own = slice(max(2 * i - 1, 0), 2 * i + 1)
-            x, image = self.get_submodule(block)(x, image, conv[own], torgb[i], noises[own])
+            x, image = getattr(self, block)(x, image, conv[own], torgb[i], noises[own])
         assert image is not None
         return image
