@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save
 
 from reference_tf import run
-from reference_tf.build_demo import CLASSIFIER, DIGITS, ENCODER, GENERATOR, RECORDED, check, digit_logits, main, released
+from reference_tf.build_demo import CLASSIFIER, DIGITS, ENCODER, GENERATOR, RECORDED, digit_logits, main, released
 from reference_tf.digits import as_images
 
 pytestmark = pytest.mark.tensorflow
@@ -45,14 +45,12 @@ def test_most_reconstructions_keep_their_class_and_most_change_it_with_the_label
     latents = _dlatents()
     classes = latents[:, -2:].argmax(axis=1)
     turned = np.concatenate([latents[:, :-2], latents[:, :-3:-1]], axis=1)
-    found = [
-        run.logits(classifier, np.clip(run.image(generator, *run.styles(generator, d)), -1, 1).transpose(0, 2, 3, 1)).argmax(
-            axis=1
-        )
+    kept, changed = (
+        run.logits(classifier, np.clip(run.image(generator, *run.styles(generator, d)), -1, 1).transpose(0, 2, 3, 1))
         for d in (latents, turned)
-    ]
-    assert np.mean(found[0] == classes) >= 0.9
-    assert np.mean(found[1] != classes) >= 0.9
+    )
+    assert np.mean(kept.argmax(axis=1) == classes) >= 0.9
+    assert np.mean(changed.argmax(axis=1) != classes) >= 0.9
 
 
 def test_the_latents_are_the_encoders_w_and_the_classifiers_probabilities_of_the_first_digits(
@@ -65,16 +63,16 @@ def test_the_latents_are_the_encoders_w_and_the_classifiers_probabilities_of_the
     np.testing.assert_allclose(latents[:, -2:], run.softmax(digits["logits"][: len(latents)]), rtol=1e-5)
 
 
-def test_the_recording_is_what_tensorflow_gives_and_a_changed_one_is_found(
+def test_the_recording_is_what_tensorflow_gives_but_for_a_tensor_that_was_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check(DEMO) == []
     folder = Path(shutil.copytree(DEMO, tmp_path / "demo"))
     stored = load_file(folder / RECORDED)
     stored["float32.encoder.w"] = stored["float32.encoder.w"] * np.float32(1.0001)
     (folder / RECORDED).write_bytes(save(stored))
     assert main([str(folder), "--record-only", "--check"]) == 1
-    assert "float32.encoder.w: differs by 0.0001 of its norm" in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("float32.encoder.w: differs by 0.0001 of its norm")
 
 
 def test_the_folder_stays_under_four_megabytes() -> None:
