@@ -38,7 +38,7 @@ target.mkdir()
 AXES = {4: (3, 2, 0, 1), 2: (1, 0)}
 for folder in sorted(source.glob("*.savedmodel")):
     model = tf.saved_model.load(str(folder))
-    values = {v.name: v.numpy() for v in model.variables}
+    values = {v.name: np.asarray(v.numpy()) for v in model.variables}
     tensors = {name: np.ascontiguousarray(v.transpose(AXES[v.ndim])) if v.ndim in AXES else v for name, v in values.items()}
     save_file(tensors, target / f"{folder.stem}.safetensors")
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.artefacts.base import BFLOAT16, Artefact, Variable
-from converter.artefacts.files import sha256
-from converter.artefacts.open import DATA_FORMATS, open_all
+from converter.artefacts.digests import Digests
+from converter.artefacts.open import DATA_FORMATS, open_each
 from converter.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
 from converter.ledger import FORMAT, TOOL, Ledger, LeftOut, Row, read_json, write_json
 from converter.mapping.networks import NETWORKS, Network, read_as, recognise
 from converter.mapping.rules import Binding, listing
-from converter.mapping.user_table import UserTable, read_with_table
 from converter.safetensors_file import DTYPES, Spec, Writer
 from converter.staging import MARK, staged
 
 Source = str | Path
 Progress = Callable[[str, int, int], None]
+Reader = Callable[[Artefact], tuple[Sequence[Network], Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -51,68 +52,94 @@ def convert(
     dtype: str | None = None,
     labels: Sequence[str] | None = None,
     progress: Progress | None = None,
+    digests: Digests | None = None,
 ) -> Conversion:
     """Converts every network in `paths` into the folder `out`.
 
     `networks` names a network whose path is given outright (no recognising); `mapping` is a user's own table (docs/mapping.md);
     `dtype` casts all tensors (float32, float16, bfloat16, float64), by default each keeps its own; `labels` are the label names for
-    stylex.json; `progress(network, bytes so far, bytes in all)` is called from worker threads.
+    stylex.json; `progress(network, bytes so far, bytes in all)` is called from worker threads; `digests` may have begun earlier.
     Raises StylexportError (see converter.errors); then nothing is written.
     """
     if dtype is not None and dtype not in DTYPES:
         raise BadInput(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
     sources = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    table = UserTable.read(Path(mapping)) if mapping is not None else None
-    tasks, passed_over, opened = _find(sources, networks or {}, table)
-    try:
-        with staged(Path(out)) as stage, ThreadPoolExecutor(2) as pool:
-            # Two at a time: reading, checksums, reordering and writing all run outside Python's lock.
-            ledgers = dict(pool.map(lambda task: _write_network(task, stage, dtype, progress), tasks))
-            _write_index(Path(out), stage, ledgers, labels)
-    finally:
-        for artefact in opened:
-            artefact.close()
+    read_networks = _reader(mapping)
+    passed_over: list[str] = []
+    with contextlib.ExitStack() as opened, staged(Path(out)) as stage, ThreadPoolExecutor(2) as pool:
+        hashed = opened.enter_context(digests or Digests())
+        # A network is written while the next is recognised: reading, checksums, reordering and writing run outside Python's lock.
+        tasks = _find(sources, networks or {}, read_networks, opened, passed_over)
+        written = [pool.submit(_write_network, task, stage, dtype, hashed, progress) for task in tasks]
+        ledgers = dict(future.result() for future in written)
+        _write_index(Path(out), stage, ledgers, labels)
     return Conversion(Path(out), ledgers, passed_over)
 
 
-def _find(sources: Sequence[Source], named: Mapping[str, Source], table: UserTable | None) -> tuple[list[_Task], list[str], list[Artefact]]:
-    """One task a network. Raises where a path holds none, or two hold the same one."""
-    opened: list[Artefact] = []
+def _find(
+    sources: Sequence[Source],
+    named: Mapping[str, Source],
+    read_networks: Reader,
+    opened: contextlib.ExitStack,
+    passed_over: list[str],
+) -> Iterator[_Task]:
+    """One task a network, as they are found. Raises where a path holds none, or two hold the same one."""
     found: dict[str, _Task] = {}
-    passed_over: list[str] = []
     for network, source in named.items():
         if network not in NETWORKS:
             raise BadInput(f"--network {network}: no such network; it is one of {', '.join(NETWORKS)}")
-        artefacts = [a for a in open_all(source) if a.format not in DATA_FORMATS]
-        opened += artefacts
+        artefacts = [a for a in _opened(source, opened) if a.format not in DATA_FORMATS]
         if len(artefacts) != 1:
             raise BadInput(f"{source}: holds {len(artefacts)} artefacts with weights; --network needs exactly one")
-        _add(found, [read_as(artefacts[0], network)], artefacts[0])
+        yield from _add(found, [read_as(artefacts[0], network)], artefacts[0])
     for source in sources:
-        artefacts = open_all(source)
-        opened += artefacts
         taken = 0
+        formats: set[str] = set()
         reasons: list[str] = []
-        for artefact in artefacts:
+        for artefact in _opened(source, opened):
+            formats.add(artefact.format)
             if artefact.format in DATA_FORMATS:
                 passed_over.append(f"{artefact.path}: {artefact.format}, no network")
                 continue
-            why_not: dict[str, str] = {}
-            if table is not None:
-                networks = [read_with_table(artefact, table)]
-            else:
-                networks, why_not = recognise(artefact)
+            networks, why_not = _networks(artefact, read_networks)
             if networks:
                 taken += len(networks)
-                _add(found, networks, artefact)
+                yield from _add(found, networks, artefact)
             else:
                 reasons.append(f"{artefact.path} ({_why(why_not)})")
         if not taken:
-            raise MappingError(_nothing(source, artefacts, reasons))
+            raise MappingError(_nothing(source, formats, reasons))
         passed_over += reasons
     if not found:
         raise BadInput("nothing to convert; name a release, or a network by --network NAME=PATH")
-    return list(found.values()), passed_over, opened
+
+
+def _opened(source: Source, opened: contextlib.ExitStack) -> Iterator[Artefact]:
+    for artefact in open_each(source):
+        opened.callback(artefact.close)
+        yield artefact
+
+
+def _reader(mapping: Source | None) -> Reader:
+    """What finds networks in an artefact: the user's table where one is named, else recognition."""
+    if mapping is None:
+        return recognise
+    from converter.mapping.user_table import UserTable, read_with_table
+
+    table = UserTable.read(Path(mapping))
+    return lambda artefact: ([read_with_table(artefact, table)], {})
+
+
+def _networks(artefact: Artefact, read_networks: Reader) -> tuple[Sequence[Network], Mapping[str, str]]:
+    """The networks in an artefact, and why it is none of the others. Damage is told before what follows from it."""
+    try:
+        networks, why_not = read_networks(artefact)
+    except StylexportError:
+        artefact.finish()
+        raise
+    if not networks:
+        artefact.finish()
+    return networks, why_not
 
 
 def _why(why_not: Mapping[str, str]) -> str:
@@ -123,19 +150,20 @@ def _why(why_not: Mapping[str, str]) -> str:
     return "; ".join(f"no {' or '.join(names)}: {why}" for why, names in kinds.items())
 
 
-def _nothing(source: Source, artefacts: Sequence[Artefact], reasons: Sequence[str]) -> str:
+def _nothing(source: Source, formats: set[str], reasons: Sequence[str]) -> str:
     if not reasons:
-        return f"{source}: holds {', '.join(sorted({a.format for a in artefacts}))} and no network; convert takes networks"
+        return f"{source}: holds {', '.join(sorted(formats))} and no network; convert takes networks"
     return f"no known network in {listing(reasons, 2)}; convert it by your own table with --mapping"
 
 
-def _add(found: dict[str, _Task], networks: Sequence[Network], artefact: Artefact) -> None:
+def _add(found: dict[str, _Task], networks: Sequence[Network], artefact: Artefact) -> Iterator[_Task]:
     left_out = _left_out(networks, artefact)
     for network in networks:
         if network.network in found:
             first = found[network.network].artefact.path
             raise BadInput(f"two {network.network}s: {first} and {artefact.path}; say which by --network {network.network}=PATH")
         found[network.network] = _Task(network, artefact, left_out)
+        yield found[network.network]
 
 
 def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
@@ -170,24 +198,20 @@ def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
     return left
 
 
-def _write_network(task: _Task, stage: Path, dtype: str | None, progress: Progress | None) -> tuple[str, Ledger]:
+def _write_network(task: _Task, stage: Path, dtype: str | None, hashed: Digests, progress: Progress | None) -> tuple[str, Ledger]:
     network, artefact = task.network, task.artefact
     folder = stage / network.network
     folder.mkdir()
-    with ThreadPoolExecutor(1) as pool:
-        digests = pool.submit(_digests, artefact)
-        rows = [_row(binding, dtype) for binding in network.bindings]
-        _write_tensors(folder / "model.safetensors", network, artefact, rows, progress)
-        finish = getattr(artefact, "finish", None)
-        if finish is not None:
-            finish()
-        source = {
-            "file": artefact.path.name,
-            "format": artefact.format,
-            "versions": dict(artefact.facts.versions),
-            "verified": artefact.facts.verified,
-            "sha256": digests.result(),
-        }
+    rows = [_row(binding, dtype) for binding in network.bindings]
+    _write_tensors(folder / "model.safetensors", network, artefact, rows, progress)
+    artefact.finish()
+    source = {
+        "file": artefact.path.name,
+        "format": artefact.format,
+        "versions": dict(artefact.facts.versions),
+        "verified": artefact.facts.verified,
+        "sha256": hashed.of(artefact.path, artefact.facts.files),
+    }
     facts = [{"field": f.field, "value": f.value, "from": f.source} for f in network.facts]
     ledger = Ledger(
         network.network, source, dtype or "as in the source", facts, rows, task.left_out, [*artefact.facts.notes, *network.remarks]
@@ -195,14 +219,6 @@ def _write_network(task: _Task, stage: Path, dtype: str | None, progress: Progre
     write_json(folder / "config.json", network.config.to_json())
     write_json(folder / "conversion.json", ledger.to_json())
     return network.network, ledger
-
-
-def _digests(artefact: Artefact) -> dict[str, str]:
-    """SHA-256 of the artefact's file, or of each file in its folder."""
-    path = artefact.path
-    if path.is_file():
-        return {path.name: sha256(path)}
-    return {name: sha256(path / name) for name in sorted(artefact.facts.files) if (path / name).is_file()}
 
 
 def _row(binding: Binding, dtype: str | None) -> Row:
@@ -227,27 +243,27 @@ def _row(binding: Binding, dtype: str | None) -> Row:
 
 def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[Row], progress: Progress | None) -> None:
     specs = [Spec(row.tensor, row.dtype, row.shape) for row in rows]
-    total, done = sum(spec.nbytes for spec in specs), 0
+    total, done = sum(b.variable.nbytes for b in network.bindings), 0
     place = {variable.key: i for i, variable in enumerate(artefact.variables)}
     in_file_order = sorted(zip(network.bindings, rows, strict=True), key=lambda pair: place[pair[0].variable.key])
     with Writer(path, specs) as file:
         for binding, row in in_file_order:
             array = artefact.read(binding.variable)
             check_finite(array, binding.variable, artefact.path)
-            array = cast(binding.rule.layout.forward(array), row.dtype, f"{artefact.path}: {row.variable}")
-            file.write(row.tensor, array)
+            where = f"{artefact.path}: {row.variable}"
+            file.write(row.tensor, (cast(piece, row.dtype, where) for piece in binding.rule.layout.pieces(array)))
             done += array.nbytes
             if progress:
                 progress(network.network, done, total)
 
 
 def check_finite(array: NDArray[Any], variable: Variable, path: Path) -> None:
-    """Raises MappingError where a tensor holds NaN or infinity. Extremes tell: NaN and infinity reach minimum or maximum."""
+    """Raises MappingError where a tensor holds NaN or infinity. Their sum tells, in one quick pass."""
     if not array.size:
         return
     values = array.astype(np.float32) if array.dtype == BFLOAT16 else array
-    with np.errstate(invalid="ignore"):
-        if np.isfinite(values.min()) and np.isfinite(values.max()):
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(values.sum()) or np.isfinite(values).all():
             return
     bad = np.argwhere(~np.isfinite(values))
     first = tuple(int(i) for i in bad[0])

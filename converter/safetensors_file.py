@@ -60,14 +60,17 @@ class Writer:
         self._file = path.open("wb", buffering=0)
         self._file.write(struct.pack("<Q", len(text)) + text)
 
-    def write(self, name: str, array: NDArray[Any]) -> None:
-        """Put a tensor in its place. `array` is contiguous and has the announced dtype and shape."""
+    def write(self, name: str, pieces: Iterable[NDArray[Any]]) -> None:
+        """Put a tensor in its place: contiguous pieces along its first axis, of the announced dtype and in all of its size."""
         offset, spec = self._at[name]
-        assert (array.shape, array.dtype) == (spec.shape, _NUMPY[DTYPES[spec.dtype]]), name
-        data, at = as_bytes(array).data, self._start + offset
-        while data:
-            written = os.pwrite(self._file.fileno(), data, at)
-            data, at = data[written:], at + written
+        at, end = self._start + offset, self._start + offset + spec.nbytes
+        for array in pieces:
+            assert array.dtype == _NUMPY[DTYPES[spec.dtype]], name
+            data = as_bytes(array).data
+            while data:
+                written = os.pwrite(self._file.fileno(), data, at)
+                data, at = data[written:], at + written
+        assert at == end, name
         self._left.discard(name)
 
     def __enter__(self) -> Writer:

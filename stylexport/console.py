@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,12 +31,14 @@ def human_bytes(count: float) -> str:
 @contextlib.contextmanager
 def bytes_progress() -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar a task with bytes, rate and time left, on standard error; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda name, done, total: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
         def update(name: str, done: int, total: int | None) -> None:

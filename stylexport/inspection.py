@@ -30,9 +30,7 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
     readable = [v for v in artefact.variables if not v.dtype.startswith("dtype")]
     for variable in readable:
         artefact.read(variable)
-    finish = getattr(artefact, "finish", None)
-    if finish is not None:
-        finish()
+    artefact.finish()
     facts = artefact.facts
     own = [v for v in artefact.variables if v.slot is None]
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+
+from converter.artefacts.graph import Graph
 
 # Names of dtypes as the ledger and the command line write them; numpy has no bfloat16 of its own.
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -71,6 +73,25 @@ class Artefact(Protocol):
         """The tensor, read-only, in the file's layout and dtype, its checksum verified. Raises DamagedFile."""
         ...
 
+    def graphs(self) -> Iterator[Graph]:
+        """The artefact's graphs, the main one first; none where its format has no graph."""
+        ...
+
+    def finish(self) -> None:
+        """Verify every checksum that reading the tensors has not. Raises DamagedFile."""
+        ...
+
     def close(self) -> None:
         """Give back files and maps. Arrays that were read stay valid."""
         ...
+
+
+class Plain:
+    """Of readers that verify everything as they read it, and whose format has no graph."""
+
+    def graphs(self) -> Iterator[Graph]:
+        """None: the format has no graph."""
+        return iter(())
+
+    def finish(self) -> None:
+        """Nothing is left to verify."""

@@ -10,7 +10,7 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.{h,cc}, tensorflow/core
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from converter.artefacts import protos
 from converter.artefacts.base import BFLOAT16, Facts, Variable
 from converter.artefacts.checksums import as_bytes, crc32c, mask
 from converter.artefacts.files import Bytes, Files, Folder, Pieces
+from converter.artefacts.graph import Graph
 from converter.artefacts.leveldb_table import read_table, varint
 from converter.artefacts.object_graph import OBJECT_GRAPH_KEY, names_by_name, names_by_object
 from converter.errors import BadInput, DamagedFile
@@ -176,6 +177,10 @@ class Bundle:
             out.append(data[at : at + length])
             at += length
         return out
+
+    def graphs(self) -> Iterator[Graph]:
+        """None: a checkpoint holds no graph."""
+        return iter(())
 
     def finish(self) -> None:
         """Read each opened shard to its end, so that the archive's own checksum is verified too."""

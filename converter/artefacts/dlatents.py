@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Facts, Variable
+from converter.artefacts.base import Facts, Plain, Variable
 from converter.artefacts.pickle_values import Array, meaning
 from converter.artefacts.pickles import load_pickle, looks_like_pickle
 from converter.errors import BadInput, StylexportError
@@ -64,7 +64,7 @@ def open_dlatents(path: str | os.PathLike[str]) -> DlatentsArtefact:
     return DlatentsArtefact(Path(path), read_dlatents(path))
 
 
-class DlatentsArtefact:
+class DlatentsArtefact(Plain):
     """The released latents, stacked."""
 
     format = "dlatents"

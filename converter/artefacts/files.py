@@ -5,9 +5,7 @@ Readers ask for a small file whole (`read`) or for a big one piece by piece, fro
 
 from __future__ import annotations
 
-import hashlib
 import mmap
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -177,13 +175,3 @@ class _Streamed:
     def finish(self) -> None:
         while self._stream.read(_CHUNK):
             pass
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        buffer = bytearray(min(_CHUNK, max(os.fstat(file.fileno()).st_size, 1)))
-        while count := file.readinto(buffer):
-            digest.update(memoryview(buffer)[:count])
-    return digest.hexdigest()

@@ -13,6 +13,8 @@ from typing import Any
 
 from converter.artefacts.checksums import fingerprint64
 
+_SHORT = 200  # bytes; longer messages are not likely to come again
+
 
 def saved_model_checksum(data: bytes, descriptor: Any) -> int:
     """The fingerprint of saved_model.pb's `data`, a message of type `descriptor`. Raises ValueError where the bytes are no message."""
@@ -28,6 +30,7 @@ class _Schema:
 
     map_entry: bool
     fields: dict[int, _Schema] = field(default_factory=dict)
+    known: dict[bytes, bytes] = field(default_factory=dict)  # what short messages became: a graph repeats its attributes
 
 
 def _schema(descriptor: Any, known: dict[str, _Schema]) -> _Schema:
@@ -84,7 +87,9 @@ def _sorted_maps(data: bytes, schema: _Schema) -> bytes:
             continue
         pieces.append(data[copied:start])
         copied = at
-        inner = _sorted_maps(data[body:at], child) if child.fields else data[body:at]
+        inner = data[body:at]
+        if child.fields:
+            inner = child.known.get(inner) or _sorted_maps(inner, child)
         whole = data[start:body] + inner
         if child.map_entry:
             entries.append((_key(inner), whole))
@@ -94,10 +99,14 @@ def _sorted_maps(data: bytes, schema: _Schema) -> bytes:
     if at != end:
         raise ValueError("a field runs past its message")
     if not pieces and not entries:
-        return data
-    pieces += [whole for _, whole in sorted(entries)]
-    pieces.append(data[copied:])
-    return b"".join(pieces)
+        made = data
+    else:
+        pieces += [whole for _, whole in sorted(entries)]
+        pieces.append(data[copied:])
+        made = b"".join(pieces)
+    if end < _SHORT:
+        schema.known[data] = made
+    return made
 
 
 def _key(entry: bytes) -> tuple[int, bytes]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.artefacts import protos
-from converter.artefacts.base import BFLOAT16, Facts, Variable
+from converter.artefacts.base import BFLOAT16, Facts, Plain, Variable
 from converter.artefacts.graph import Graph, flatten
 from converter.errors import BadInput, DamagedFile
 
@@ -47,7 +47,12 @@ def looks_like_graphdef(path: Path) -> bool:
     return bool(graph.node) and all(node.op for node in graph.node)
 
 
-class FrozenGraph:
+def open_graphdef(path: Path) -> FrozenGraph:
+    """The frozen graph at `path`. Raises BadInput and DamagedFile."""
+    return FrozenGraph(path)
+
+
+class FrozenGraph(Plain):
     """An opened frozen graph: its floating-point constants of rank one and more are its variables."""
 
     format = "graphdef"
@@ -80,9 +85,6 @@ class FrozenGraph:
         fed = {ref.split(":")[0] for node in graph.nodes.values() for ref in node.inputs}
         ends = tuple(name for name, node in graph.nodes.items() if name not in fed and node.inputs and node.op != "NoOp")
         yield Graph(graph.nodes, {name: name for name in graph.nodes if name in names}, ends)
-
-    def finish(self) -> None:
-        """Nothing is left unread."""
 
     def close(self) -> None:
         """Nothing is held open."""

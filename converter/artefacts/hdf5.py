@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.artefacts import h5file
-from converter.artefacts.base import Facts, Variable
+from converter.artefacts.base import Facts, Plain, Variable
 from converter.artefacts.guard import guarded, json_object
 from converter.artefacts.keras_names import VARS, optimizer_slot, v3_names
 from converter.errors import BadInput, DamagedFile
@@ -42,7 +42,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Hdf5Artefact:
         raise
 
 
-class Hdf5Artefact:
+class Hdf5Artefact(Plain):
     """An HDF5 file as named variables; `key` is the dataset's path."""
 
     def __init__(self, h5: h5file.H5, format: str, facts: Facts, variables: tuple[Variable, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Facts, Variable
+from converter.artefacts.base import Facts, Plain, Variable
 from converter.artefacts.guard import guarded
 from converter.artefacts.keras_names import variable_slot
 from converter.artefacts.npy import MAGIC, PREFIX, Header, check_size, parse_header
@@ -73,7 +73,7 @@ def open_npy(path: str | os.PathLike[str]) -> NpyArtefact | PickleArtefact:
     return NpyArtefact(path, header)
 
 
-class NpyArtefact:
+class NpyArtefact(Plain):
     """One array in a file of its own, memory-mapped."""
 
     format = "npy"
@@ -96,7 +96,7 @@ class NpyArtefact:
         """Nothing to give back: the map closes with the last array in it."""
 
 
-class NpzArtefact:
+class NpzArtefact(Plain):
     """A zip of arrays; `key` is the member's name, without `.npy`, and the way through its containers where it is a pickle."""
 
     format = "npz"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.artefacts import bundle, dlatents, graphdef, hdf5, keras_v3, npz, pickles, tfhub, tfrecord
+from converter.artefacts import bundle
+from converter.artefacts.base import Artefact
 from converter.artefacts.files import Folder, Zipped
 from converter.artefacts.savedmodel import PB, SavedModel
 from converter.artefacts.zips import SafeZip, looks_like_zip, open_zip
@@ -16,30 +18,59 @@ from converter.errors import BadInput
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its name, how it is told, and how it is opened."""
+    """A file format: its name, the module that reads it, and the word behind that module's `looks_like_` and `open_`.
+
+    `signs` are first bytes without which a file is not worth asking about; the module, and what it needs, is imported only then.
+    """
 
     name: str
-    looks_like: Callable[[Path], bool]
-    open: Callable[[Path], Any]
+    module: str
+    word: str
+    signs: tuple[bytes, ...] = ()
+
+    def looks_like(self, path: Path) -> bool:
+        """Whether the file at `path` is of this format."""
+        return (not self.signs or _begins(path, self.signs)) and bool(self._function("looks_like")(path))
+
+    def open(self, path: Path) -> Artefact:
+        """The file at `path`, opened by this format's reader."""
+        artefact: Artefact = self._function("open")(path)
+        return artefact
+
+    def _function(self, verb: str) -> Any:
+        return getattr(importlib.import_module(f"converter.artefacts.{self.module}"), f"{verb}_{self.word}")
 
 
 # Formats that hold data, not a network's weights.
 DATA_FORMATS = ("dlatents", "tfrecord")
 # In the order of asking: the more certain signs first.
 FILE_FORMATS = (
-    Format("hdf5", hdf5.looks_like_hdf5, hdf5.open_hdf5),
-    Format("keras", keras_v3.looks_like_keras_v3, keras_v3.open_keras_v3),
-    Format("npz", npz.looks_like_npz, npz.open_npz),
-    Format("npy", npz.looks_like_npy, npz.open_npy),
-    Format("dlatents", dlatents.looks_like_dlatents, dlatents.open_dlatents),
-    Format("pickle", pickles.looks_like_pickle, pickles.open_pickle),
-    Format("tfrecord", tfrecord.looks_like_tfrecord, tfrecord.open_tfrecord),
-    Format("checkpoint", bundle.looks_like_bundle, bundle.open_bundle),
-    Format("graphdef", graphdef.looks_like_graphdef, graphdef.FrozenGraph),
+    Format("hdf5", "hdf5", "hdf5", (b"\x89HDF\r\n\x1a\n",)),
+    Format("keras", "keras_v3", "keras_v3", (b"PK",)),
+    Format("npz", "npz", "npz", (b"PK",)),
+    Format("npy", "npz", "npy", (b"\x93NUMPY",)),
+    Format("dlatents", "dlatents", "dlatents"),
+    Format("pickle", "pickles", "pickle"),
+    Format("tfrecord", "tfrecord", "tfrecord"),
+    Format("checkpoint", "bundle", "bundle"),
+    Format("graphdef", "graphdef", "graphdef"),
 )
 
 
-def open_artefact(source: str | Path) -> Any:
+def _begins(path: Path, signs: tuple[bytes, ...]) -> bool:
+    """Whether one of `signs` stands at the file's beginning, or where HDF5 allows it behind a block of the user's."""
+    try:
+        with path.open("rb") as file:
+            for offset in (0, 512, 1024, 2048):
+                file.seek(offset)
+                if file.read(16).startswith(signs):
+                    return True
+    except OSError:
+        pass
+    return False
+
+
+def open_artefact(source: str | Path) -> Artefact:
     """The one artefact at `source`. Raises BadInput where there is none, or more than one."""
     found = open_all(source)
     if len(found) > 1:
@@ -48,28 +79,37 @@ def open_artefact(source: str | Path) -> Any:
     return found[0]
 
 
-def open_all(source: str | Path) -> list[Any]:
-    """Every artefact at `source`: a file, a SavedModel, a checkpoint, a TF-Hub handle, or a folder or zip of those.
+def open_all(source: str | Path) -> list[Artefact]:
+    """Every artefact at `source`, as `open_each` gives them."""
+    return list(open_each(source))
+
+
+def open_each(source: str | Path) -> Iterator[Artefact]:
+    """The artefacts at `source` one by one: a file, a SavedModel, a checkpoint, a TF-Hub handle, or a folder or zip of those.
 
     Raises BadInput where there is nothing to read, and the readers' own errors where something is damaged.
     """
-    if isinstance(source, str) and tfhub.looks_like_handle(source):
-        return open_all(tfhub.resolve_handle(source))
+    if isinstance(source, str) and "://" in source:
+        from converter.artefacts import tfhub
+
+        source = tfhub.resolve_handle(source)
     path = Path(source)
     if path.is_dir():
-        found = list(_in_folder(path))
+        found = _in_folder(path)
     elif path.exists():
-        found = list(_in_file(path))
+        found = _in_file(path)
     elif bundle.looks_like_bundle(path):
-        found = [bundle.open_bundle(path)]
+        found = iter([bundle.open_bundle(path)])
     else:
         raise BadInput(f"{path}: no such file or folder; check the path")
-    if not found:
+    first = next(found, None)
+    if first is None:
         raise BadInput(f"{path}: {_unknown(path)}; expected a SavedModel (folder or zip), a checkpoint, or one of {_names()}")
-    return found
+    yield first
+    yield from found
 
 
-def _in_folder(path: Path) -> Iterator[Any]:
+def _in_folder(path: Path) -> Iterator[Artefact]:
     if (path / PB).is_file():
         yield SavedModel(Folder(path))
         return
@@ -90,7 +130,7 @@ def _of_checkpoint(entry: Path, prefixes: set[Path]) -> bool:
     return entry.name == "checkpoint" or any(entry.name.startswith(f"{prefix.name}.") for prefix in prefixes)
 
 
-def _in_file(path: Path) -> Iterator[Any]:
+def _in_file(path: Path) -> Iterator[Artefact]:
     if path.name == PB and path.is_file() and (path.parent / "variables").is_dir():
         yield SavedModel(Folder(path.parent))
         return

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Facts, Variable
+from converter.artefacts.base import Facts, Plain, Variable
 from converter.artefacts.guard import guarded
 from converter.artefacts.keras_names import variable_slot
 from converter.artefacts.object_graph import slot_of_name
@@ -89,7 +89,7 @@ def leaves_of(path: Path, value: Any, way: str = "") -> tuple[dict[str, Leaf], t
     return leaves, tuple(walk.notes)
 
 
-class PickleArtefact:
+class PickleArtefact(Plain):
     """The tensors of a pickle; `key` is the way to each through the containers."""
 
     def __init__(self, path: Path, format: str, facts: Facts, leaves: dict[str, Leaf]) -> None:

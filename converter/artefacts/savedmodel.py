@@ -21,7 +21,7 @@ from converter.artefacts.fingerprint import saved_model_checksum
 from converter.artefacts.graph import Graph, flatten, flatten_function
 from converter.errors import BadInput, DamagedFile
 
-PB = "saved_model.pb"
+PB, FINGERPRINT = "saved_model.pb", "fingerprint.pb"
 _PREFIX = "variables/variables"
 
 
@@ -33,9 +33,8 @@ class SavedModel(Bundle):
     def __init__(self, files: Files) -> None:
         self._pb = files.where(PB)
         self._data = files.read(PB)
-        verified = self._check_fingerprint(files)
+        self._fingerprint = files.read(FINGERPRINT) if FINGERPRINT in files.sizes else None
         model = protos.parse(protos.SavedModel, self._data, self._pb, "the file")
-        del self._data
         if not model.meta_graphs:
             raise DamagedFile(self._pb, "holds no graph")
         serving = [m for m in model.meta_graphs if "serve" in m.meta_info_def.tags]
@@ -43,6 +42,9 @@ class SavedModel(Bundle):
         if f"{_PREFIX}.index" not in files.sizes:
             raise BadInput(f"{files.where(_PREFIX + '.index')}: missing; a SavedModel's weights lie in variables/: fetch it again")
         super().__init__(files, _PREFIX)
+        verified = (
+            "fingerprint of saved_model.pb" if self._fingerprint else "no checksum of saved_model.pb (TensorFlow before 2.12 has none)"
+        )
         metadata = self._keras_metadata(files)
         versions = {"tensorflow": self.meta_graph.meta_info_def.tensorflow_version or "unknown"}
         keras_version = next((m["keras_version"] for m in metadata if "keras_version" in m), None)
@@ -54,21 +56,22 @@ class SavedModel(Bundle):
             self.facts, versions=versions, keras=keras, verified=f"{self.facts.verified}; {verified}", files=dict(files.sizes)
         )
 
-    def _check_fingerprint(self, files: Files) -> str:
-        name = "fingerprint.pb"
-        if name not in files.sizes:
-            return "no checksum of saved_model.pb (TensorFlow before 2.12 writes none)"
-        print_ = protos.parse(protos.FingerprintDef, files.read(name), files.where(name), "the file")
-        index = files.read(f"{_PREFIX}.index") if f"{_PREFIX}.index" in files.sizes else b""
-        if print_.checkpoint_hash and print_.checkpoint_hash != fingerprint64(index):
-            raise DamagedFile(files.where(f"{_PREFIX}.index"), "does not match its hash in fingerprint.pb")
+    def finish(self) -> None:
+        """Verify what reading tensors did not: the rest of an archive's member, and saved_model.pb against its fingerprint."""
+        super().finish()
+        if not self._fingerprint:
+            return
+        written = protos.parse(protos.FingerprintDef, self._fingerprint, self._files.where(FINGERPRINT), "the file")
+        index = self._files.read(f"{_PREFIX}.index")
+        if written.checkpoint_hash and written.checkpoint_hash != fingerprint64(index):
+            raise DamagedFile(self._index, "does not match its hash in fingerprint.pb")
         try:
             found = saved_model_checksum(self._data, protos.SavedModel.DESCRIPTOR)
         except ValueError as error:
             raise DamagedFile(self._pb, f"is not a valid SavedModel ({error})") from error
-        if found != print_.saved_model_checksum:
+        if found != written.saved_model_checksum:
             raise DamagedFile(self._pb, "does not match its checksum in fingerprint.pb")
-        return "fingerprint of saved_model.pb"
+        self._fingerprint = None
 
     def _keras_metadata(self, files: Files) -> list[dict[str, Any]]:
         """Keras's own JSON of each of its objects, the model's first; from keras_metadata.pb, or the object graph before TF 2.5."""

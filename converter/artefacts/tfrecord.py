@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Facts, Variable
+from converter.artefacts.base import Facts, Plain, Variable
 from converter.artefacts.checksums import masked_crc32c
 from converter.artefacts.example import Feature, parse_example
 from converter.artefacts.guard import guarded
@@ -82,7 +82,7 @@ def open_tfrecord(path: str | os.PathLike[str]) -> TfRecordArtefact:
     return TfRecordArtefact(Path(path))
 
 
-class TfRecordArtefact:
+class TfRecordArtefact(Plain):
     """N Examples as one variable a feature, [N, n]; features that are bytes, or differ in length, are left out with a note."""
 
     format = "tfrecord"

@@ -130,7 +130,7 @@ def _filters(graph: Graph) -> Iterator[tuple[tuple[float, ...], str]]:
         if kernel.sum() <= 0 or not np.allclose(np.outer(taps, taps) / kernel.sum(), kernel, rtol=1e-5, atol=0):
             continue
         ratios = taps / np.abs(taps[taps != 0]).min()
-        yield tuple(float(t) for t in np.round(ratios, 5)), node.name
+        yield tuple(float(t) for t in np.round(ratios[::-1], 5)), node.name  # stored turned round, for a correlation
 
 
 # field -> reader; the fields of each network's configuration that a graph can tell

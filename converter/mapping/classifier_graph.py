@@ -7,6 +7,7 @@ FusedBatchNorm are gamma, beta, mean and variance, its attribute is epsilon.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from converter.artefacts.graph import PASS_THROUGH, Graph, Node
@@ -24,6 +25,7 @@ _ACTIVATIONS: Mapping[str, str] = {
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
 }
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
@@ -33,6 +35,7 @@ def read_steps(graph: Graph, output: str) -> tuple[list[Step], int | None]:
     steps: list[Step] = []
     ref = output
     for _ in range(len(graph.nodes)):
+        ref = _past_identities(graph, ref)
         node = graph.get(ref)
         if node is None:
             raise NotAChain(f"{ref} is not in the graph")
@@ -75,15 +78,31 @@ def _step(graph: Graph, node: Node, data: set[str]) -> tuple[Step | None, str]:
     return reader(graph, node, inputs[0])
 
 
+def _past_identities(graph: Graph, ref: str) -> str:
+    """What `ref` stands for behind IdentityN, which TensorFlow puts round operations with a gradient of their own (swish)."""
+    for _ in range(len(graph.nodes)):
+        node, output = graph.get(ref), int(ref.rsplit(":", 1)[1]) if ":" in ref else 0
+        if node is None or node.op != "IdentityN" or output >= len(node.inputs):
+            return ref
+        ref = node.inputs[output]
+    raise NotAChain("the graph runs in a circle")
+
+
 def _swish(graph: Graph, inputs: list[str]) -> tuple[Step, str]:
+    """Swish: x * sigmoid(x), or x * sigmoid(1.0 * x) as tf.nn.silu writes it."""
     for gate, value in (inputs, inputs[::-1]):
         node = graph.source(gate)
-        if node is not None and node.op == "Sigmoid" and node.inputs[0].split(":")[0] == value.split(":")[0]:
+        if node is None or node.op != "Sigmoid":
+            continue
+        inner = graph.source(node.inputs[0])
+        scaled = operand(graph, inner) if inner is not None and inner.op == "Mul" else None
+        gated = scaled[0] if scaled is not None and scaled[1] == 1.0 else node.inputs[0]
+        if gated.split(":")[0] == value.split(":")[0]:
             return Activation("swish"), value
     raise NotAChain(f"Mul of {inputs[0]} and {inputs[1]} joins two branches")
 
 
-def _conv(graph: Graph, node: Node, ref: str, depthwise: bool) -> tuple[Step, str]:
+def _conv(graph: Graph, node: Node, ref: str, depthwise: bool) -> tuple[Conv, str]:
     nchw = node.attr["data_format"].s == b"NCHW" if "data_format" in node.attr else False
 
     def spatial(name: str) -> tuple[int, int]:
@@ -97,6 +116,20 @@ def _conv(graph: Graph, node: Node, ref: str, depthwise: bool) -> tuple[Step, st
         padding = (top, bottom, left, right)
     kernel = _key(graph, node.inputs[1], node)
     return Conv(kernel, depthwise, spatial("strides"), spatial("dilations"), padding), ref
+
+
+def _dilated(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    """A dilated convolution as TensorFlow writes it: SpaceToBatchND, a VALID convolution, BatchToSpaceND that crops what is over."""
+    conv = graph.source(ref)
+    before = graph.source(conv.inputs[0]) if conv is not None and conv.op in _CONVOLUTIONS else None
+    if conv is None or before is None or before.op != "SpaceToBatchND":
+        raise NotAChain(f"{node.op} {node.name} is no step of a MobileNetV1")
+    step, _ = _conv(graph, conv, conv.inputs[0], depthwise=conv.op != "Conv2D")
+    blocks, pads, crops = array(graph, before.inputs[1]), array(graph, before.inputs[2]), array(graph, node.inputs[2])
+    if blocks is None or pads is None or crops is None or blocks.shape != (2,) or step.padding != "valid" or step.stride != (1, 1):
+        raise NotAChain(f"the dilation of {conv.name} is not one of height and width that the graph holds as constants")
+    top, bottom, left, right = (int(n) for n in (pads - crops).reshape(-1))
+    return replace(step, dilation=(int(blocks[0]), int(blocks[1])), padding=(top, bottom, left, right)), before.inputs[0]
 
 
 def _matmul(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
@@ -144,19 +177,20 @@ def _add(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     if (value := scalar(graph, other)) is not None:
         return Scale(1.0, value if node.op != "Sub" else -value), ref
     scaled, offset = graph.source(ref), graph.source(other)
-    if scaled is not None and scaled.op == "Mul" and offset is not None and offset.op in ("Sub", "Neg"):
+    if scaled is not None and scaled.op == "Mul" and offset is not None and offset.op in ("Sub", "Neg", "Mul"):
         return _unfused_norm(graph, scaled, offset)
     raise NotAChain(f"{node.op} {node.name} adds a computed value")
 
 
 def _unfused_norm(graph: Graph, scaled: Node, offset: Node) -> tuple[Step, str]:
-    """tf.nn.batch_normalization: x * (gamma * rsqrt(variance + epsilon)) + (beta - mean * (the same))."""
+    """tf.nn.batch_normalization: x * (gamma * rsqrt(variance + epsilon)) + (beta - mean * (the same)), without beta -mean * (the same)."""
     beta = graph.variable(offset.inputs[0]) if offset.op == "Sub" else None
-    shift = graph.source(offset.inputs[-1])
+    shift = offset if offset.op == "Mul" else graph.source(offset.inputs[-1])
+    subtracted = partial(_negated, graph) if offset.op == "Mul" else graph.variable
     factor_names = {(graph.source(r) or scaled).name for r in scaled.inputs}
     if shift is None or shift.op != "Mul":
         raise NotAChain(f"{offset.name} is no part of a normalisation")
-    mean = next((key for r in shift.inputs if (key := graph.variable(r))), None)
+    mean = next((key for r in shift.inputs if (key := subtracted(r))), None)
     factor = next((n for r in shift.inputs if (n := graph.source(r)) is not None and n.name in factor_names), None)
     gamma = None
     rsqrt = factor
@@ -172,6 +206,12 @@ def _unfused_norm(graph: Graph, scaled: Node, offset: Node) -> tuple[Step, str]:
     return BatchNorm(found[1], gamma, beta, mean, variance), data
 
 
+def _negated(graph: Graph, ref: str) -> str | None:
+    """The key of the variable whose negative `ref` is."""
+    node = graph.source(ref)
+    return graph.variable(node.inputs[0]) if node is not None and node.op == "Neg" else None
+
+
 def _times(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     value = next((v for r in node.inputs if r != ref and (v := scalar(graph, r)) is not None), None)
     if value is None or (node.op == "RealDiv" and (node.inputs[0] != ref or value == 0)):
@@ -179,8 +219,16 @@ def _times(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     return Scale(1 / value if node.op == "RealDiv" else value, 0.0), ref
 
 
-def _pool(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+def _mean(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    axes = array(graph, node.inputs[1])
+    if axes is None or sorted(axes.reshape(-1).tolist()) not in ([1, 2], [2, 3]):
+        raise NotAChain(f"{node.name} averages over other axes than height and width")
     return Pool(), ref
+
+
+def _average(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    window = list(node.attr["ksize"].list.i)
+    return Pool(window[2] if node.attr["data_format"].s == b"NCHW" else window[1]), ref
 
 
 def _leaky(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
@@ -190,6 +238,7 @@ def _leaky(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
 _READERS: Mapping[str, Callable[[Graph, Node, str], tuple[Step, str]]] = {
     "Conv2D": partial(_conv, depthwise=False),
     "DepthwiseConv2dNative": partial(_conv, depthwise=True),
+    "BatchToSpaceND": _dilated,
     "MatMul": _matmul,
     "Pad": _pad,
     "PadV2": _pad,
@@ -199,8 +248,8 @@ _READERS: Mapping[str, Callable[[Graph, Node, str], tuple[Step, str]]] = {
     "Sub": _add,
     "Mul": _times,
     "RealDiv": _times,
-    "Mean": _pool,
-    "AvgPool": _pool,
+    "Mean": _mean,
+    "AvgPool": _average,
     "LeakyRelu": _leaky,
     **dict.fromkeys(_NORMS, _fused_norm),
 }

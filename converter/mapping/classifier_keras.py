@@ -157,7 +157,8 @@ def _activation(config: Mapping[str, Any], variables: Sequence[Variable]) -> Ite
     if name not in _ACTIVATIONS:
         raise NotAChain(f"layer {config['name']} has the activation {name!r}")
     if name != "linear":
-        yield Activation({"silu": "swish"}.get(name, name), 0.2 if name == "leaky_relu" else 0.0)
+        name = {"silu": "swish", "hard_silu": "hard_swish"}.get(name, name)  # Keras 3's words and Keras 2's
+        yield Activation(name, 0.2 if name == "leaky_relu" else 0.0)
 
 
 def _relu(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
@@ -191,6 +192,10 @@ def _pool(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[
     yield Pool()
 
 
+def _average(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
+    yield Pool(_pair(config["pool_size"])[0])
+
+
 def _dropout(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
     yield Dropout(float(config["rate"]))
 
@@ -214,6 +219,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], Sequence[Variable]], Iterato
     "Softmax": _softmax,
     "ZeroPadding2D": _pad,
     "GlobalAveragePooling2D": _pool,
+    "AveragePooling2D": _average,
     "Dropout": _dropout,
     "Rescaling": _rescaling,
 }

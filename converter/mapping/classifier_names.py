@@ -33,11 +33,16 @@ class _Group:
     bias: Variable | None = None
     norm: dict[str, Variable] = field(default_factory=dict)
 
-    @property
-    def depthwise(self) -> bool:
-        tail = self.kernel.name.rsplit("/", 1)[-1] if self.kernel else ""
+    depthwise: bool = False
+
+    def called_depthwise(self) -> bool:
+        """Whether the name says so."""
+        return self.kernel is not None and ("depthwise" in self.name.lower() or self.kernel.name.rpartition("/")[2].startswith("depthwise"))
+
+    def shaped_depthwise(self) -> bool:
+        """Whether the shape says so: a single convolution to one channel has it too."""
         shape = self.kernel.shape if self.kernel else ()
-        return tail.startswith("depthwise") or "depthwise" in self.name.lower() or (len(shape) == 4 and shape[3] == 1 and shape[2] > 1)
+        return len(shape) == 4 and shape[3] == 1 and shape[2] > 1 and shape[:2] != (1, 1)
 
 
 def read_steps(variables: Sequence[Variable], in_file_order: bool) -> list[Step]:
@@ -88,9 +93,10 @@ def _groups(variables: Sequence[Variable], in_file_order: bool) -> list[_Group]:
             group.bias = variable
         elif tail in _NORM and len(variable.shape) == 1:
             group.norm[_NORM[tail]] = variable
-    if in_file_order:
-        return sorted(groups.values(), key=lambda g: g.first)
-    return sorted(groups.values(), key=_order)
+    named = any(group.called_depthwise() for group in groups.values())
+    for group in groups.values():
+        group.depthwise = group.called_depthwise() if named else group.shaped_depthwise()
+    return sorted(groups.values(), key=(lambda g: g.first) if in_file_order else _order)
 
 
 def _order(group: _Group) -> list[tuple[int, str]]:

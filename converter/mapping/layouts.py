@@ -7,11 +7,14 @@ that reason: adding one to a float32 bias would round it.)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_PIECE = 2**20  # bytes
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -19,9 +22,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """Base: the identity."""
+    """Base: the identity. `name` is what the ledger calls a layout."""
 
-    name: ClassVar[str] = "as it is"
+    title: ClassVar[str] = "as it is"
+
+    @property
+    def name(self) -> str:
+        """The title, and what else `by_description` needs to make the layout anew."""
+        return self.title
 
     def shape(self, tf: Shape) -> Shape:
         """The PyTorch shape that the TensorFlow shape `tf` becomes. Raises ValueError where the layout does not apply."""
@@ -35,12 +43,27 @@ class Layout:
         """PyTorch's array in TensorFlow's layout, with the shape `tf`."""
         return np.ascontiguousarray(array).reshape(tf)
 
+    def pieces(self, array: Array) -> Iterator[Array]:
+        """`forward` in pieces along PyTorch's first axis, small enough to stay in the processor's cache on their way to the file."""
+        yield self.forward(array)
+
 
 @dataclass(frozen=True)
-class Hwio(Layout):
+class _ByOutput(Layout):
+    """Base of the layouts that put TensorFlow's last axis, the outputs, first."""
+
+    def pieces(self, array: Array) -> Iterator[Array]:
+        """`forward` of a few outputs at a time."""
+        step = max(1, _PIECE * array.shape[-1] // max(array.nbytes, 1))
+        for start in range(0, array.shape[-1], step):
+            yield self.forward(array[..., start : start + step])
+
+
+@dataclass(frozen=True)
+class Hwio(_ByOutput):
     """Convolution kernel [h, w, in, out] to [out, in, h, w]."""
 
-    name: ClassVar[str] = "HWIO -> OIHW"
+    title: ClassVar[str] = "HWIO -> OIHW"
 
     def shape(self, tf: Shape) -> Shape:
         """[h, w, in, out] -> [out, in, h, w]."""
@@ -48,7 +71,7 @@ class Hwio(Layout):
         return o, i, h, w
 
     def forward(self, array: Array) -> Array:
-        """In two steps, first taps last and then channels over: twice as fast as one strided copy (benchmarks/convert.py)."""
+        """In two steps, first taps last and then channels over: twice as fast as one strided copy."""
         h, w, i, o = array.shape
         taps_last = np.ascontiguousarray(array.reshape(h * w, i * o).T).reshape(i, o, h * w)
         return np.ascontiguousarray(taps_last.transpose(1, 0, 2)).reshape(o, i, h, w)
@@ -59,10 +82,17 @@ class Hwio(Layout):
 
 
 @dataclass(frozen=True)
+class Hwoi(Hwio):
+    """Kernel of Keras's Conv2DTranspose, [h, w, out, in], to that of nn.ConvTranspose2d, [in, out, h, w]. Neither turns it round."""
+
+    title: ClassVar[str] = "HWOI -> IOHW"
+
+
+@dataclass(frozen=True)
 class HwioTurned(Hwio):
     """Kernel of a transposed convolution, turned round in both axes on the way (StyleGAN2's upsampling layer turns it at run time)."""
 
-    name: ClassVar[str] = "HWIO -> OIHW, turned round"
+    title: ClassVar[str] = "HWIO -> OIHW, turned round"
 
     def forward(self, array: Array) -> Array:
         """[h, w, in, out] -> [out, in, h, w] with both spatial axes reversed."""
@@ -77,7 +107,7 @@ class HwioTurned(Hwio):
 class Depthwise(Layout):
     """Depthwise kernel [h, w, c, multiplier] to [c * multiplier, 1, h, w] (TensorFlow numbers outputs c * multiplier + m)."""
 
-    name: ClassVar[str] = "depthwise HWCM -> (CM)1HW"
+    title: ClassVar[str] = "depthwise HWCM -> (CM)1HW"
 
     def shape(self, tf: Shape) -> Shape:
         """[h, w, c, m] -> [c * m, 1, h, w]."""
@@ -95,10 +125,10 @@ class Depthwise(Layout):
 
 
 @dataclass(frozen=True)
-class Transpose(Layout):
+class Transpose(_ByOutput):
     """Dense weight [in, out] to [out, in]."""
 
-    name: ClassVar[str] = "dense [in, out] -> [out, in]"
+    title: ClassVar[str] = "dense [in, out] -> [out, in]"
 
     def shape(self, tf: Shape) -> Shape:
         """[in, out] -> [out, in]."""
@@ -119,7 +149,7 @@ class Transpose(Layout):
 class DenseAsConv(Transpose):
     """Dense weight [in, out] to a 1x1 convolution's [out, in, 1, 1]."""
 
-    name: ClassVar[str] = "dense [in, out] -> [out, in, 1, 1]"
+    title: ClassVar[str] = "dense [in, out] -> [out, in, 1, 1]"
 
     def shape(self, tf: Shape) -> Shape:
         """[in, out] -> [out, in, 1, 1]."""
@@ -135,12 +165,33 @@ class DenseAsConv(Transpose):
 
 
 @dataclass(frozen=True)
-class DenseAfterHwc(Transpose):
-    """Dense weight behind a flattened [h, w, c] map to one behind a flattened [c, h, w] map; `height` and `width` of that map."""
+class _OfMap(Layout):
+    """Base of the layouts of a flattened map [height, width, channels], which PyTorch flattens as [channels, height, width]."""
 
     height: int = 4
     width: int = 4
-    name: ClassVar[str] = "dense [h w c, out] -> [out, c h w]"
+
+    @property
+    def name(self) -> str:
+        """With the map's size: "dense [h w c, out] -> [out, c h w], map 4x6"."""
+        return f"{self.title}{_MAP}{self.height}x{self.width}"
+
+    def _check(self, tf: Shape, rank: int, flat: int) -> None:
+        """Raises ValueError where `tf` has another rank, or its axis `flat` does not hold whole maps."""
+        if len(tf) != rank or tf[flat] % (self.height * self.width):
+            raise ValueError(f"{self.name} needs {rank} axes, number {flat} a multiple of {self.height * self.width}, not {list(tf)}")
+
+
+@dataclass(frozen=True)
+class DenseAfterHwc(_OfMap):
+    """Dense weight behind a flattened [h, w, c] map to one behind a flattened [c, h, w] map."""
+
+    title: ClassVar[str] = "dense [h w c, out] -> [out, c h w]"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[h * w * c, out] -> [out, c * h * w]."""
+        self._check(tf, 2, 0)
+        return tf[1], tf[0]
 
     def forward(self, array: Array) -> Array:
         """[h * w * c, out] -> [out, c * h * w]."""
@@ -154,11 +205,53 @@ class DenseAfterHwc(Transpose):
 
 
 @dataclass(frozen=True)
+class DenseBeforeHwc(_OfMap):
+    """Dense weight whose output is reshaped to an [h, w, c] map to one whose output is reshaped to [c, h, w]."""
+
+    title: ClassVar[str] = "dense [in, h w c] -> [c h w, in]"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[in, h * w * c] -> [c * h * w, in]."""
+        self._check(tf, 2, 1)
+        return tf[1], tf[0]
+
+    def forward(self, array: Array) -> Array:
+        """[in, h * w * c] -> [c * h * w, in]."""
+        hwc = array.reshape(array.shape[0], self.height, self.width, -1)
+        return np.ascontiguousarray(hwc.transpose(3, 1, 2, 0)).reshape(self.shape(array.shape))
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[c * h * w, in] -> [in, h * w * c]."""
+        chw = array.reshape(-1, self.height, self.width, array.shape[1])
+        return np.ascontiguousarray(chw.transpose(3, 1, 2, 0)).reshape(tf)
+
+
+@dataclass(frozen=True)
+class VectorHwc(_OfMap):
+    """A bias that is reshaped to an [h, w, c] map with its layer's output, to one for [c, h, w]."""
+
+    title: ClassVar[str] = "vector [h w c] -> [c h w]"
+
+    def shape(self, tf: Shape) -> Shape:
+        """[h * w * c] -> [c * h * w]."""
+        self._check(tf, 1, 0)
+        return tf
+
+    def forward(self, array: Array) -> Array:
+        """[h * w * c] -> [c * h * w]."""
+        return np.ascontiguousarray(array.reshape(self.height, self.width, -1).transpose(2, 0, 1)).reshape(array.shape)
+
+    def inverse(self, array: Array, tf: Shape) -> Array:
+        """[c * h * w] -> [h * w * c]."""
+        return np.ascontiguousarray(array.reshape(-1, self.height, self.width).transpose(1, 2, 0)).reshape(tf)
+
+
+@dataclass(frozen=True)
 class Squeeze(Layout):
     """Axes of size one dropped ([1, C] or [1, C, 1, 1] to [C], [1] to a scalar), down to `rank` axes."""
 
     rank: int = 1
-    name: ClassVar[str] = "axes of one dropped"
+    title: ClassVar[str] = "axes of one dropped"
 
     def shape(self, tf: Shape) -> Shape:
         """`tf` without axes of one, the first dropped first, until `rank` are left."""
@@ -180,24 +273,36 @@ def _four(shape: Shape, name: str) -> tuple[int, int, int, int]:
     return shape
 
 
-# The layouts that a user's own table may name (docs/mapping.md).
+# The layouts that a user's own table may name (docs/mapping.md); those of MAPS as {name: [height, width]}.
 BY_NAME: dict[str, Layout] = {
     "identity": Layout(),
     "conv": Hwio(),
-    "conv_transposed": HwioTurned(),
+    "conv_transpose": Hwoi(),
+    "conv_turned": HwioTurned(),
     "depthwise": Depthwise(),
     "dense": Transpose(),
     "dense_as_conv": DenseAsConv(),
     "vector": Squeeze(1),
     "scalar": Squeeze(0),
 }
+MAPS: dict[str, type[_OfMap]] = {
+    "dense_after_hwc": DenseAfterHwc,
+    "dense_before_hwc": DenseBeforeHwc,
+    "vector_hwc": VectorHwc,
+}
+_MAP = ", map "
 
 
 def by_description(name: str, rank: int) -> Layout:
     """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError where there is none."""
-    if name == Squeeze.name:
+    if name == Squeeze.title:
         return Squeeze(rank)
-    for kind in (Layout, Hwio, HwioTurned, Depthwise, Transpose, DenseAsConv, DenseAfterHwc):
-        if kind.name == name:
+    title, _, size = name.partition(_MAP)
+    for kind in (Layout, Hwio, Hwoi, HwioTurned, Depthwise, Transpose, DenseAsConv):
+        if kind.title == name:
             return kind()
+    for of_map in MAPS.values():
+        if of_map.title == title and size:
+            height, width = size.split("x")
+            return of_map(int(height), int(width))
     raise ValueError(f"no layout is called {name!r}")

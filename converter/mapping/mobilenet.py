@@ -22,6 +22,7 @@ from converter.mapping.steps import (
 )
 from torch_models.config import ConvSpec, MobileNetV1Config
 
+Sides = tuple[int, int, int, int]
 _OUTPUTS = ("softmax", "sigmoid")
 
 
@@ -30,11 +31,11 @@ class _Layer:
     """A convolution and the steps behind it, up to the next one."""
 
     conv: Conv
-    pad: tuple[int, int, int, int] | None
+    pad: Sides | None
     bias: Bias | None = None
     norm: BatchNorm | None = None
     activation: Activation | None = None
-    pooled_after: bool = False
+    pool: Pool | None = None
 
 
 def read(steps: Sequence[Step], variables: Mapping[str, Variable], resolution: int | None) -> tuple[MobileNetV1Config, list[Binding]]:
@@ -54,6 +55,7 @@ def read(steps: Sequence[Step], variables: Mapping[str, Variable], resolution: i
         specs.append(spec)
         bindings += _bindings(layer, _name(number), spec, into, variables)
         into = spec.out
+    _check_window(body[-1].pool, specs, resolution)
     kernel = variables[head.conv.kernel]
     labels = kernel.shape[-1]
     layout = DenseAsConv() if head.conv.dense else Hwio()
@@ -113,14 +115,16 @@ def keras_table(config: MobileNetV1Config) -> list[Rule]:
 
 def _layers(steps: Sequence[Step]) -> tuple[list[_Layer], Scale, float]:
     layers: list[_Layer] = []
-    pad: tuple[int, int, int, int] | None = None
+    pad: Sides | None = None
     scale, dropout = Scale(1.0, 0.0), 0.0
     for step in steps:
         if isinstance(step, Pad):
-            pad = step.sides
+            pad = step.sides if pad is None else _sum(pad, step.sides)
         elif isinstance(step, Conv):
             layers.append(_Layer(step, pad))
             pad = None
+        elif pad is not None:
+            raise NotAChain(f"{type(step).__name__} stands between explicit padding and a convolution")
         elif isinstance(step, Scale) and not layers:
             scale = Scale(scale.scale * step.scale, scale.shift * step.scale + step.shift)
         elif isinstance(step, Dropout):
@@ -134,15 +138,19 @@ def _layers(steps: Sequence[Step]) -> tuple[list[_Layer], Scale, float]:
     return layers, scale, dropout
 
 
+def _sum(pad: Sides, more: Sides) -> Sides:
+    return pad[0] + more[0], pad[1] + more[1], pad[2] + more[2], pad[3] + more[3]
+
+
 def _add(layer: _Layer, step: Step) -> None:
-    if isinstance(step, Bias) and layer.bias is None and layer.norm is None and layer.activation is None:
-        layer.bias = step
-    elif isinstance(step, BatchNorm) and layer.norm is None and layer.activation is None:
-        layer.norm = step
-    elif isinstance(step, Activation) and layer.activation is None:
+    if isinstance(step, Pool) and layer.pool is None:
+        layer.pool = step
+    elif isinstance(step, Activation) and layer.activation is None and layer.pool is None:
         layer.activation = step
-    elif isinstance(step, Pool) and not layer.pooled_after:
-        layer.pooled_after = True
+    elif isinstance(step, BatchNorm) and layer.norm is None and layer.activation is None and layer.pool is None:
+        layer.norm = step
+    elif isinstance(step, Bias) and layer.bias is None and layer.norm is None and layer.activation is None and layer.pool is None:
+        layer.bias = step
     else:
         raise NotAChain(f"behind {layer.conv.kernel} stands a second or misplaced {type(step).__name__}")
 
@@ -155,10 +163,28 @@ def _check_form(body: Sequence[_Layer], head: _Layer) -> None:
             raise NotAChain(f"convolution {number} ({layer.conv.kernel}) breaks the order depthwise, pointwise")
     if len(body) % 2 == 0:
         raise NotAChain("its last depthwise convolution has no pointwise one")
-    if [layer.pooled_after for layer in body] != [False] * (len(body) - 1) + [True] or head.norm or head.conv.depthwise:
+    pooled = [layer.pool is not None for layer in body]
+    if pooled != [False] * (len(body) - 1) + [True] or head.norm or head.conv.depthwise or head.pool:
         raise NotAChain("global average pooling does not stand between the last pair and a head without normalisation")
+    if any(layer.activation and layer.activation.name == "softmax" for layer in body):
+        raise NotAChain("a softmax stands before the head")
     if head.activation and head.activation.name not in (*_OUTPUTS, "linear"):
         raise NotAChain(f"its head ends in {head.activation.name}")
+
+
+def _check_window(pool: Pool | None, specs: Sequence[ConvSpec], resolution: int | None) -> None:
+    """Raises NotAChain where a pooling window does not cover the whole map."""
+    if pool is None or pool.height is None:
+        return
+    if resolution is None:
+        raise NotAChain(f"its pooling window has {pool.height} rows, and of a map of how many nothing tells")
+    height = resolution
+    for spec in specs:
+        reach = spec.dilation[0] * (spec.kernel[0] - 1)
+        margin = reach if spec.padding == "same" else 0 if isinstance(spec.padding, str) else spec.padding[0] + spec.padding[1]
+        height = (height + margin - reach - 1) // spec.stride[0] + 1
+    if height != pool.height:
+        raise NotAChain(f"its pooling window has {pool.height} rows, the map {height}: it is not global")
 
 
 def _spec(layer: _Layer, variables: Mapping[str, Variable]) -> ConvSpec:

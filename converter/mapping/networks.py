@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from converter.artefacts.base import Artefact, Variable
-from converter.artefacts.graph import Graph
-from converter.errors import MappingError
+from converter.errors import DamagedFile, MappingError
 from converter.mapping import (
     arithmetic,
     classifier_graph,
@@ -23,7 +22,7 @@ from converter.mapping import (
     generator,
     mobilenet,
 )
-from converter.mapping.rules import Binding, Names, Rule, match
+from converter.mapping.rules import Binding, Names, Rule, check_shape, match
 from converter.mapping.steps import NotAChain
 from torch_models.config import (
     CONFIGS,
@@ -67,14 +66,19 @@ class Network:
     excused: Mapping[str, str] = field(default_factory=dict)
 
 
-def graphs_of(artefact: Artefact) -> Iterator[Graph]:
-    """The artefact's graphs, the main one first; none where its format has no graph."""
-    graphs = getattr(artefact, "graphs", None)
-    return graphs() if graphs is not None else iter(())
-
-
 def recognise(artefact: Artefact) -> tuple[list[Network], dict[str, str]]:
-    """The networks in `artefact`, and for each other kind why it is none. Raises MappingError where one is there but not whole."""
+    """The networks in `artefact`, and for each other kind why it is none.
+
+    Raises MappingError where one is there but not whole, and DamagedFile where the graph contradicts itself.
+    """
+    try:
+        return _recognise(artefact)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        remedy = "fetch or export it again; if it is whole, report it with the traceback that -v shows"
+        raise DamagedFile(artefact.path, f"its graph cannot be followed ({error!r})", remedy) from error
+
+
+def _recognise(artefact: Artefact) -> tuple[list[Network], dict[str, str]]:
     names, where = Names(artefact.variables), str(artefact.path)
     found: list[Network] = []
     why_not: dict[str, str] = {}
@@ -104,9 +108,13 @@ def read_as(artefact: Artefact, network: str, chosen: Mapping[str, Variable] | N
     if network in _STYLEGAN:
         return _STYLEGAN[network][1](artefact, names, where)
     try:
-        return read_classifier(artefact, [v for v in artefact.variables if v.slot is None])
+        found = read_classifier(artefact, [v for v in artefact.variables if v.slot is None])
     except NotAChain as reason:
         raise MappingError(f"{where}: is no MobileNetV1: {reason}; convert another network by --mapping") from reason
+    bindings = [Binding(b.rule, names.chosen.get(b.rule.torch, b.variable)) for b in found.bindings]
+    for binding in bindings:
+        check_shape(binding, where)
+    return dataclasses.replace(found, bindings=bindings)
 
 
 def _read_generator(artefact: Artefact, names: Names, where: str) -> Network:
@@ -155,12 +163,12 @@ def _stylegan(
     shapes: dict[str, object],
     table: Callable[[Any, bool], list[Rule]],
 ) -> Network:
-    read, scales, remarks = arithmetic.read(network, graphs_of(artefact))
+    read, scales, remarks = arithmetic.read(network, artefact.graphs())
     try:
         config = kind(**shapes, **{field: found.value for field, found in read.items()})
     except ValueError as error:
         raise MappingError(f"{artefact.path}: {error}; is this the right network?") from error
-    hwc = network != "generator" and any(arithmetic.flattens_hwc(graph) for graph in islice(graphs_of(artefact), 2))
+    hwc = network != "generator" and any(arithmetic.flattens_hwc(graph) for graph in islice(artefact.graphs(), 2))
     bindings = match(table(config, hwc), names, str(artefact.path), network)
     sources = {**dict.fromkeys(shapes, "shapes"), **{field: f"graph: {found.source}" for field, found in read.items()}}
     if network == "generator" and (multiplier := _multiplier(bindings, scales)) is not None:
@@ -200,7 +208,7 @@ def read_classifier(artefact: Artefact, variables: Sequence[Variable]) -> Networ
     """A MobileNetV1 by graph, else by Keras's configuration, else by names. Raises NotAChain with the first reader's reason."""
     by_key = {v.key: v for v in variables}
     reasons: list[str] = []
-    for graph in graphs_of(artefact):
+    for graph in artefact.graphs():
         for output in graph.outputs:
             try:
                 steps, height = classifier_graph.read_steps(graph, output)

@@ -71,7 +71,7 @@ def match(rules: Sequence[Rule], names: Names, where: str, network: str) -> list
         raise MappingError(f"{where}: as a {network} it lacks {listing(missing)}; convert the whole release, or map it by --mapping")
     bindings = [Binding(rule, _one(variables, rule, where)) for rule, variables in found]
     for binding in bindings:
-        _check_shape(binding, where)
+        check_shape(binding, where)
     return bindings
 
 
@@ -89,7 +89,8 @@ def _one(variables: list[Variable], rule: Rule, where: str) -> Variable:
     return first
 
 
-def _check_shape(binding: Binding, where: str) -> None:
+def check_shape(binding: Binding, where: str) -> None:
+    """Raises MappingError where the variable does not become the shape that the architecture asks for."""
     rule, variable = binding.rule, binding.variable
     try:
         shape = rule.layout.shape(variable.shape)

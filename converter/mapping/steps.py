@@ -60,7 +60,9 @@ class Activation:
 
 @dataclass(frozen=True)
 class Pool:
-    """Global average pooling."""
+    """Global average pooling; `height` of its window where it has one, which must then be the map's."""
+
+    height: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ docs/mapping.md describes the file and works an example. In short:
     tensors:
       - {tf: conv_{i}/kernel, torch: "features.{i}.weight", layout: conv, for: {i: [1, 2]}}
       - {key: layer-3/kernel/.ATTRIBUTES/VARIABLE_VALUE, torch: head.weight, layout: dense, shape: [10, 64]}
+      - {tf: code/kernel, torch: code.weight, layout: {dense_after_hwc: [4, 6]}}
     left_out:
       - {tf: "teacher/*", reason: not part of the network}
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ import yaml
 
 from converter.artefacts.base import Artefact, Variable
 from converter.errors import BadInput, MappingError
-from converter.mapping.layouts import BY_NAME, Layout
+from converter.mapping.layouts import BY_NAME, MAPS, Layout
 from converter.mapping.networks import NETWORKS, Fact, Network, read_as
 from converter.mapping.rules import Binding, Names, Rule, listing, pattern
 from torch_models.config import NetworkConfig
@@ -67,9 +69,27 @@ class UserTable:
         name = values["network"]
         if not name.replace("_", "").replace("-", "").isalnum():
             raise BadInput(f"{path}: network {name!r} becomes a folder's name: use letters, digits, - and _")
-        rows = [row for number, entry in enumerate(values.get("tensors") or [], 1) for row in _rows(entry, f"{path}: row {number}")]
-        left_out = [_excuse(entry, path) for entry in values.get("left_out") or []]
-        return cls(path, name, values.get("config") or {}, rows, left_out)
+        tensors, excuses = (_list(values, entry, path) for entry in ("tensors", "left_out"))
+        rows = [row for number, entry in enumerate(tensors, 1) for row in _rows(entry, f"{path}: row {number}")]
+        return cls(path, name, _config(values, path), rows, [_excuse(entry, path) for entry in excuses])
+
+
+def _list(values: Mapping[str, Any], entry: str, path: Path) -> list[Any]:
+    found = values.get(entry) or []
+    if not isinstance(found, list):
+        raise BadInput(f"{path}: `{entry}:` is a list of rows, each with a dash before it")
+    return found
+
+
+def _config(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    config = values.get("config") or {}
+    try:
+        json.dumps(config)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); write dates and the like in quotes") from error
+    if not isinstance(config, dict) or "network" in config:
+        raise BadInput(f"{path}: `config:` is a table of settings, none of them called network")
+    return config
 
 
 def _rows(entry: Any, where: str) -> list[UserRow]:
@@ -77,11 +97,8 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
         raise BadInput(f"{where}: needs `torch` and either `tf` (a variable's name) or `key` (its checkpoint key)")
     if unknown := sorted(set(entry) - {"tf", "key", "torch", "layout", "shape", "for"}):
         raise BadInput(f"{where}: unknown entries {', '.join(unknown)}")
-    layout = BY_NAME.get(entry.get("layout", "identity"))
-    if layout is None:
-        raise BadInput(f"{where}: layout {entry['layout']!r} is none of {', '.join(BY_NAME)}")
+    layout, shape = _layout(entry.get("layout", "identity"), where), _shape(entry.get("shape"), where)
     loops = entry.get("for") or {}
-    shape = tuple(entry["shape"]) if entry.get("shape") is not None else None
     try:
         choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
         return [
@@ -96,6 +113,24 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
         ]
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({error})") from error
+
+
+def _layout(value: Any, where: str) -> Layout:
+    """By name, or {name: [height, width]} for those of a flattened map."""
+    if isinstance(value, dict) and len(value) == 1:
+        (name, size), *_ = value.items()
+        if name in MAPS and isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size):
+            return MAPS[name](*size)
+    elif isinstance(value, str) and value in BY_NAME:
+        return BY_NAME[value]
+    sized = ", ".join(f"{{{name}: [height, width]}}" for name in MAPS)
+    raise BadInput(f"{where}: layout {value!r} is none of {', '.join(BY_NAME)}, {sized}")
+
+
+def _shape(value: Any, where: str) -> tuple[int, ...] | None:
+    if value is not None and not (isinstance(value, list) and all(type(n) is int for n in value)):
+        raise BadInput(f"{where}: shape {value!r} is no list of sizes")
+    return None if value is None else tuple(value)
 
 
 def _excuse(entry: Any, path: Path) -> tuple[str, str]:
@@ -125,6 +160,8 @@ def read_with_table(artefact: Artefact, table: UserTable) -> Network:
     excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
     if table.network in NETWORKS:
         network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings})
+        if unknown := sorted({b.rule.torch for b in bindings} - {b.rule.torch for b in network.bindings}):
+            raise MappingError(f"{where}: the {table.network} has no {listing(unknown)}; `torch` names one of its tensors")
         return Network(table.network, network.config, network.bindings, network.facts, network.remarks, excused)
     if not bindings:
         raise BadInput(f"{table.path}: has no rows under `tensors:`")

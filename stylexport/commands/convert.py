@@ -34,7 +34,7 @@ def command(
     networks are recognised by what they hold. OUTPUT gets stylex.json and, for each network, config.json, model.safetensors and
     conversion.json (the ledger of every variable).
     """
-    from converter.convert import convert
+    from converter.artefacts.digests import Digests
 
     networks = {}
     for entry in named:
@@ -44,9 +44,12 @@ def command(
         networks[name] = path
     if not paths and not networks:
         raise click.UsageError("name at least one path, or --network NAME=PATH")
+    digests = Digests([*paths, *networks.values()])  # hashing goes on while numpy and the readers are imported
+    from converter.convert import convert
+
     names = [label.strip() for label in labels.split(",")] if labels else None
     with bytes_progress() as progress:
-        done = convert(paths, out, networks=networks, mapping=mapping, dtype=dtype, labels=names, progress=progress)
+        done = convert(paths, out, networks=networks, mapping=mapping, dtype=dtype, labels=names, progress=progress, digests=digests)
     if as_json:
         print_json(
             {
