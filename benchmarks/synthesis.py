@@ -2,16 +2,16 @@
 
 Two denominators, because a layer that doubles the image has two fair counterparts:
 
-- `conv2d`: every convolution as an `F.conv2d` with its channels and kernel at the layer's output resolution. A doubling layer
-needs a quarter of that arithmetic, so this one flatters the network; - `strict`: the doubling layers as the `F.conv_transpose2d`
-of stride 2 that they need, without filter. Judge by this one.
+    conv2d   every convolution as an F.conv2d with its channels and kernel at the layer's output resolution; a doubling layer needs a
+             quarter of that arithmetic, so this one flatters the network
+    strict   the doubling layers as the F.conv_transpose2d of stride 2 that they need, without filter; judge by this one
 
 Each bare convolution is timed in both memory layouts (contiguous, channels last) and counts with the faster. Modulation,
 demodulation, filters, noise, biases, activations, the image's own path and every copy are the network's and count against it.
 Float32, no gradients, random weights; network and convolutions take turns within each repeat, and a ratio is the median of the
 repeats' ratios.
 
-    python benchmarks/synthesis.py --resolution 256 --batch 1 4 --repeats 7
+    python -m benchmarks.synthesis --resolution 256 --batch 1 4 --repeats 7
 """
 
 from __future__ import annotations

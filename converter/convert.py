@@ -105,6 +105,7 @@ def _find(
             if networks:
                 taken += len(networks)
                 yield from _add(found, networks, artefact)
+                artefact.verify()  # here, where there is time, while the network is being written
             else:
                 reasons.append(f"{artefact.path} ({_why(why_not)})")
         if not taken:
@@ -249,22 +250,26 @@ def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Seque
     with Writer(path, specs) as file:
         for binding, row in in_file_order:
             array = artefact.read(binding.variable)
-            check_finite(array, binding.variable, artefact.path)
-            where = f"{artefact.path}: {row.variable}"
-            file.write(row.tensor, (cast(piece, row.dtype, where) for piece in binding.rule.layout.pieces(array)))
+            file.write(row.tensor, _pieces(array, binding, row.dtype, artefact.path))
             done += array.nbytes
             if progress:
                 progress(network.network, done, total)
 
 
+def _pieces(array: NDArray[Any], binding: Binding, dtype: str, path: Path) -> Iterator[NDArray[Any]]:
+    """A variable's tensor in pieces, each found finite (its sum tells, while it is in the cache) and cast."""
+    for piece in binding.rule.layout.pieces(array):
+        with np.errstate(invalid="ignore", over="ignore"):
+            if not np.isfinite(np.asarray(piece.sum(), np.float64)):
+                check_finite(array, binding.variable, path)
+        yield cast(piece, dtype, f"{path}: {binding.variable.name}")
+
+
 def check_finite(array: NDArray[Any], variable: Variable, path: Path) -> None:
-    """Raises MappingError where a tensor holds NaN or infinity. Their sum tells, in one quick pass."""
-    if not array.size:
-        return
+    """Raises MappingError where a tensor holds NaN or infinity."""
     values = array.astype(np.float32) if array.dtype == BFLOAT16 else array
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(values.sum()) or np.isfinite(values).all():
-            return
+    if np.isfinite(values).all():
+        return
     bad = np.argwhere(~np.isfinite(values))
     first = tuple(int(i) for i in bad[0])
     raise MappingError(

@@ -57,8 +57,12 @@ class SavedModel(Bundle):
         )
 
     def finish(self) -> None:
-        """Verify what reading tensors did not: the rest of an archive's member, and saved_model.pb against its fingerprint."""
+        """Verify what reading tensors did not: the rest of an archive's member, and saved_model.pb."""
         super().finish()
+        self.verify()
+
+    def verify(self) -> None:
+        """Verify saved_model.pb and the index against fingerprint.pb, once. Raises DamagedFile."""
         if not self._fingerprint:
             return
         written = protos.parse(protos.FingerprintDef, self._fingerprint, self._files.where(FINGERPRINT), "the file")

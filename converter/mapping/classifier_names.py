@@ -32,7 +32,6 @@ class _Group:
     kernel: Variable | None = None
     bias: Variable | None = None
     norm: dict[str, Variable] = field(default_factory=dict)
-
     depthwise: bool = False
 
     def called_depthwise(self) -> bool:
@@ -40,7 +39,7 @@ class _Group:
         return self.kernel is not None and ("depthwise" in self.name.lower() or self.kernel.name.rpartition("/")[2].startswith("depthwise"))
 
     def shaped_depthwise(self) -> bool:
-        """Whether the shape says so: a single convolution to one channel has it too."""
+        """Whether the shape says so: a plain convolution to one channel has the same."""
         shape = self.kernel.shape if self.kernel else ()
         return len(shape) == 4 and shape[3] == 1 and shape[2] > 1 and shape[:2] != (1, 1)
 

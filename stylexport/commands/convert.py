@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,9 @@ def command(
         networks[name] = path
     if not paths and not networks:
         raise click.UsageError("name at least one path, or --network NAME=PATH")
+    # A short run whose memory lives to its end needs no garbage collector; one that multiplies nothing, no threads of BLAS.
+    gc.disable()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     digests = Digests([*paths, *networks.values()])  # hashing goes on while numpy and the readers are imported
     from converter.convert import convert
 

@@ -10,7 +10,7 @@ from converter.artefacts.digests import Digests, _likely, sha256
 
 
 def test_a_digest_is_sha256_over_the_whole_file(tmp_path: Path) -> None:
-    data = os.urandom(3 * 2**20 + 17)
+    data = os.urandom(2**24 + 17)
     (tmp_path / "big").write_bytes(data)
     (tmp_path / "empty").write_bytes(b"")
     with Digests() as digests:
@@ -28,6 +28,6 @@ def test_only_savedmodels_and_zips_are_begun_early(tmp_path: Path) -> None:
 
 
 def test_a_digest_nobody_waits_for_ends_early(tmp_path: Path) -> None:
-    (tmp_path / "big").write_bytes(b"x" * 2**22)
-    reads = iter([False, True])
-    assert sha256(tmp_path / "big", lambda: next(reads)) == hashlib.sha256(b"x" * 2**20).hexdigest()
+    (tmp_path / "big").write_bytes(b"x" * 2**25)
+    looks = iter([False, True])
+    assert sha256(tmp_path / "big", lambda: next(looks)) == hashlib.sha256(b"x" * 2**24).hexdigest()

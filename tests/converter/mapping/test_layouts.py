@@ -7,30 +7,46 @@ import pytest
 
 from converter.mapping.layouts import (
     BY_NAME,
+    MAPS,
     DenseAfterHwc,
+    DenseBeforeHwc,
     Depthwise,
     Hwio,
     HwioTurned,
+    Hwoi,
     Layout,
     Squeeze,
     Transpose,
+    VectorHwc,
+    by_description,
 )
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "identity": (2, 3),
     "conv": (3, 2, 5, 4),
-    "conv_transposed": (3, 2, 5, 4),
+    "conv_transpose": (3, 2, 5, 4),
+    "conv_turned": (3, 2, 5, 4),
     "depthwise": (3, 2, 5, 2),
     "dense": (5, 4),
     "dense_as_conv": (5, 4),
     "vector": (1, 7, 1, 1),
     "scalar": (1, 1),
+    "dense_after_hwc": (2 * 3 * 5, 4),
+    "dense_before_hwc": (4, 2 * 3 * 5),
+    "vector_hwc": (2 * 3 * 5,),
 }
+LAYOUTS = BY_NAME | {name: kind(2, 3) for name, kind in MAPS.items()}
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_ledgers_word_for_it_makes_it_anew(name: str) -> None:
+    layout, shape = LAYOUTS[name], SHAPES[name]
+    assert by_description(layout.name, len(layout.shape(shape))) == layout
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_the_inverse_undoes_it(name: str) -> None:
-    layout, shape = BY_NAME[name], SHAPES[name]
+    layout, shape = LAYOUTS[name], SHAPES[name]
     array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     turned = layout.forward(array)
     assert turned.shape == layout.shape(shape)
@@ -59,6 +75,28 @@ def test_a_dense_layer_behind_a_flattened_hwc_map_is_reordered() -> None:
     expected = maps.reshape(1, -1) @ weight
     np.testing.assert_allclose(maps.transpose(0, 3, 1, 2).reshape(1, -1) @ layout.forward(weight).T, expected)
     np.testing.assert_array_equal(layout.inverse(layout.forward(weight), (48, 2)), weight)
+
+
+def test_a_dense_layer_before_an_hwc_map_is_reordered_with_its_bias() -> None:
+    rng = np.random.default_rng(0)
+    code, weight, bias = rng.normal(size=(2, 7)), rng.normal(size=(7, 30)), rng.normal(size=30)
+    expected = (code @ weight + bias).reshape(2, 2, 3, 5).transpose(0, 3, 1, 2)  # [N, H, W, C] -> [N, C, H, W]
+    found = code @ DenseBeforeHwc(2, 3).forward(weight).T + VectorHwc(2, 3).forward(bias)
+    np.testing.assert_allclose(found.reshape(2, 5, 2, 3), expected)
+
+
+def test_a_transposed_convolutions_kernel_goes_from_hwoi_to_iohw() -> None:
+    array = np.random.default_rng(0).normal(size=(3, 2, 5, 4))
+    np.testing.assert_array_equal(Hwoi().forward(array)[3, 4, 2, 1], array[2, 1, 4, 3])
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [(DenseAfterHwc(2, 3), (16, 4)), (DenseBeforeHwc(2, 3), (18, 4)), (VectorHwc(2, 3), (2, 3)), (VectorHwc(4, 4), (24,))],
+)
+def test_a_map_of_another_size_is_refused(layout: Layout, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="a multiple of"):
+        layout.shape(shape)
 
 
 @pytest.mark.parametrize(
