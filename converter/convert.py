@@ -66,12 +66,12 @@ def convert(
     sources = [paths] if isinstance(paths, (str, Path)) else list(paths)
     read_networks = _reader(mapping)
     passed_over: list[str] = []
-    with contextlib.ExitStack() as opened, staged(Path(out)) as stage, ThreadPoolExecutor(2) as pool:
+    with contextlib.ExitStack() as opened, staged(Path(out)) as stage:
         hashed = opened.enter_context(digests or Digests())
-        # A network is written while the next is recognised: reading, checksums, reordering and writing run outside Python's lock.
-        tasks = _find(sources, networks or {}, read_networks, opened, passed_over)
-        written = [pool.submit(_write_network, task, stage, dtype, hashed, progress) for task in tasks]
-        ledgers = dict(future.result() for future in written)
+        tasks = list(_find(sources, networks or {}, read_networks, opened, passed_over))
+        # All are recognised before any is written: the writers run outside Python's lock and would wait for it at every piece.
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            ledgers = dict(pool.map(lambda task: _write_network(task, stage, dtype, hashed, progress), tasks))
         _write_index(Path(out), stage, ledgers, labels)
     return Conversion(Path(out), ledgers, passed_over)
 
@@ -105,7 +105,7 @@ def _find(
             if networks:
                 taken += len(networks)
                 yield from _add(found, networks, artefact)
-                artefact.verify()  # here, where there is time, while the network is being written
+                artefact.verify()
             else:
                 reasons.append(f"{artefact.path} ({_why(why_not)})")
         if not taken:

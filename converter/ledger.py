@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,12 +94,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """A JSON file, one line an entry (and one a row of a table, so that a reader can go down it with a finger), synced to disk."""
+    """A JSON file, one line an entry (and one a row of a table, so that a reader can go down it with a finger)."""
     entries = [f"{json.dumps(key)}: {_entry(value)}" for key, value in values.items()]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("{\n " + ",\n ".join(entries) + "\n}\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _entry(value: Any) -> str:

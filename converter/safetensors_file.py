@@ -23,6 +23,8 @@ from converter.artefacts.base import BFLOAT16
 from converter.artefacts.checksums import as_bytes
 from converter.errors import BadInput, DamagedFile
 
+_LARGE = 2**20  # bytes
+
 DTYPES: dict[str, str] = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16"}
 _NUMPY: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "BF16": BFLOAT16}
 
@@ -71,6 +73,9 @@ class Writer:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
         assert at == end, name
+        if spec.nbytes >= _LARGE and hasattr(os, "posix_fadvise"):
+            # Linux begins to write such a range to disk (and drops what of it is on disk), so that fsync waits for less.
+            os.posix_fadvise(self._file.fileno(), end - spec.nbytes, spec.nbytes, os.POSIX_FADV_DONTNEED)
         self._left.discard(name)
 
     def __enter__(self) -> Writer:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from converter.errors import BadInput
@@ -31,11 +32,12 @@ def staged(target: Path) -> Iterator[Path]:
         raise BadInput(f"{stage}: cannot be written ({error.strerror}); name a folder where you may write") from error
     try:
         yield stage
+        with ThreadPoolExecutor(8) as pool:  # together, so that the file system commits them together
+            list(pool.map(_sync, [stage, *stage.rglob("*")]))
         if target.is_dir():
             _move_into(stage, target)
         else:
             os.replace(stage, target)
-        _sync(target)
         _sync(target.parent)
     except OSError as error:
         raise BadInput(f"{target}: cannot be written ({error.strerror})") from error
@@ -57,9 +59,9 @@ def _move_into(stage: Path, target: Path) -> None:
             os.replace(entry, place)
 
 
-def _sync(folder: Path) -> None:
+def _sync(path: Path) -> None:
     with contextlib.suppress(OSError):  # some file systems cannot sync a folder
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -75,9 +75,7 @@ class FromRGB(NamedLayer):
 class Block(NamedLayer):
     """Two 3x3 convolutions, the second at half size, plus a 1x1 skip; the sum is scaled by 1 / sqrt(2)."""
 
-    def __init__(
-        self, path: str, inputs: int, outputs: int, config: EncoderConfig | DiscriminatorConfig, execution: Execution
-    ) -> None:
+    def __init__(self, path: str, inputs: int, outputs: int, config: EncoderConfig | DiscriminatorConfig, execution: Execution) -> None:
         super().__init__(path, execution)
         self.conv0 = EqualizedConv2D(f"{path}/Conv0", 3, inputs, inputs, execution)
         self.conv0_bias = _activation(f"{path}/Conv0Bias", "BiasAct0", inputs, config, execution)
@@ -95,9 +93,7 @@ class Block(NamedLayer):
 class Head(tf_keras.layers.Layer):
     """The end at 4 px: 3x3 convolution, dense, dense. It has no scope of its own in the release."""
 
-    def __init__(
-        self, config: EncoderConfig | DiscriminatorConfig, names: Names, inputs: int, outputs: int, execution: Execution
-    ) -> None:
+    def __init__(self, config: EncoderConfig | DiscriminatorConfig, names: Names, inputs: int, outputs: int, execution: Execution) -> None:
         super().__init__(name="head", dtype=execution.dtype)
         model, prefix, c, hidden = names.model, names.prefix, config.channels[0], config.hidden
         self.conv = EqualizedConv2D(f"{model}/Conv4x4", 3, inputs, c, execution)
@@ -131,7 +127,5 @@ def _through(layers: list[NamedLayer], x: Tensor) -> Tensor:
     return x
 
 
-def _activation(
-    path: str, name: str, channels: int, config: EncoderConfig | DiscriminatorConfig, execution: Execution
-) -> BiasAct:
+def _activation(path: str, name: str, channels: int, config: EncoderConfig | DiscriminatorConfig, execution: Execution) -> BiasAct:
     return BiasAct(path, name, channels, execution, slope=config.leaky_slope, gain=config.gain)

@@ -48,9 +48,7 @@ class Mapping(NamedLayer):
         for i in range(config.mapping_layers):
             path, multiplier = self.path, config.mapping_lr_multiplier
             inputs = config.z if i == 0 else config.latent
-            self.dense.append(
-                EqualizedDense(f"{path}/Dense{i}", f"MappingDense_{i}", inputs, config.latent, execution, multiplier)
-            )
+            self.dense.append(EqualizedDense(f"{path}/Dense{i}", f"MappingDense_{i}", inputs, config.latent, execution, multiplier))
             self.dense_bias.append(
                 BiasAct(
                     f"{path}/DenseBiasAct{i}",
@@ -112,9 +110,7 @@ class SynthesisLayer(NamedLayer):
     ) -> None:
         super().__init__(path, execution)
         taps = config.fir if up else None
-        self.conv = ModulatedConv2D(
-            f"{path}/ModulatedConv2D", 3, inputs, outputs, execution, epsilon=config.demodulation_epsilon, up=taps
-        )
+        self.conv = ModulatedConv2D(f"{path}/ModulatedConv2D", 3, inputs, outputs, execution, epsilon=config.demodulation_epsilon, up=taps)
         self.noise = tf.Variable(tf.zeros((1, 1, size, size), execution.dtype), trainable=False, name=f"Noise{noise}")
         self.noise_strength = self.variable("NoiseStrength", ())
         self.bias_act = BiasAct(f"{path}/FusedBiasAct", "BiasAct", outputs, execution, slope=config.leaky_slope, gain=config.gain)

@@ -138,9 +138,7 @@ def zip_folder(folder: Path, target: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reference_tf.release", description="Write a StylEx release with random weights."
-    )
+    parser = argparse.ArgumentParser(prog="python -m reference_tf.release", description="Write a StylEx release with random weights.")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write into")
     parser.add_argument("--resolution", type=int, default=256, help="image size, a power of two (default: %(default)s)")
     parser.add_argument("--base", type=int, default=32768, help="channels are min(BASE / r, MOST) (default: %(default)s)")
@@ -149,15 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--labels", type=int, default=2, help="the classifier's labels (default: %(default)s)")
     parser.add_argument("--width", type=float, default=1.0, help="MobileNetV1's width multiplier (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the weights and latents (default: %(default)s)")
-    parser.add_argument(
-        "--data-format", choices=("NCHW", "NHWC"), default="NCHW", help="NHWC runs on a CPU (default: %(default)s)"
-    )
+    parser.add_argument("--data-format", choices=("NCHW", "NHWC"), default="NCHW", help="NHWC runs on a CPU (default: %(default)s)")
     parser.add_argument("--no-zip", action="store_true", help="write folders instead of zips")
     given = parser.parse_args(arguments)
     try:
-        sizes = configs(
-            given.resolution, base=given.base, most=given.most, latent=given.latent, labels=given.labels, width=given.width
-        )
+        sizes = configs(given.resolution, base=given.base, most=given.most, latent=given.latent, labels=given.labels, width=given.width)
         written = export_release(given.out, sizes, given.seed, not given.no_zip, data_format=given.data_format)
     except (StylexportError, ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -64,9 +64,7 @@ def softmax(values: Array) -> Array:
     return (exact / exact.sum(axis=1, keepdims=True)).astype(values.dtype)
 
 
-def outputs(
-    config: NetworkConfig, variables: Mapping[str, Array], inputs: Mapping[str, Array], dtype: str = "float32"
-) -> dict[str, Array]:
+def outputs(config: NetworkConfig, variables: Mapping[str, Array], inputs: Mapping[str, Array], dtype: str = "float32") -> dict[str, Array]:
     """Everything that a network gives for named inputs, as a comparison needs it.
 
     Inputs are `z`, `probabilities` and `image` ([N, 3, R, R]), of which each network takes its own. Outputs:

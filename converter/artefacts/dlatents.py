@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,20 @@ class DlatentsArtefact(Plain):
 
 
 def _items(path: Path) -> list[Any]:
-    value = load_pickle(path)
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}; check the path") from error
+    value = _load(path, facts.st_mtime_ns, facts.st_size)
     if not isinstance(value, list):
         raise BadInput(f"{path}: a pickled {type(value).__name__}, not the list of latents; see `stylexport inspect`")
     return value
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, mtime_ns: int, size: int) -> Any:
+    """The pickle's value; a file is looked at before it is opened, and need be parsed only once."""
+    return load_pickle(path)
 
 
 def _row(path: Path, number: int, item: Any) -> tuple[str, Array]:

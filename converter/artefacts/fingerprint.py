@@ -13,7 +13,7 @@ from typing import Any
 
 from converter.artefacts.checksums import fingerprint64
 
-_SHORT = 200  # bytes; longer messages are not likely to come again
+_SHORT = 2000  # bytes; longer messages are not likely to come again
 
 
 def saved_model_checksum(data: bytes, descriptor: Any) -> int:
@@ -80,6 +80,9 @@ def _sorted_maps(data: bytes, schema: _Schema) -> bytes:
             at += 8 if wire == 1 else 4
         else:
             raise ValueError(f"wire type {wire}")
+        if start and child is not None and child.map_entry and not run and end - start < _SHORT:
+            tail = data[start:]  # from a node's first attribute to its end: most nodes share theirs with another
+            return b"".join((*pieces, data[copied:start], schema.known.get(tail) or _sorted_maps(tail, schema)))
         if run and run != tag:
             pieces += [whole for _, whole in sorted(entries)]
             entries, run = [], 0

@@ -55,6 +55,7 @@ def command(
     names = [label.strip() for label in labels.split(",")] if labels else None
     with bytes_progress() as progress:
         done = convert(paths, out, networks=networks, mapping=mapping, dtype=dtype, labels=names, progress=progress, digests=digests)
+    gc.freeze()  # nor does it need a last collection on the way out
     if as_json:
         print_json(
             {
