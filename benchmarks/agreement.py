@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from benchmarks.convert import make_release
 from converter.convert import convert
 from converter.ledger import read_json
+from stylexport.demonstration import ROUNDING, outputs
+from stylexport.loading import load
 from torch_models.config import config_from_json
 
 Array = NDArray[Any]
-LIMITS = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
 
 
 def inputs(folder: Path, samples: int, seed: int) -> dict[str, Array]:
@@ -57,29 +58,6 @@ def by_tensorflow(release: Path, folder: Path, given: Mapping[str, Array]) -> di
     return found
 
 
-def by_torch(folder: Path, given: Mapping[str, Array]) -> dict[str, Array]:
-    """The same from the converted folder by PyTorch."""
-    import torch
-
-    from torch_models import Discriminator, Encoder, Generator, MobileNetV1
-
-    z, probabilities, image = (torch.from_numpy(given[name]) for name in ("z", "probabilities", "image"))
-    with torch.no_grad():
-        generator = Generator.from_pretrained(folder / "generator")
-        w = generator.mapping(z)
-        styles = generator.style_vectors(torch.cat([w, probabilities], 1))
-        found = {
-            "generator.w": w,
-            "generator.conv_styles": torch.cat(list(styles.conv), 1),
-            "generator.torgb_styles": torch.cat(list(styles.torgb), 1),
-            "generator.image": generator.synthesis(styles),
-            "encoder.w": Encoder.from_pretrained(folder / "encoder")(image),
-            "discriminator.score": Discriminator.from_pretrained(folder / "discriminator")(image, probabilities),
-            "classifier.logits": MobileNetV1.from_pretrained(folder / "classifier")(image),
-        }
-    return {name: value.numpy() for name, value in found.items()}
-
-
 def main() -> None:
     """Convert, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,14 +71,14 @@ def main() -> None:
         release = arguments.release or make_release(Path(temporary) / "release")
         convert(release, folder)
         given = inputs(folder, arguments.samples, arguments.seed)
-        ours, theirs = by_torch(folder, given), by_tensorflow(release, folder, given)
+        ours, theirs = outputs(load(folder), given), by_tensorflow(release, folder, given)
     errors = {name: float(np.abs(ours[name] - theirs[name]).max() / theirs[name].std()) for name in ours}
-    good = {name: error < LIMITS[name.split(".")[1]] for name, error in errors.items()}
+    good = {name: error < ROUNDING[name.split(".")[1]] for name, error in errors.items()}
     if arguments.json:
         print(json.dumps({"errors": errors, "good": good}))
     else:
         for name, error in errors.items():
-            print(f"{name:24}{error:9.1e}  (limit {LIMITS[name.split('.')[1]]:.0e})  {'agrees' if good[name] else 'DIFFERS'}")
+            print(f"{name:24}{error:9.1e}  (limit {ROUNDING[name.split('.')[1]]:.0e})  {'agrees' if good[name] else 'DIFFERS'}")
     sys.exit(0 if all(good.values()) else 1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ import checkpoints
 from converter.convert import convert
 from converter.errors import BadInput
 from converter.safetensors_file import read
+
+if TYPE_CHECKING:
+    from torch_models import StylEx
 
 Array = NDArray[Any]
 RELEASE = Path(checkpoints.__file__).parent / "demo"
@@ -117,15 +120,28 @@ def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str
     from torch_models import StylEx
 
     stylex = StylEx.from_pretrained(folder)
+    with torch.no_grad():
+        extra = {
+            "digits": torch.cat([stylex.classify(chunk) for chunk in digits_as_images(digits).split(256)]),
+            **_recode(stylex, digits_as_images(digits[:SHOWN])),
+        }
+    given = {name.removeprefix("inputs."): value for name, value in recorded.items() if name.startswith("inputs.")}
+    return {**outputs(stylex, given), **{name: value.numpy() for name, value in extra.items()}}
+
+
+def outputs(stylex: StylEx, given: Mapping[str, Array]) -> dict[str, Array]:
+    """What each network gives, as "network.output", for `z` [N, z], `probabilities` [N, labels] and `image` [N, 3, R, R]."""
+    import torch
+
     generator, encoder, discriminator = stylex.generator, stylex.encoder, stylex.discriminator
     assert generator is not None
     assert encoder is not None
     assert discriminator is not None
-    z, probabilities, image = (torch.tensor(recorded[f"inputs.{name}"]) for name in ("z", "probabilities", "image"))
+    z, probabilities, image = (torch.tensor(given[name]) for name in ("z", "probabilities", "image"))
     with torch.no_grad():
         w = generator.mapping(z)
         styles = generator.style_vectors(torch.cat([w, probabilities], 1))
-        outputs = {
+        found = {
             "generator.w": w,
             "generator.conv_styles": torch.cat(list(styles.conv), 1),
             "generator.torgb_styles": torch.cat(list(styles.torgb), 1),
@@ -133,10 +149,8 @@ def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str
             "encoder.w": encoder(image),
             "discriminator.score": discriminator(image, probabilities),
             "classifier.logits": stylex.classify(image),
-            "digits": torch.cat([stylex.classify(chunk) for chunk in digits_as_images(digits).split(256)]),
-            **_recode(stylex, digits_as_images(digits[:SHOWN])),
         }
-    return {name: value.numpy() for name, value in outputs.items()}
+    return {name: value.numpy() for name, value in found.items()}
 
 
 def _recode(stylex: Any, images: Any) -> dict[str, Any]:
