@@ -20,6 +20,7 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
+@dataclass(frozen=True)
 class Layout:
     """Base: the identity. `name` is what the ledger calls a layout."""
 
@@ -47,6 +48,7 @@ class Layout:
         yield self.forward(array)
 
 
+@dataclass(frozen=True)
 class _ByOutput(Layout):
     """Base of the layouts that put TensorFlow's last axis, the outputs, first."""
 
@@ -57,6 +59,7 @@ class _ByOutput(Layout):
             yield self.forward(array[..., start : start + step])
 
 
+@dataclass(frozen=True)
 class Hwio(_ByOutput):
     """Convolution kernel [h, w, in, out] to [out, in, h, w]."""
 
@@ -78,12 +81,14 @@ class Hwio(_ByOutput):
         return np.ascontiguousarray(array.transpose(2, 3, 1, 0)).reshape(tf)
 
 
+@dataclass(frozen=True)
 class Hwoi(Hwio):
     """Kernel of Keras's Conv2DTranspose, [h, w, out, in], to that of nn.ConvTranspose2d, [in, out, h, w]. Neither turns it round."""
 
     title: ClassVar[str] = "HWOI -> IOHW"
 
 
+@dataclass(frozen=True)
 class HwioTurned(Hwio):
     """Kernel of a transposed convolution, turned round in both axes on the way (StyleGAN2's upsampling layer turns it at run time)."""
 
@@ -98,6 +103,7 @@ class HwioTurned(Hwio):
         return super().inverse(array[:, :, ::-1, ::-1], tf)
 
 
+@dataclass(frozen=True)
 class Depthwise(Layout):
     """Depthwise kernel [h, w, c, multiplier] to [c * multiplier, 1, h, w] (TensorFlow numbers outputs c * multiplier + m)."""
 
@@ -118,6 +124,7 @@ class Depthwise(Layout):
         return np.ascontiguousarray(array.reshape(c, m, h, w).transpose(2, 3, 0, 1))
 
 
+@dataclass(frozen=True)
 class Transpose(_ByOutput):
     """Dense weight [in, out] to [out, in]."""
 
@@ -138,6 +145,7 @@ class Transpose(_ByOutput):
         return np.ascontiguousarray(array.T).reshape(tf)
 
 
+@dataclass(frozen=True)
 class DenseAsConv(Transpose):
     """Dense weight [in, out] to a 1x1 convolution's [out, in, 1, 1]."""
 
