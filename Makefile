@@ -28,6 +28,7 @@ types: $(TEST)/ready
 check: lint types test
 
 benchmark: $(TEST)/ready
+	$(TEST)/bin/python -m benchmarks.agreement
 	$(TEST)/bin/python -m benchmarks.convert
 	$(TEST)/bin/python -m benchmarks.synthesis
 
