@@ -30,8 +30,11 @@ class Entry:
 
     @property
     def filename(self) -> str:
-        """The file's own name, as its address ends."""
-        return unquote(urlsplit(self.url).path).rpartition("/")[2]
+        """The file's own name, as its address ends. Raises BadInput where that is no address."""
+        try:
+            return unquote(urlsplit(self.url).path).rpartition("/")[2]
+        except ValueError as error:
+            raise BadInput(f"{self.url}: no address ({error}); check the registry or the base address") from None
 
 
 def load_registry(path: Path = REGISTRY) -> Mapping[str, Entry]:

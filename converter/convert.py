@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converter.artefacts.base import BFLOAT16, Artefact, Variable
 from converter.artefacts.digests import Digests
 from converter.artefacts.open import DATA_FORMATS, open_each
-from converter.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
+from converter.errors import BadInput, DamagedFile, IncompleteCoverage, MappingError, StylexportError
 from converter.ledger import FORMAT, TOOL, Ledger, LeftOut, Row, read_json, write_json
 from converter.mapping.networks import NETWORKS, Network, read_as, recognise
 from converter.mapping.rules import Binding, listing
@@ -102,7 +102,10 @@ def _find(
                 passed_over.append(f"{artefact.path}: {artefact.format}, no network")
                 continue
             networks, why_not = _networks(artefact, read_networks)
-            if networks:
+            if networks and all(network.network in named for network in networks):
+                taken += len(networks)
+                passed_over.append(f"{artefact.path}: --network names another {' and '.join(n.network for n in networks)}")
+            elif networks:
                 taken += len(networks)
                 yield from _add(found, networks, artefact)
                 artefact.verify()
@@ -292,24 +295,34 @@ def cast(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
 
 def _write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: Sequence[str] | None) -> None:
     """stylex.json: this conversion's networks and those that the folder already holds."""
-    before = read_json(out / MARK) if (out / MARK).is_file() else {}
-    networks = {**dict(before.get("networks", {})), **{name: name for name in ledgers}}
+    before = _index_before(out / MARK)
+    networks = {**before["networks"], **{name: name for name in ledgers}}
     sources = {
-        **dict(before.get("sources", {})),
+        **before["sources"],
         **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()},
     }
-    count = _label_count(ledgers) or len(before.get("labels", [])) or 2
+    count = _label_count(ledgers) or len(before["labels"]) or 2
     if labels and len(labels) != count:
         raise BadInput(f"{len(labels)} label names for {count} labels")
+    known = before["labels"] if len(before["labels"]) == count else [str(i) for i in range(count)]
     index = {
         "format": FORMAT,
         "tool": TOOL,
         "networks": {name: networks[name] for name in sorted(networks)},
-        "labels": list(labels) if labels else before.get("labels") or [str(i) for i in range(count)],
+        "labels": list(labels or known),
         "image_range": [-1.0, 1.0],
         "sources": {name: sources[name] for name in sorted(sources)},
     }
     write_json(stage / MARK, index)
+
+
+def _index_before(path: Path) -> dict[str, Any]:
+    """What a `stylex.json` says of the networks that the folder holds; empty where there is none. Raises DamagedFile."""
+    before = read_json(path) if path.is_file() else {}
+    for entry, kind in (("networks", dict), ("sources", dict), ("labels", list)):
+        if not isinstance(before.setdefault(entry, kind()), kind):
+            raise DamagedFile(path, f"`{entry}` is a {type(before[entry]).__name__}", "delete it to begin a new folder")
+    return before
 
 
 def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:

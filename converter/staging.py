@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all: everything is written beside the target and moved into place at the end."""
+"""Folders that appear whole or not at all: everything is written to a folder of its own and moved into place at the end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from pathlib import Path
 from converter.errors import BadInput
 
 MARK = "stylex.json"
+_PARTIAL = ".stylexport.partial"
 
 
 @contextlib.contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """A fresh folder beside `target`; when the block ends well its entries replace those of `target`, else it is removed.
+    """A fresh folder; when the block ends well its entries replace those of `target`, else it is removed.
 
+    It lies beside a `target` that is not there yet, and in one that is, which may be a file system of its own or the only place to write.
     What a killed run left behind is removed by the next. Raises BadInput where `target` holds something else than a converted folder.
     """
     if target.exists() and not target.is_dir():
         raise BadInput(f"{target}: is a file; name a folder to write to")
-    if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
+    if target.is_dir() and any(entry.name != _PARTIAL for entry in target.iterdir()) and not (target / MARK).is_file():
         raise BadInput(f"{target}: is not empty and holds no {MARK}; name a new folder, or a converted one to add to")
-    stage = target.parent / f".{target.name}.partial"
+    stage = target / _PARTIAL if target.is_dir() else target.parent / f".{target.name}.partial"
     try:
         shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir(parents=True)
@@ -40,7 +42,7 @@ def staged(target: Path) -> Iterator[Path]:
             os.replace(stage, target)
         _sync(target.parent)
     except OSError as error:
-        raise BadInput(f"{target}: cannot be written ({error.strerror})") from error
+        raise BadInput(f"{target}: cannot be written ({error.strerror}); make room, or name another folder") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from converter.errors import BadInput, DamagedFile, MappingError
@@ -33,7 +34,7 @@ def export_folder(
     `data_format`: "NCHW" as the original graph, or "NHWC" for one that a CPU can run. Tensors of half precision become float32.
     Raises BadInput, DamagedFile and MappingError for a folder that is not whole.
     """
-    networks = {n: f for n, f in read_json(folder / MARK).get("networks", {}).items() if n in CONFIGS}
+    networks = _networks(folder)
     if not networks:
         raise BadInput(f"{folder}: holds none of {', '.join(CONFIGS)}, and other networks have no TensorFlow side")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -49,9 +50,23 @@ def export_folder(
         if out.exists():
             out.rmdir()
         partial.rename(out)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(getattr(error, "message", error)).split())[-200:]
+        raise BadInput(f"{out}: cannot be written ({reason}); make room, or name a folder where you may write") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {network: out / f"{RELEASED[network]}.savedmodel" for network in sorted(networks)}
+
+
+def _networks(folder: Path) -> dict[str, str]:
+    """Known network -> its folder's name, as `stylex.json` tells them."""
+    networks = read_json(folder / MARK).get("networks", {})
+    if not isinstance(networks, dict):
+        raise DamagedFile(folder / MARK, "`networks` is no table of folders", "convert the release again")
+    for place in networks.values():
+        if not isinstance(place, str) or not (folder / place).resolve().is_relative_to(folder.resolve()):
+            raise DamagedFile(folder / MARK, f"{place!r} is no folder inside {folder}", "convert the release again")
+    return {name: place for name, place in networks.items() if name in CONFIGS}
 
 
 def _export(folder: Path, target: Path, data_format: str) -> None:
@@ -59,7 +74,13 @@ def _export(folder: Path, target: Path, data_format: str) -> None:
         config = config_from_json(read_json(folder / "config.json"))
     except (ValueError, TypeError) as error:
         raise DamagedFile(folder / "config.json", f"is no configuration ({error})", "convert the release again") from error
-    model = build(config, cpu=data_format == "NHWC")
+    try:
+        model = build(config, cpu=data_format == "NHWC")
+    except (ValueError, TypeError, ArithmeticError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DamagedFile(
+            folder / "config.json", f"describes no network that can be built ({reason})", "convert the release again"
+        ) from error
     assign(model, variables(config, read(folder / "model.safetensors"), names(model), folder))
     save(model, target)
 

@@ -38,11 +38,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A flat graph. `keys` maps a variable node's name to its checkpoint key."""
+    """A flat graph. `keys` maps a variable node's name to its checkpoint key; `part` marks what a part of the model computes alone."""
 
     nodes: Mapping[str, Node]
     keys: Mapping[str, str]
     outputs: tuple[str, ...] = ()
+    part: bool = False
 
     def __getitem__(self, ref: str) -> Node:
         return self.nodes[ref.rsplit(":", 1)[0] if ":" in ref else ref]
@@ -70,8 +71,8 @@ class Graph:
         return node
 
     def variable(self, ref: str) -> str | None:
-        """The checkpoint key of the variable behind `ref`, at most reshaped; None where it is no variable."""
-        node = self.source(ref, PASS_THROUGH | RESHAPES)
+        """The checkpoint key of the variable behind `ref`, at most reshaped or cast; None where it is no variable."""
+        node = self.source(ref, PASS_THROUGH | RESHAPES | {"Cast"})
         return self.keys.get(node.name) if node is not None else None
 
     def constant(self, ref: str) -> Any:
@@ -99,7 +100,7 @@ def flatten(graph_def: Any, path: str | Path, outputs: tuple[str, ...] = ()) -> 
     return Graph(nodes, _variable_keys(graph), graph.outputs)
 
 
-def flatten_function(graph_def: Any, function: str, bound: Mapping[str, str], path: str | Path) -> Graph:
+def flatten_function(graph_def: Any, function: str, bound: Mapping[str, str], path: str | Path, part: bool = False) -> Graph:
     """One library function, calls inlined; `bound` maps the names of its captured arguments to checkpoint keys."""
     functions = {f.signature.name: f for f in graph_def.library.function}
     body = functions[function]
@@ -108,7 +109,7 @@ def flatten_function(graph_def: Any, function: str, bound: Mapping[str, str], pa
     for arg in body.signature.input_arg:
         nodes[arg.name] = Node(arg.name, "VarHandleOp" if arg.name in bound else "Placeholder", (), {})
     outputs = tuple(scope.resolve(body.ret[arg.name]) for arg in body.signature.output_arg)
-    return Graph(nodes, dict(bound), outputs)
+    return Graph(nodes, dict(bound), outputs, part)
 
 
 class _Scope:

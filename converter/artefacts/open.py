@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from converter.artefacts.base import Artefact
 from converter.artefacts.files import Folder, Zipped
 from converter.artefacts.savedmodel import PB, SavedModel
 from converter.artefacts.zips import SafeZip, looks_like_zip, open_zip
-from converter.errors import BadInput
+from converter.errors import BadInput, DamagedFile
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Format:
         return getattr(importlib.import_module(f"converter.artefacts.{self.module}"), f"{verb}_{self.word}")
 
 
+# Endings that claim one of these formats: such a file among others is damaged if it is of none.
+_CLAIMS = (".zip", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".pkl", ".pickle", ".pb", ".tfrecord", ".index")
 # Formats that hold data, not a network's weights.
 DATA_FORMATS = ("dlatents", "tfrecord")
 # In the order of asking: the more certain signs first.
@@ -93,24 +96,30 @@ def open_each(source: str | Path) -> Iterator[Artefact]:
         from converter.artefacts import tfhub
 
         source = tfhub.resolve_handle(source)
-    path = Path(source)
+    path, none = Path(source), True
+    try:
+        for artefact in _at(path):
+            yield artefact
+            none = False
+    except OSError as error:
+        raise BadInput(f"{error.filename or path}: cannot be read ({error.strerror}); check the path and your rights to it") from error
+    if none:
+        raise BadInput(f"{path}: {_unknown(path)}; expected a SavedModel (folder or zip), a checkpoint, or one of {_names()}")
+
+
+def _at(path: Path) -> Iterator[Artefact]:
     if path.is_dir():
-        found = _in_folder(path)
+        yield from _in_folder(path)
     elif path.exists():
-        found = _in_file(path)
+        yield from _in_file(path)
     elif bundle.looks_like_bundle(path):
-        found = iter([bundle.open_bundle(path)])
+        yield bundle.open_bundle(path)
     else:
         raise BadInput(f"{path}: no such file or folder; check the path")
-    first = next(found, None)
-    if first is None:
-        raise BadInput(f"{path}: {_unknown(path)}; expected a SavedModel (folder or zip), a checkpoint, or one of {_names()}")
-    yield first
-    yield from found
 
 
 def _in_folder(path: Path) -> Iterator[Artefact]:
-    if (path / PB).is_file():
+    if _holds_saved_model(path):
         yield SavedModel(Folder(path))
         return
     if bundle.looks_like_bundle(path) and not any(path.glob("*/")):
@@ -120,10 +129,30 @@ def _in_folder(path: Path) -> Iterator[Artefact]:
     yield from (bundle.open_bundle(prefix) for prefix in sorted(prefixes))
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
-            if (entry / PB).is_file():
+            if _holds_saved_model(entry):
                 yield SavedModel(Folder(entry))
-        elif not _of_checkpoint(entry, prefixes) and not entry.name.startswith("."):
-            yield from _in_file(entry)
+        elif entry.is_file() and not _of_checkpoint(entry, prefixes) and not entry.name.startswith("."):
+            yield from _among_others(entry)
+
+
+def _holds_saved_model(folder: Path) -> bool:
+    """Whether the folder is a SavedModel. Raises DamagedFile where only its graph is missing."""
+    if (folder / PB).is_file():
+        return True
+    if (folder / "variables" / "variables.index").is_file():
+        raise DamagedFile(folder, f"holds variables/ but no {PB}", "fetch the SavedModel again, or name its variables/ alone")
+    return False
+
+
+def _among_others(path: Path) -> Iterator[Artefact]:
+    """What a file in a folder holds: pictures and notes are passed over, but not a file that claims to be of a format and is not."""
+    found = _in_file(path)
+    first = next(found, None)
+    if first is not None:
+        yield first
+        yield from found
+    elif path.suffix.lower() in _CLAIMS and not looks_like_zip(path):
+        raise DamagedFile(path, f"{_unknown(path)}, whatever its name says", "fetch it again, or move it out of the folder")
 
 
 def _of_checkpoint(entry: Path, prefixes: set[Path]) -> bool:
@@ -131,6 +160,10 @@ def _of_checkpoint(entry: Path, prefixes: set[Path]) -> bool:
 
 
 def _in_file(path: Path) -> Iterator[Artefact]:
+    if not path.is_file():
+        raise BadInput(f"{path}: is a pipe, socket or device; save what it gives to a file and name that")
+    if not os.access(path, os.R_OK):
+        raise BadInput(f"{path}: cannot be read (Permission denied); check your rights to it")
     if path.name == PB and path.is_file() and (path.parent / "variables").is_dir():
         yield SavedModel(Folder(path.parent))
         return

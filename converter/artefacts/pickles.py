@@ -132,7 +132,7 @@ class _Walk:
             raise HostileFile(self.path, f"nests containers over {MAX_DEPTH} deep or holds over {MAX_VISITS} things")
         value = meaning(self.path, value)
         if isinstance(value, Array):
-            yield Leaf(way or "array", way or "array", value)
+            yield Leaf(way or "array", way.removesuffix(":0") or "array", value)
         elif isinstance(value, Named):
             for leaf in self.leaves(value.value, way, depth + 1):
                 yield Leaf(leaf.key, value.name, leaf.array, value.trainable)

@@ -23,6 +23,7 @@ from converter.errors import BadInput, DamagedFile
 
 PB, FINGERPRINT = "saved_model.pb", "fingerprint.pb"
 _PREFIX = "variables/variables"
+_ROOT = 0  # the object graph's node of the model itself
 
 
 class SavedModel(Bundle):
@@ -47,11 +48,11 @@ class SavedModel(Bundle):
         )
         metadata = self._keras_metadata(files)
         versions = {"tensorflow": self.meta_graph.meta_info_def.tensorflow_version or "unknown"}
-        keras_version = next((m["keras_version"] for m in metadata if "keras_version" in m), None)
+        keras_version = next((m["keras_version"] for m in metadata.values() if "keras_version" in m), None)
         if keras_version:
             versions["keras"] = keras_version
-        keras = next((m.get("model_config") or m.get("config") for m in metadata if m.get("model_config") or m.get("config")), None)
-        self.keras_metadata = metadata
+        model = metadata.get(_ROOT, {})  # that of a part would leave out what the whole does around it
+        keras = model.get("model_config") or model.get("config")
         self.facts = dataclasses.replace(
             self.facts, versions=versions, keras=keras, verified=f"{self.facts.verified}; {verified}", files=dict(files.sizes)
         )
@@ -77,21 +78,24 @@ class SavedModel(Bundle):
             raise DamagedFile(self._pb, "does not match its checksum in fingerprint.pb")
         self._fingerprint = None
 
-    def _keras_metadata(self, files: Files) -> list[dict[str, Any]]:
-        """Keras's own JSON of each of its objects, the model's first; from keras_metadata.pb, or the object graph before TF 2.5."""
+    def _keras_metadata(self, files: Files) -> dict[int, dict[str, Any]]:
+        """Keras's own JSON of each of its objects, by node; from keras_metadata.pb, or the object graph before TF 2.5."""
         name = "keras_metadata.pb"
         if name in files.sizes:
-            texts = [n.metadata for n in protos.parse(protos.SavedMetadata, files.read(name), files.where(name), "the file").nodes]
+            nodes = protos.parse(protos.SavedMetadata, files.read(name), files.where(name), "the file").nodes
+            texts = [(n.node_id, n.metadata) for n in nodes]
         else:
-            texts = [n.user_object.metadata for n in self.meta_graph.object_graph_def.nodes if n.HasField("user_object")]
-        found = []
-        for text in filter(None, texts):
+            texts = [(i, n.user_object.metadata) for i, n in enumerate(self.meta_graph.object_graph_def.nodes) if n.HasField("user_object")]
+        found = {}
+        for node, text in texts:
+            if not text:
+                continue
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
                 raise DamagedFile(files.where(name), f"Keras's metadata is not valid JSON ({error})") from error
             if isinstance(value, dict):
-                found.append(value)
+                found[node] = value
         return found
 
     @cached_property
@@ -120,17 +124,26 @@ class SavedModel(Bundle):
         return flatten(self.meta_graph.graph_def, self._pb, outputs)
 
     def graphs(self) -> Iterator[Graph]:
-        """The signature's graph, then one for each saved function that uses variables, those that use most first."""
+        """The signature's graph, then one for each saved function that uses variables: the model's own, then its parts', most first."""
         signature = self.signature_graph()
         if signature is not None:
             yield signature
         objects = self.meta_graph.object_graph_def
         known = {f.signature.name: f for f in self.meta_graph.graph_def.library.function}
-        for name, concrete in sorted(objects.concrete_functions.items(), key=lambda item: (-len(item[1].bound_inputs), item[0])):
+        own = self._own_functions()
+        order = sorted(objects.concrete_functions.items(), key=lambda item: (item[0] not in own, -len(item[1].bound_inputs), item[0]))
+        for name, concrete in order:
             body = known.get(name)
             keys = [self.key_of_object.get(number) for number in concrete.bound_inputs]
             if body is None or not any(keys):
                 continue
             captured = [arg.name for arg in body.signature.input_arg][len(body.signature.input_arg) - len(keys) :]
             bound = {arg: key for arg, key in zip(captured, keys, strict=False) if key}
-            yield flatten_function(self.meta_graph.graph_def, name, bound, self._pb)
+            yield flatten_function(self.meta_graph.graph_def, name, bound, self._pb, part=name not in own)
+
+    def _own_functions(self) -> set[str]:
+        """Names of the functions that are members of the model itself, not of one of its parts."""
+        nodes, found = self.meta_graph.object_graph_def.nodes, set()
+        for child in nodes[_ROOT].children if nodes else ():
+            found |= set(nodes[child.node_id].function.concrete_functions)
+        return found

@@ -19,6 +19,7 @@ from converter.artefacts.graphdef import decode_tensor
 from converter.artefacts.protos import DTYPES
 
 _ADD = ("Add", "AddV2")
+_CAST_TO = ("float16", "float32", "float64", "int32", "int64")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ def scalar(graph: Graph, ref: str) -> float | None:
 
 
 def array(graph: Graph, ref: str) -> Any:
-    """The numeric constant behind `ref` as an array, None where it is none."""
+    """The numeric constant behind `ref`, at most cast, as an array; None where it is none."""
+    node = graph.source(ref)
+    if node is not None and node.op == "Cast" and (dtype := DTYPES.get(node.attr["DstT"].type)) in _CAST_TO:
+        value = array(graph, node.inputs[0])
+        return None if value is None else value.astype(dtype)
     tensor = graph.constant(ref)
     if tensor is None or DTYPES.get(tensor.dtype) in (None, "string", "bool", "complex64", "complex128"):
         return None

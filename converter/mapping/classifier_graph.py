@@ -11,10 +11,14 @@ from dataclasses import replace
 from functools import partial
 
 from converter.artefacts.graph import PASS_THROUGH, Graph, Node
+from converter.artefacts.protos import DTYPES
 from converter.mapping.arithmetic import array, operand, scalar
-from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, NotAChain, Pad, Pool, Scale, Step
+from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, NotAChain, Pad, Pool, Reshape, Scale, Step
 
-_SILENT = PASS_THROUGH | {"Transpose", "Squeeze", "Reshape", "ExpandDims", "Cast", "Flatten"}
+_SILENT = PASS_THROUGH | {"Transpose", "Squeeze", "ExpandDims"}
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+# A Transpose's permutation -> the order of axes that it makes of the other one.
+_ORDERS = {(0, 3, 1, 2): "NCHW", (0, 2, 3, 1): "NHWC"}
 _ACTIVATIONS: Mapping[str, str] = {
     "Relu": "relu",
     "Relu6": "relu6",
@@ -33,7 +37,7 @@ def read_steps(graph: Graph, output: str) -> tuple[list[Step], int | None]:
     """The steps from input to `output`, and the input's height where the graph tells it. Raises NotAChain."""
     data = _data_nodes(graph)
     steps: list[Step] = []
-    ref = output
+    ref, order = output, ""
     for _ in range(len(graph.nodes)):
         ref = _past_identities(graph, ref)
         node = graph.get(ref)
@@ -41,6 +45,7 @@ def read_steps(graph: Graph, output: str) -> tuple[list[Step], int | None]:
             raise NotAChain(f"{ref} is not in the graph")
         if node.op in ("Placeholder", "Arg"):
             return steps[::-1], _height(node)
+        order = _order(graph, node, order)
         found, ref = _step(graph, node, data)
         if found is not None:
             steps.append(found)
@@ -57,6 +62,22 @@ def _data_nodes(graph: Graph) -> set[str]:
                 reached.add(user.name)
                 front.append(user.name)
     return reached
+
+
+def _order(graph: Graph, node: Node, behind: str) -> str:
+    """The order of axes (NHWC, NCHW, "" where nothing tells) that `node` takes, where what follows it takes `behind`."""
+    if node.op == "Transpose":
+        axes = array(graph, node.inputs[1])
+        made = _ORDERS.get(tuple(axes.tolist()) if axes is not None else ())
+        if made is None or behind not in ("", made):
+            raise NotAChain(f"{node.name} turns the map's axes round")
+        return "NCHW" if made == "NHWC" else "NHWC"
+    if node.op not in _CONVOLUTIONS:
+        return behind
+    own = "NCHW" if "data_format" in node.attr and node.attr["data_format"].s == b"NCHW" else "NHWC"
+    if behind not in ("", own):
+        raise NotAChain(f"{node.name} gives {own} to what takes {behind}")
+    return own
 
 
 def _step(graph: Graph, node: Node, data: set[str]) -> tuple[Step | None, str]:
@@ -149,6 +170,8 @@ def _pad(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     table = array(graph, node.inputs[1])
     if table is None or table.shape != (4, 2) or table[0].any():
         raise NotAChain(f"{node.name} pads other axes than height and width")
+    if len(node.inputs) > 2 and scalar(graph, node.inputs[2]) != 0:
+        raise NotAChain(f"{node.name} pads with something else than zeros")
     rows = (table[1], table[2]) if not table[3].any() else (table[2], table[3])
     return Pad((int(rows[0][0]), int(rows[0][1]), int(rows[1][0]), int(rows[1][1]))), ref
 
@@ -171,6 +194,10 @@ def _fused_norm(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
 
 def _add(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     """A bias, a shift of the input, or the second half of an unfused normalisation: x * s + (beta - mean * s)."""
+    if node.op == "Sub" and node.inputs[0] != ref:
+        if (value := scalar(graph, node.inputs[0])) is None:
+            raise NotAChain(f"{node.name} subtracts the map from more than one number")
+        return Scale(-1.0, value), ref
     other = next(r for r in node.inputs if r != ref) if len(set(node.inputs)) == 2 else ""
     if key := graph.variable(other):
         return Bias(key), ref
@@ -231,11 +258,21 @@ def _average(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     return Pool(window[2] if node.attr["data_format"].s == b"NCHW" else window[1]), ref
 
 
+def _reshape(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
+    return Reshape(), ref
+
+
+def _cast(graph: Graph, node: Node, ref: str) -> tuple[Step | None, str]:
+    if DTYPES.get(node.attr["DstT"].type) not in _FLOATS:
+        raise NotAChain(f"{node.name} rounds to whole numbers")
+    return None, ref
+
+
 def _leaky(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     return Activation("leaky_relu", float(node.attr["alpha"].f) if "alpha" in node.attr else 0.2), ref
 
 
-_READERS: Mapping[str, Callable[[Graph, Node, str], tuple[Step, str]]] = {
+_READERS: Mapping[str, Callable[[Graph, Node, str], tuple[Step | None, str]]] = {
     "Conv2D": partial(_conv, depthwise=False),
     "DepthwiseConv2dNative": partial(_conv, depthwise=True),
     "BatchToSpaceND": _dilated,
@@ -251,6 +288,9 @@ _READERS: Mapping[str, Callable[[Graph, Node, str], tuple[Step, str]]] = {
     "Mean": _mean,
     "AvgPool": _average,
     "LeakyRelu": _leaky,
+    "Reshape": _reshape,
+    "Flatten": _reshape,
+    "Cast": _cast,
     **dict.fromkeys(_NORMS, _fused_norm),
 }
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from converter.artefacts.base import Variable
-from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, Dropout, NotAChain, Pad, Pool, Scale, Step
+from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, Dropout, NotAChain, Pad, Pool, Reshape, Scale, Step
 
 _MODELS = ("Sequential", "Functional", "Model")
-_SILENT = ("InputLayer", "Reshape", "Flatten", "Permute")
+_SILENT = ("InputLayer",)
 _ACTIVATIONS = [
     "relu",
     "relu6",
@@ -208,6 +208,10 @@ def _softmax(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterat
     yield Activation("softmax")
 
 
+def _reshape(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
+    yield Reshape()
+
+
 _READERS: Mapping[str, Callable[[Mapping[str, Any], Sequence[Variable]], Iterator[Step]]] = {
     "Conv2D": _conv,
     "DepthwiseConv2D": _depthwise,
@@ -222,6 +226,8 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], Sequence[Variable]], Iterato
     "AveragePooling2D": _average,
     "Dropout": _dropout,
     "Rescaling": _rescaling,
+    "Reshape": _reshape,
+    "Flatten": _reshape,
 }
 
 

@@ -17,6 +17,7 @@ from converter.mapping.steps import (
     NotAChain,
     Pad,
     Pool,
+    Reshape,
     Scale,
     Step,
 )
@@ -129,6 +130,9 @@ def _layers(steps: Sequence[Step]) -> tuple[list[_Layer], Scale, float]:
             scale = Scale(scale.scale * step.scale, scale.shift * step.scale + step.shift)
         elif isinstance(step, Dropout):
             dropout = step.rate
+        elif isinstance(step, Reshape):
+            if not any(layer.pool for layer in layers):
+                raise NotAChain("a map is reshaped before global average pooling")
         elif not layers:
             raise NotAChain(f"{type(step).__name__} stands before the first convolution")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -99,12 +99,12 @@ def _recognise(artefact: Artefact) -> tuple[list[Network], dict[str, str]]:
     return found, why_not
 
 
-def read_as(artefact: Artefact, network: str, chosen: Mapping[str, Variable] | None = None) -> Network:
+def read_as(artefact: Artefact, network: str, chosen: Mapping[str, Variable] | None = None, without: Collection[str] = ()) -> Network:
     """`artefact` read as a `network`, whatever else it might be; `chosen` gives the variables of some tensors outright.
 
-    Raises MappingError that says what it lacks.
+    Names are not looked for among the variables whose keys are in `without`. Raises MappingError that says what it lacks.
     """
-    names, where = Names(artefact.variables, chosen), str(artefact.path)
+    names, where = Names((v for v in artefact.variables if v.key not in without), chosen), str(artefact.path)
     if network in _STYLEGAN:
         return _STYLEGAN[network][1](artefact, names, where)
     try:
@@ -209,6 +209,8 @@ def read_classifier(artefact: Artefact, variables: Sequence[Variable]) -> Networ
     by_key = {v.key: v for v in variables}
     reasons: list[str] = []
     for graph in artefact.graphs():
+        if graph.part and reasons:  # a part leaves out what the model does to the image before it, and to the logits behind
+            break
         for output in graph.outputs:
             try:
                 steps, height = classifier_graph.read_steps(graph, output)

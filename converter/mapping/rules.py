@@ -55,7 +55,7 @@ class Names:
                 self.by_tail.setdefault(variable.name.rsplit("/", 1)[-1], []).append(variable)
 
     def find(self, tf: str) -> list[Variable]:
-        """The variables that a rule's `tf` accepts; where one has exactly the released name, only that."""
+        """The variables that a rule's `tf` accepts."""
         tail = tf.rsplit("/", 1)[-1]
         if tail.endswith("*"):
             candidates = [v for name, vs in self.by_tail.items() if name.startswith(tail[:-1]) for v in vs]

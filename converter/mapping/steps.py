@@ -66,6 +66,11 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Reshape:
+    """A change of shape that moves no number. Behind the pooling it changes nothing; before, it would mix rows and columns."""
+
+
+@dataclass(frozen=True)
 class Dropout:
     """Dropout of the given rate, which does nothing at inference."""
 
@@ -80,4 +85,4 @@ class Scale:
     shift: float
 
 
-Step = Pad | Conv | Bias | BatchNorm | Activation | Pool | Dropout | Scale
+Step = Pad | Conv | Bias | BatchNorm | Activation | Pool | Reshape | Dropout | Scale

@@ -28,7 +28,7 @@ from converter.artefacts.base import Artefact, Variable
 from converter.errors import BadInput, MappingError
 from converter.mapping.layouts import BY_NAME, MAPS, Layout
 from converter.mapping.networks import NETWORKS, Fact, Network, read_as
-from converter.mapping.rules import Binding, Names, Rule, listing, pattern
+from converter.mapping.rules import Binding, Names, Rule, listing
 from torch_models.config import NetworkConfig
 
 
@@ -95,6 +95,8 @@ def _config(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _rows(entry: Any, where: str) -> list[UserRow]:
     if not isinstance(entry, dict) or not isinstance(entry.get("torch"), str) or ("tf" in entry) == ("key" in entry):
         raise BadInput(f"{where}: needs `torch` and either `tf` (a variable's name) or `key` (its checkpoint key)")
+    if entry["torch"] in ("", "__metadata__"):
+        raise BadInput(f"{where}: {entry['torch']!r} cannot be the name of a tensor in a safetensors file")
     if unknown := sorted(set(entry) - {"tf", "key", "torch", "layout", "shape", "for"}):
         raise BadInput(f"{where}: unknown entries {', '.join(unknown)}")
     layout, shape = _layout(entry.get("layout", "identity"), where), _shape(entry.get("shape"), where)
@@ -159,7 +161,7 @@ def read_with_table(artefact: Artefact, table: UserTable) -> Network:
         raise MappingError(f"{where}: {listing(doubled)} have more than one row")
     excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
     if table.network in NETWORKS:
-        network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings})
+        network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings}, excused)
         if unknown := sorted({b.rule.torch for b in bindings} - {b.rule.torch for b in network.bindings}):
             raise MappingError(f"{where}: the {table.network} has no {listing(unknown)}; `torch` names one of its tensors")
         return Network(table.network, network.config, network.bindings, network.facts, network.remarks, excused)
@@ -190,4 +192,4 @@ def _bind(row: UserRow, artefact: Artefact, where: str) -> Binding:
 
 def _by_name(tf: str, artefact: Artefact) -> list[Variable]:
     exact = [v for v in artefact.variables if v.slot is None and v.name == tf]
-    return exact or [v for v in Names(artefact.variables).find(tf) if pattern(tf).fullmatch(v.name)]
+    return exact or Names(artefact.variables).find(tf)

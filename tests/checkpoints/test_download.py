@@ -233,7 +233,10 @@ def test_a_slow_line_is_reported_as_it_comes(server: Behaviour, tmp_path: Path) 
     assert len(seen) > 3
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/file.bin", "http://127.0.0.1:port/file.bin", "http://bad host/file.bin"])
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ftp://host/file.bin", "http://127.0.0.1:port/file.bin", "http://bad host/file.bin", "http://[::bad/file.bin"],
+)
 def test_an_address_that_is_none_is_bad_input(tmp_path: Path, url: str) -> None:
     with pytest.raises(BadInput, match="check the registry or the base address"):
         download(Entry("r/file", url, None, None, "w", "l"), tmp_path, backoff=0.0, retries=0)

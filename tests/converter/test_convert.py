@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -186,6 +187,71 @@ def test_two_of_the_same_network_are_refused(demo: Path, tmp_path: Path) -> None
     shutil.copy(demo / "encoder.savedmodel.zip", tmp_path / "other.zip")
     with pytest.raises(BadInput, match="two encoders"):
         convert([demo, tmp_path / "other.zip"], tmp_path / "out")
+
+
+def test_a_network_that_is_named_outright_is_the_one(demo: Path, converted: Path, tmp_path: Path) -> None:
+    shutil.copy(demo / "encoder.savedmodel.zip", tmp_path / "other.zip")
+    done = convert([demo, tmp_path / "other.zip"], tmp_path / "out", networks={"encoder": tmp_path / "other.zip"})
+    assert set(done.ledgers) == set(NETWORKS)
+    assert done.ledgers["encoder"].source["file"] == "other.zip"
+    assert [passed for passed in done.passed_over if "--network names another encoder" in passed]
+
+
+def test_a_file_that_is_not_what_its_name_says_is_no_bystander(demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo, tmp_path / "in")
+    (tmp_path / "in" / "README.md").write_text("a note")
+    convert(tmp_path / "in", tmp_path / "out")
+    for content in (b"", b"<html>404</html>", b"\0" + (demo / "generator.savedmodel.zip").read_bytes()[1:]):
+        (tmp_path / "in" / "generator.savedmodel.zip").write_bytes(content)
+        with pytest.raises(BadInput, match=r"generator\.savedmodel\.zip: .*whatever its name says; fetch it again"):
+            convert(tmp_path / "in", tmp_path / "again")
+        assert not (tmp_path / "again").exists()
+
+
+def test_a_savedmodel_without_its_graph_is_no_bystander(demo: Path, tmp_path: Path) -> None:
+    for network in ("generator", "encoder"):
+        with zipfile.ZipFile(demo / f"{network}.savedmodel.zip") as archive:
+            archive.extractall(tmp_path / "in")
+    (tmp_path / "in" / "encoder.savedmodel" / "saved_model.pb").unlink()
+    with pytest.raises(BadInput, match=r"encoder\.savedmodel: holds variables/ but no saved_model\.pb"):
+        convert(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="is a pipe, socket or device"):
+        convert(tmp_path / "pipe", tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ['{"networks": [1, 2]}', '{"networks": 3}', '{"sources": []}', '{"labels": "ab"}', '{"labels": 2}'])
+def test_a_damaged_index_is_not_added_to(text: str, demo: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "stylex.json").write_text(text)
+    with pytest.raises(BadInput, match=r"stylex\.json: `\w+` is a"):
+        convert(demo / "encoder.savedmodel.zip", tmp_path / "out")
+    assert files(tmp_path / "out") == {"stylex.json": text.encode()}
+
+
+def test_label_names_of_another_count_are_not_kept(demo: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "stylex.json").write_text('{"labels": ["a", "b", "c"]}')
+    convert(demo / "mobilenet.savedmodel.zip", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "stylex.json").read_text())["labels"] == ["0", "1"]
+
+
+def test_a_folder_that_is_there_is_written_from_inside(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a file system of its own, to which nothing can be moved from beside it."""
+    (tmp_path / "out").mkdir()
+    replace = os.replace
+
+    def within(source: Path, target: Path) -> None:
+        assert (tmp_path / "out") in Path(source).parents
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", within)
+    for _ in range(2):
+        convert(demo / "encoder.savedmodel.zip", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["encoder", "stylex.json"]
 
 
 def test_a_rule_accepts_keras_counters_and_outer_scopes_only() -> None:

@@ -65,6 +65,15 @@ def test_the_documented_correction_chooses_between_two_variables(tmp_path: Path)
     assert [(row.variable, row.reason) for row in ledger.left_out] == [("encoder/Conv4x4/weight", "the average is converted instead")]
 
 
+def test_what_a_correction_leaves_out_is_no_candidate(tmp_path: Path) -> None:
+    variables = small_encoder()
+    averages = {f"ema/{name}": value + 1 for name, value in variables.items()}
+    table = written(tmp_path, "network: encoder\nleft_out: [{tf: ema/*, reason: averages}]")
+    ledger = convert(write_bundle(tmp_path / "model", variables | averages), tmp_path / "out", mapping=table).ledgers["encoder"]
+    assert {row.variable for row in ledger.tensors} == set(variables)
+    assert {row.variable for row in ledger.left_out} == set(averages)
+
+
 def test_a_classifiers_tensor_is_chosen_by_its_key(tmp_path: Path) -> None:
     arrays = keras_weights(MobileNetV1Config(mobilenet_layers(0.05), labels=3))
     other = arrays["conv2d_14/bias"][::-1] + 1
@@ -140,6 +149,7 @@ WRONG = {
     "doubled row": (GOOD + "  - {tf: b/a/bias, torch: fc.weight}", "fc.weight have more than one row"),
     "name and key": (ROW + "{tf: a/kernel, key: a/kernel, torch: w}", "row 1: needs `torch` and either `tf`"),
     "row without torch": (ROW + "{tf: a/kernel}", "row 1: needs `torch` and either `tf`"),
+    "no tensor's name": (ROW + "{tf: a/kernel, torch: __metadata__}", "row 1: '__metadata__' cannot be the name of a tensor"),
     "row that is text": (GOOD + "  - a/kernel", "row 2: needs `torch` and either `tf`"),
     "unknown field": (ROW + "{tf: a/kernel, torch: w, dtype: float16}", "row 1: unknown entries dtype"),
     "loop without values": (ROW + "{tf: 'a{i}/kernel', torch: 'w{i}', for: {j: [1]}}", r"row 1: `for` must list values for each \{name\}"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from converter.convert import convert
@@ -77,7 +78,18 @@ def test_a_folder_that_is_not_whole_is_refused_and_nothing_is_left(converted: Pa
 
 
 @pytest.mark.parametrize(
-    "config", ["{", "[]", '{"network": "encoder"}', '{"network": "painter"}', '{"network": "encoder", "resolution": 33, "channels": [1]}']
+    "config",
+    [
+        "{",
+        "[]",
+        '{"network": "encoder"}',
+        '{"network": "painter"}',
+        '{"network": "encoder", "resolution": 33, "channels": [1]}',
+        '{"network": "encoder", "resolution": 8, "channels": [4, NaN]}',
+        '{"network": "encoder", "resolution": 8, "channels": [4, 0]}',
+        '{"network": "encoder", "resolution": 8, "channels": [4, 4], "latent": -1}',
+        '{"network": "encoder", "resolution": 8, "channels": [4, 4], "gain": "x"}',
+    ],
 )
 def test_a_broken_configuration_is_refused(converted: Path, tmp_path: Path, config: str) -> None:
     folder = broken(converted, tmp_path / "broken")
@@ -100,3 +112,20 @@ def test_a_folder_of_other_networks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "stylex.json").write_text(json.dumps({"networks": {"digits": "digits"}}))
     with pytest.raises(BadInput, match="holds none of"):
         export_folder(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("networks", [["encoder"], 3, {"encoder": 3}, {"encoder": "../converted/encoder"}, {"encoder": "/etc"}])
+def test_an_index_that_leads_elsewhere_is_refused(networks: object, tmp_path: Path) -> None:
+    (tmp_path / "stylex.json").write_text(json.dumps({"networks": networks}))
+    with pytest.raises(DamagedFile, match=r"stylex\.json: .*(no table of folders|is no folder inside)"):
+        export_folder(tmp_path, tmp_path / "out")
+
+
+def test_what_tensorflow_cannot_write_is_one_sentence(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "part-00000; No space left on device")
+
+    monkeypatch.setattr("reference_tf.export.save", full)
+    with pytest.raises(BadInput, match=r"out: cannot be written \(.*No space left on device\); make room"):
+        export_folder(converted, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

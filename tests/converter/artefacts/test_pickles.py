@@ -65,6 +65,11 @@ def test_pairs_give_names_and_plain_numbers_are_tensors(tmp_path: Path) -> None:
     assert opened.facts.notes == ("[4] is str, not a tensor, and is left out",)
 
 
+def test_a_dictionary_of_variables_by_name_gives_their_names(tmp_path: Path) -> None:
+    opened = open_pickle(write(tmp_path / "w.pkl", {"G/w:0": KERNEL, "D": {"b:0": BIAS}}))
+    assert [(v.name, v.key) for v in opened.variables] == [("G/w", "G/w:0"), ("D/b", "D/b:0")]
+
+
 def test_bfloat16_and_scalars_are_read(tmp_path: Path) -> None:
     values = read_all(open_pickle(write(tmp_path / "w.pkl", {"b": KERNEL.astype(ml_dtypes.bfloat16), "s": np.float64(0.1)})))
     np.testing.assert_array_equal(values["b"].astype(np.float32), KERNEL)

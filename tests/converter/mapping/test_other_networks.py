@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from tf_keras import layers as L
 
@@ -53,7 +55,9 @@ def plain_cnn() -> list[Any]:
         (plain_cnn, r"convolution 1 \(.*\) breaks the order depthwise, pointwise"),
         (lambda: [*trunk(), L.MaxPool2D(), *head()], "MaxPool"),
         (lambda: [*trunk(), L.GlobalAveragePooling2D(), L.Dense(4), L.Dense(2)], r"breaks the order depthwise, pointwise"),
-        (lambda: [*trunk(), L.Flatten(), L.Dense(2)], "global average pooling does not stand"),
+        (lambda: [*trunk(), L.Flatten(), L.Dense(2)], "a map is reshaped before global average pooling"),
+        (lambda: [L.Reshape((8, 32, 3)), *trunk(), *head()], "a map is reshaped before global average pooling"),
+        (lambda: [L.Permute((2, 1, 3)), *trunk(), *head()], "turns the map's axes round|layer permute.* is a Permute"),
         (lambda: [*trunk(), L.AveragePooling2D(2), *head()], "second or misplaced Pool"),
         (lambda: [*trunk(), L.AveragePooling2D(2), L.Conv2D(2, 1), L.GlobalAveragePooling2D()], "global average pooling does not stand"),
         (lambda: [*trunk(), L.AveragePooling2D(3), L.Conv2D(2, 1), L.Flatten()], "window has 3 rows, the map 4: it is not global"),
@@ -72,3 +76,34 @@ def test_chains_of_another_form(layers: Any, reason: str, file: str, tmp_path: P
     made = original(layers(), tmp_path)
     with pytest.raises(MappingError, match=f"no classifier: .*({reason})"):
         convert(made.files[file], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (lambda x: tf.cast(tf.cast(3 * x, tf.int32), tf.float32), "rounds to whole numbers"),
+        (lambda x: tf.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=-1.0), "pads with something else than zeros"),
+        (lambda x: x[..., ::-1], "StridedSlice"),
+        (lambda x: (x - tf.constant([0.1, 0.2, 0.3])) / 0.5, "adds a computed value"),
+    ],
+)
+def test_what_a_wrapper_does_to_the_image_is_not_left_out(first: Any, reason: str, tmp_path: Path) -> None:
+    """The file also holds the functions of the network inside, which are those of a MobileNetV1."""
+    given = tf_keras.Input((None, None, 3))
+    x = given
+    for layer in [*trunk(), *head()]:
+        x = layer(x)
+
+    class Wrapper(tf_keras.Model):
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def call(self, images: Any, training: bool = False) -> Any:
+            return self.inner(first(images), training=training)
+
+    wrapper = Wrapper(tf_keras.Model(given, x))
+    wrapper(np.zeros((1, 16, 16, 3), np.float32))
+    wrapper.save(tmp_path / "model", save_format="tf")
+    with pytest.raises(MappingError, match=f"no classifier: .*({reason})"):
+        convert(tmp_path / "model", tmp_path / "out")

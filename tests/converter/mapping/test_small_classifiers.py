@@ -176,9 +176,20 @@ def test_a_pooling_window_that_covers_the_map(size: Sequence[int], ported: Porte
 
 
 def test_what_is_done_to_the_input_first(ported: Ported, tmp_path: Path) -> None:
-    first = [L.Rescaling(0.25, offset=-0.5), L.Rescaling(3.0, offset=0.125), L.ZeroPadding2D(1)]
+    first = [L.Rescaling(0.25, offset=-0.5), L.Rescaling(3, offset=1), L.ZeroPadding2D(1)]  # whole numbers are cast in the graph
     found = ported(original([*first, stem(padding="valid"), *trunk()[1:], *head()], tmp_path))
-    assert (found.config.image_scale, found.config.image_shift) == pytest.approx((0.75, -1.375))
+    assert (found.config.image_scale, found.config.image_shift) == pytest.approx((0.75, -0.5))
+
+
+def test_an_inverted_image(tmp_path: Path) -> None:
+    given = tf_keras.Input((16, 16, 3))
+    x = 1.0 - given
+    for layer in [*trunk(), *head()]:
+        x = layer(x)
+    made = saved(tf_keras.Model(given, x), tmp_path)
+    found = port(made.files["graph"], tmp_path / "out", made.images)
+    assert (found.config.image_scale, found.config.image_shift) == (-1.0, 1.0)
+    assert found.error(made) < ROUNDING
 
 
 def test_models_inside_models(ported: Ported, tmp_path: Path) -> None:
