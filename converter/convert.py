@@ -196,7 +196,7 @@ def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
     if unknown:
         kinds = " and ".join(n.network for n in networks)
         raise IncompleteCoverage(
-            f"{artefact.path}: as a {kinds} it holds {len(unknown)} variables that no rule answers for: {listing(unknown)}; "
+            f"{artefact.path}: beside the {kinds} it holds {len(unknown)} variables that no rule answers for: {listing(unknown)}; "
             "map them, or say why they are left out, by --mapping"
         )
     return left

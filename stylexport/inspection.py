@@ -8,7 +8,7 @@ from typing import Any
 
 from converter.artefacts.base import Artefact
 from converter.artefacts.open import DATA_FORMATS, open_all
-from converter.errors import MappingError
+from converter.errors import BadInput, DamagedFile, HostileFile, MappingError
 from converter.mapping.networks import recognise
 
 
@@ -28,8 +28,14 @@ def inspect(source: str | Path) -> dict[str, Any]:
 
 def _describe(artefact: Artefact) -> dict[str, Any]:
     readable = [v for v in artefact.variables if not v.dtype.startswith("dtype")]
+    unread = []
     for variable in readable:
-        artefact.read(variable)
+        try:
+            artefact.read(variable)
+        except (DamagedFile, HostileFile):
+            raise
+        except BadInput as error:  # whole, but stored in a way that is not read: listed all the same
+            unread.append(str(error))
     artefact.finish()
     facts = artefact.facts
     own = [v for v in artefact.variables if v.slot is None]
@@ -72,5 +78,5 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
             for n in networks
         ],
         "unrecognised": why_not,
-        "notes": list(facts.notes),
+        "notes": [*facts.notes, *unread],
     }

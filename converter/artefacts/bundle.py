@@ -9,6 +9,7 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.{h,cc}, tensorflow/core
 
 from __future__ import annotations
 
+import glob
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from converter.artefacts import protos
 from converter.artefacts.base import BFLOAT16, Facts, Variable
-from converter.artefacts.checksums import as_bytes, crc32c, mask
+from converter.artefacts.checksums import crc32c, mask
 from converter.artefacts.files import Bytes, Files, Folder, Pieces
 from converter.artefacts.graph import Graph
 from converter.artefacts.leveldb_table import read_table, varint
@@ -32,7 +33,7 @@ VERIFIED = "crc32c of every index block and every tensor"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one tensor lies: `shape`, numpy-style `dtype`, shard number, byte offset and size, unmasked... masked crc32c."""
+    """Where one tensor lies: `shape`, numpy-style `dtype`, shard number, byte offset and size, masked crc32c."""
 
     key: str
     dtype: str
@@ -242,18 +243,10 @@ def open_bundle(path: Path) -> Bundle:
     prefix = find_prefix(path)
     if prefix is None:
         raise BadInput(f"{path}: no checkpoint; name its prefix (the path without .index)")
-    names = [file.name for file in sorted(prefix.parent.glob(f"{glob_escape(prefix.name)}.*")) if _of_bundle(file.name, prefix.name)]
+    names = [file.name for file in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.*")) if _of_bundle(file.name, prefix.name)]
     return Bundle(Folder(prefix.parent, names), prefix.name)
 
 
 def _of_bundle(name: str, prefix: str) -> bool:
     rest = name[len(prefix) :]
     return rest in (".index", ".meta") or rest.startswith(".data-")
-
-
-def glob_escape(name: str) -> str:
-    """A file name with glob's special characters made plain."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-__all__ = ["VERIFIED", "Bundle", "as_bytes", "open_bundle"]

@@ -80,15 +80,6 @@ class Graph:
         node = self.source(ref)
         return node.attr["value"].tensor if node is not None and node.op == "Const" and "value" in node.attr else None
 
-    def op_attrs(self, op: str, attr: str) -> set[Any]:
-        """The values that attribute `attr` (a float, an int or a string) takes over all nodes of kind `op`."""
-        values = set()
-        for node in self.nodes.values():
-            if node.op == op and attr in node.attr:
-                value = node.attr[attr]
-                values.add(getattr(value, value.WhichOneof("value")))
-        return values
-
 
 def flatten(graph_def: Any, path: str | Path, outputs: tuple[str, ...] = ()) -> Graph:
     """All of `graph_def`, calls inlined. Raises HostileFile where functions call each other without end."""

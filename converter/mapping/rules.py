@@ -68,7 +68,7 @@ def match(rules: Sequence[Rule], names: Names, where: str, network: str) -> list
     """A binding for every rule. Raises MappingError that lists what is missing, ambiguous, or of another shape."""
     found = [(rule, [names.chosen[rule.torch]] if rule.torch in names.chosen else names.find(rule.tf)) for rule in rules]
     if missing := [rule.tf.replace("*", "") for rule, variables in found if not variables]:
-        raise MappingError(f"{where}: as a {network} it lacks {listing(missing)}; convert the whole release, or map it by --mapping")
+        raise MappingError(f"{where}: for the {network} it lacks {listing(missing)}; convert the whole release, or map it by --mapping")
     bindings = [Binding(rule, _one(variables, rule, where)) for rule, variables in found]
     for binding in bindings:
         check_shape(binding, where)
