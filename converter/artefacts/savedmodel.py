@@ -79,7 +79,7 @@ class SavedModel(Bundle):
         self._fingerprint = None
 
     def _keras_metadata(self, files: Files) -> dict[int, dict[str, Any]]:
-        """Keras's own JSON of each of its objects, by node; from keras_metadata.pb, or the object graph before TF 2.5."""
+        """Keras's own JSON of its models, by node; from keras_metadata.pb, or the object graph before TF 2.5."""
         name = "keras_metadata.pb"
         if name in files.sizes:
             nodes = protos.parse(protos.SavedMetadata, files.read(name), files.where(name), "the file").nodes
@@ -88,6 +88,8 @@ class SavedModel(Bundle):
             texts = [(i, n.user_object.metadata) for i, n in enumerate(self.meta_graph.object_graph_def.nodes) if n.HasField("user_object")]
         found = {}
         for node, text in texts:
+            if node != _ROOT and '"keras_version"' not in text:
+                continue  # a layer's, which its model repeats
             if not text:
                 continue
             try:
