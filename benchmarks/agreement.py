@@ -47,13 +47,13 @@ def by_tensorflow(release: Path, folder: Path, given: Mapping[str, Array]) -> di
     """TensorFlow's values by network and output, from the release's variables as TensorFlow reads them."""
     # TensorFlow after PyTorch: a PyTorch that has triton cannot load it once TensorFlow's LLVM is there.
     from reference_tf import run
-    from reference_tf.export import RELEASED
+    from reference_tf.release import FILES
     from reference_tf.variables import load_variables
 
     found = {}
-    for network, name in RELEASED.items():
+    for network, name in FILES.items():
         config = config_from_json(read_json(folder / network / "config.json"))
-        outputs = run.outputs(config, load_variables(release / f"{name}.savedmodel"), given)
+        outputs = run.outputs(config, load_variables(release / name), given)
         found.update({f"{network}.{output}": value for output, value in outputs.items()})
     return found
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from converter.artefacts.base import BFLOAT16, Artefact, Variable
 from converter.artefacts.digests import Digests
 from converter.artefacts.open import DATA_FORMATS, open_each
-from converter.errors import BadInput, DamagedFile, IncompleteCoverage, MappingError, StylexportError
-from converter.ledger import FORMAT, TOOL, Ledger, LeftOut, Row, read_json, write_json
+from converter.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
+from converter.index import write_index
+from converter.ledger import Ledger, LeftOut, Row, write_json
 from converter.mapping.networks import NETWORKS, Network, read_as, recognise
 from converter.mapping.rules import Binding, listing
 from converter.safetensors_file import DTYPES, Spec, Writer
-from converter.staging import MARK, staged
+from converter.staging import staged
 
 Source = str | Path
 Progress = Callable[[str, int, int], None]
@@ -72,7 +73,7 @@ def convert(
         # All are recognised before any is written: the writers run outside Python's lock and would wait for it at every piece.
         with ThreadPoolExecutor(len(tasks)) as pool:
             ledgers = dict(pool.map(lambda task: _write_network(task, stage, dtype, hashed, progress), tasks))
-        _write_index(Path(out), stage, ledgers, labels)
+        write_index(Path(out), stage, ledgers, labels)
     return Conversion(Path(out), ledgers, passed_over)
 
 
@@ -291,47 +292,3 @@ def cast(array: NDArray[Any], dtype: str, where: str) -> NDArray[Any]:
     if not np.isfinite(out.astype(np.float64)).all():
         raise MappingError(f"{where}: values up to {np.abs(array.astype(np.float64)).max():.3g} overflow {dtype}; choose another --dtype")
     return out
-
-
-def _write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: Sequence[str] | None) -> None:
-    """stylex.json: this conversion's networks and those that the folder already holds."""
-    before = _index_before(out / MARK)
-    networks = {**before["networks"], **{name: name for name in ledgers}}
-    sources = {
-        **before["sources"],
-        **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()},
-    }
-    count = _label_count(ledgers) or len(before["labels"]) or 2
-    if labels and len(labels) != count:
-        raise BadInput(f"{len(labels)} label names for {count} labels")
-    known = before["labels"] if len(before["labels"]) == count else [str(i) for i in range(count)]
-    index = {
-        "format": FORMAT,
-        "tool": TOOL,
-        "networks": {name: networks[name] for name in sorted(networks)},
-        "labels": list(labels or known),
-        "image_range": [-1.0, 1.0],
-        "sources": {name: sources[name] for name in sorted(sources)},
-    }
-    write_json(stage / MARK, index)
-
-
-def _index_before(path: Path) -> dict[str, Any]:
-    """What a `stylex.json` says of the networks that the folder holds; empty where there is none. Raises DamagedFile."""
-    before = read_json(path) if path.is_file() else {}
-    for entry, kind in (("networks", dict), ("sources", dict), ("labels", list)):
-        if not isinstance(before.setdefault(entry, kind()), kind):
-            raise DamagedFile(path, f"`{entry}` is a {type(before[entry]).__name__}", "delete it to begin a new folder")
-    return before
-
-
-def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:
-    for name in ("classifier", "discriminator", "generator"):
-        if name in ledgers:
-            for fact in ledgers[name].config:
-                if fact["field"] == "labels":
-                    return int(fact["value"])
-    return None
-
-
-__all__ = ["Conversion", "StylexportError", "convert"]

@@ -48,7 +48,7 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def _move_into(stage: Path, target: Path) -> None:
-    """Each entry in turn, the mark last, so that a folder that was interrupted still names only whole networks."""
+    """Each entry in turn, the mark last: what an interrupted folder holds is whole, though the mark may name what is being replaced."""
     for entry in sorted(stage.iterdir(), key=lambda path: path.name == MARK):
         place = target / entry.name
         if entry.is_dir() and place.exists():

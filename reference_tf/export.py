@@ -18,12 +18,10 @@ from converter.mapping.rules import Rule, listing, pattern
 from converter.safetensors_file import read
 from converter.staging import MARK
 from reference_tf.networks import build
+from reference_tf.release import FILES
 from reference_tf.saved_model import save
 from reference_tf.variables import assign, names
 from torch_models.config import CONFIGS, NetworkConfig, config_from_json
-
-# Network -> its file's name in the release.
-RELEASED = {"generator": "generator", "encoder": "encoder", "discriminator": "discriminator", "classifier": "mobilenet"}
 
 
 def export_folder(
@@ -46,7 +44,7 @@ def export_folder(
         for number, (network, place) in enumerate(sorted(networks.items())):
             if progress:
                 progress(network, number, len(networks))
-            _export(folder / place, partial / f"{RELEASED[network]}.savedmodel", data_format)
+            _export(folder / place, partial / FILES[network], data_format)
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -55,7 +53,7 @@ def export_folder(
         raise BadInput(f"{out}: cannot be written ({reason}); make room, or name a folder where you may write") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return {network: out / f"{RELEASED[network]}.savedmodel" for network in sorted(networks)}
+    return {network: out / FILES[network] for network in sorted(networks)}
 
 
 def _networks(folder: Path) -> dict[str, str]:
