@@ -90,20 +90,25 @@ class Writer:
 
 def read(path: Path) -> Mapping[str, NDArray[Any]]:
     """All tensors of a file, memory-mapped and read-only. Raises BadInput and DamagedFile."""
+    return read_with_metadata(path, "convert the release again")[1]
+
+
+def read_with_metadata(path: Path, remedy: str) -> tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]]:
+    """A file's metadata and its tensors as `read` gives them; `remedy` ends the error message of one that is missing or damaged."""
     try:
         size = path.stat().st_size
         data = np.memmap(path, np.uint8, mode="r") if size else np.empty(0, np.uint8)
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; convert the release again") from error
+        raise BadInput(f"{path}: {error.strerror}; {remedy}") from error
     try:
         (length,) = struct.unpack("<Q", bytes(data[:8]))
         if length > size - 8:
             raise ValueError(f"its header of {length} bytes runs past its {size} bytes")
         header = json.loads(bytes(data[8 : 8 + length]))
-        header.pop("__metadata__", None)
-        return {name: _tensor(data[8 + length :], name, entry) for name, entry in header.items()}
+        metadata = header.pop("__metadata__", {})
+        return metadata, {name: _tensor(data[8 + length :], name, entry) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
-        raise DamagedFile(path, f"is no safetensors file ({error})", "convert the release again") from error
+        raise DamagedFile(path, f"is no safetensors file ({error})", remedy) from error
 
 
 def _tensor(body: NDArray[np.uint8], name: str, entry: Mapping[str, Any]) -> NDArray[Any]:
