@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -89,7 +88,7 @@ class Maps:
     """Where the first fault lies, for pictures.
 
     `border` [H, W] is the mean square error a pixel over samples and channels, `worst` [H, W] the absolute error of the worst channel
-    `channel` in the first sample; both None for a layer whose output has no two spatial axes. `channels` [C] is each channel's relative error.
+    `channel` in the first sample; both None for a layer whose output has no two spatial axes. `channels` [C] are relative errors.
     """
 
     layer: str

@@ -17,13 +17,15 @@ ARROWS = {
     "torch_models": {"torch_models"},
     "reference_tf": {"reference_tf", "converter", "torch_models.config"},
     "checkpoints": {"checkpoints", "converter"},
-    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints"},
+    "parity": {"parity", "converter", "torch_models"},
+    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity"},
 }
 FRAMEWORKS = {
     "converter": {"torch", "tensorflow", "tf_keras"},
     "torch_models": {"tensorflow", "tf_keras"},
     "reference_tf": {"torch"},
     "checkpoints": {"torch", "tensorflow", "tf_keras"},
+    "parity": {"tensorflow", "tf_keras"},
     "stylexport": {"tensorflow", "tf_keras"},
 }
 
