@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stylexport.demonstration import Demonstration
 
 MAGNIFIED = 100_000
+TEMPLATE = Path(__file__).parents[1] / "templates" / "demo.html"
 
 
 @click.command("demo")
@@ -55,7 +56,7 @@ def _print(found: Demonstration, out: Path) -> None:
 def _write_page(found: Demonstration, target: Path) -> None:
     import numpy as np
 
-    from stylexport.page import png, render
+    from parity.pages import png, render
 
     def probability(logits: Any) -> Any:
         return 1 / (1 + np.exp(np.diff(logits.astype(np.float64), axis=1)[:, 0]))
@@ -80,7 +81,7 @@ def _write_page(found: Demonstration, target: Path) -> None:
         for original, again, turned in zip(found.originals, found.reconstructed, found.turned, strict=True)
     ]
     render(
-        "demo.html",
+        TEMPLATE,
         target,
         passed=found.passed,
         rows=found.rows,

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: templates from stylexport/templates, images inlined as PNG."""
+"""Self-contained HTML pages: a template filled, images inlined as PNG. `templates/base.html` is the look that all pages share."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+TEMPLATES = Path(__file__).parent / "templates"
 
-def render(template: str, target: Path, **values: Any) -> None:
-    """Fills a template and writes the page, whole or not at all."""
+
+def render(template: Path, target: Path, **values: Any) -> None:
+    """Fills a template, which may extend base.html, and writes the page, whole or not at all."""
     import jinja2
 
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    loader = jinja2.FileSystemLoader([template.parent, TEMPLATES])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+    partial.write_text(environment.get_template(template.name).render(**values), encoding="utf-8", newline="\n")
     partial.replace(target)
 
 
