@@ -21,6 +21,29 @@ _MOST_NODES = 1_000_000
 _DEEPEST = 100
 # Ops that hand their first input on unchanged, and those that change its shape alone.
 RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
+# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,linalg,image}_ops.cc).
+_NORM = "y batch_mean batch_variance reserve_space_1 reserve_space_2 reserve_space_3"
+_OUTPUTS = {
+    op: outputs.split()
+    for op, outputs in {
+        "FusedBatchNorm": _NORM,
+        "FusedBatchNormV2": _NORM,
+        "FusedBatchNormV3": _NORM,
+        "MaxPoolWithArgmax": "output argmax",
+        "Merge": "output value_index",
+        "NonMaxSuppressionV4": "selected_indices valid_outputs",
+        "NonMaxSuppressionV5": "selected_indices selected_scores valid_outputs",
+        "Qr": "q r",
+        "SelfAdjointEigV2": "e v",
+        "Svd": "s u v",
+        "Switch": "output_false output_true",
+        "TopK": "values indices",
+        "TopKV2": "values indices",
+        "Unique": "y idx",
+        "UniqueV2": "y idx",
+        "UniqueWithCounts": "y idx count",
+    }.items()
+}
 PASS_THROUGH = frozenset(
     "Identity ReadVariableOp StopGradient CheckNumerics Enter PreventGradient Snapshot EnsureShape PlaceholderWithDefault".split()
 )
@@ -128,8 +151,10 @@ class _Scope:
             if len(rest) == 2 and rest[0] in outputs:
                 index += outputs.index(rest[0])
             return scope.resolve(function.ret[outputs[index]]) if index < len(outputs) else self._prefix + name
-        index_text = rest[-1] if rest and rest[-1] != "0" else ""
-        return f"{self._prefix}{name}:{index_text}" if index_text else self._prefix + name
+        index = int(rest[-1]) if rest and rest[-1].isdigit() else 0
+        if node is not None and len(rest) == 2 and rest[0] in (outputs := _OUTPUTS.get(node.op, [])):
+            index += outputs.index(rest[0])
+        return f"{self._prefix}{name}:{index}" if index else self._prefix + name
 
     def expand(self, budget: list[int]) -> Iterator[Node]:
         """The nodes of this body and of all that it calls."""

@@ -63,14 +63,14 @@ class FrozenGraph(Plain):
             data = path.read_bytes()
         except OSError as error:
             raise BadInput(f"{path}: {error.strerror}") from error
-        self._graph_def: Any = protos.parse(protos.GraphDef, data, path, "the file")
-        self._nodes = {n.name: n for n in self._graph_def.node if n.op == "Const"}
-        for function in self._graph_def.library.function:
+        self.graph_def: Any = protos.parse(protos.GraphDef, data, path, "the file")
+        self._nodes = {n.name: n for n in self.graph_def.node if n.op == "Const"}
+        for function in self.graph_def.library.function:
             self._nodes.update({f"{function.signature.name}/{n.name}": n for n in function.node_def if n.op == "Const"})
         self.variables = tuple(
             v for v in (_variable(name, node.attr["value"].tensor) for name, node in self._nodes.items()) if v is not None
         )
-        producer = self._graph_def.versions.producer
+        producer = self.graph_def.versions.producer
         notes = (f"GraphDef version {producer}" if producer else "GraphDef without a version",)
         self.facts = Facts(files={path.name: len(data)}, notes=notes)
 
@@ -80,7 +80,7 @@ class FrozenGraph(Plain):
 
     def graphs(self) -> Iterator[Graph]:
         """The one graph, calls inlined; each constant that is a variable is known by its name."""
-        graph = flatten(self._graph_def, self.path)
+        graph = flatten(self.graph_def, self.path)
         names = {v.key for v in self.variables}
         fed = {ref.split(":")[0] for node in graph.nodes.values() for ref in node.inputs}
         ends = tuple(name for name, node in graph.nodes.items() if name not in fed and node.inputs and node.op != "NoOp")
