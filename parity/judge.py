@@ -1,0 +1,47 @@
+"""One network's proof: alone in float64, then in the chain in float64 and in float32 (DESIGN, "Rules of the proof")."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from parity.alone import judge_alone
+from parity.case import Case
+from parity.chain import in_chain, in_precision
+from parity.passes import precision_of
+from parity.verdicts import conclude
+from parity.weights import Mismatch, mismatches, rounded_to_half
+
+
+def prove(case: Case) -> Case:
+    """The case with everything that can be said of it."""
+    state = case.port.module.state_dict()
+    wrong = mismatches(state, case.original)
+    exact = _exact(case, state, wrong)
+    judge_alone(case, exact)
+    error64 = in_chain(case, exact, torch.float64)
+    del exact
+    single = case.port.module.to(case.original.device)
+    with precision_of(case.precision, case.original.device):
+        error32 = in_chain(case, single, torch.float32)
+    if case.precision != "fp32":
+        case.losses = in_precision(case, single)
+    conclude(case, error64, error32, wrong)
+    return case
+
+
+def _exact(case: Case, state: Mapping[str, Tensor], wrong: list[Mismatch]) -> nn.Module:
+    """The port in float64. One that keeps the right weights in 16 bits is the same function poorly stored: it gets all their bits."""
+    original = case.original
+    module = copy.deepcopy(case.port.module).to(original.device, torch.float64)
+    for part in module.modules():
+        if hasattr(part, "inplace"):  # what came into a layer must still be there when it is judged
+            setattr(part, "inplace", False)  # noqa: B010
+    if rounded_to_half(state) and not wrong:
+        case.remarks.append(f"{case.port.network}: its weights are kept in 16 bits; float64 was run with the original's")
+        weights = {name: original.weight(name).to(torch.float64) for name in original.network.weights}
+        module.load_state_dict(weights, strict=False)
+    return module

@@ -1,0 +1,145 @@
+"""How each network of a StylEx is run, and where in it a layer's output is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_models.config import GeneratorConfig
+from torch_models.styles import conv_layers, torgb_layers
+
+Inputs = Mapping[str, Tensor]
+Outputs = dict[str, Tensor]
+Run = Callable[[nn.Module, Inputs], Outputs]
+
+# What the original's classifier did to its logits, by the name in MobileNetV1Config.output.
+HEADS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "softmax": lambda x: x.softmax(1),
+    "sigmoid": lambda x: x.sigmoid(),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A layer's place: the output of module `module`, or the part of it at index path `at` (a style among the styles).
+
+    `own` is the module whose weights make the value, where that is another than `module`; `plus` is what is added behind it.
+    """
+
+    layer: str
+    module: str
+    at: tuple[int, ...] = ()
+    own: str | None = None
+    plus: float = 0.0
+
+    def get(self, output: Any) -> Any:
+        """The layer's value in the module's output."""
+        for index in self.at:
+            output = output[index]
+        return output
+
+    def put(self, output: Any, value: Tensor) -> Any:
+        """The module's output with the layer's value replaced."""
+        return _put(output, self.at, value)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A network ready to be judged: its module, how it runs on named inputs, and where layers are seen other than at a module's output."""
+
+    network: str
+    module: nn.Module
+    run: Run
+    sites: Mapping[str, Site]
+    config: Mapping[str, Any] | None = None
+
+    def site(self, layer: str) -> Site | None:
+        """Where a layer is seen; None where the port has no such module."""
+        if layer in self.sites:
+            return self.sites[layer]
+        return Site(layer, layer) if layer and _has(self.module, layer) else None
+
+
+def stylex_port(network: str, module: Any) -> Port:
+    """The port of one of the four networks."""
+    run = RUNS[network]
+    return Port(network, module, run, _generator_sites(module.config) if network == "generator" else {}, module.config.to_json())
+
+
+def user_port(network: str, module: nn.Module, inputs: Sequence[str], channels_first: bool) -> Port:
+    """The port of a user's own module, called with the recording's inputs in order, as they are or with their last axis second.
+
+    Its outputs are numbered "0", "1", ...
+    """
+
+    def run(module: nn.Module, given: Inputs) -> Outputs:
+        values = [given[name].movedim(-1, 1) if channels_first and given[name].ndim > 2 else given[name] for name in inputs]
+        return {str(i): value for i, value in enumerate(tensors(module(*values)))}
+
+    return Port(network, module, run, {})
+
+
+def tensors(value: Any) -> Iterable[Tensor]:
+    """All tensors of a nested output, in order (a dictionary's by sorted name)."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for name in sorted(value):
+            yield from tensors(value[name])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors(item)
+
+
+def _generator(module: Any, given: Inputs) -> Outputs:
+    outputs: Outputs = {}
+    if "z" in given:
+        outputs["w"] = module.mapping(given["z"])
+    dlatent = given["dlatent"] if "dlatent" in given else torch.cat([outputs["w"], given["probabilities"]], 1)
+    outputs["image"] = module.synthesis(module.style_vectors(dlatent))
+    return outputs
+
+
+def _classifier(module: Any, given: Inputs) -> Outputs:
+    return {"logits": HEADS[module.config.output](module(given["image"]))}
+
+
+RUNS: Mapping[str, Run] = {
+    "generator": _generator,
+    "encoder": lambda module, given: {"w": module(given["image"])},
+    "discriminator": lambda module, given: {"score": module(given["image"], given["probabilities"])},
+    "classifier": _classifier,
+}
+
+
+def _generator_sites(config: GeneratorConfig) -> dict[str, Site]:
+    """Styles are seen where they leave the affines, with the one added; images are the second value of a block."""
+    sites = {}
+    for group, layers in enumerate((conv_layers(config), torgb_layers(config))):
+        for i, name in enumerate(layers):
+            layer = f"style_vectors.{name}"
+            sites[layer] = Site(layer, "style_vectors", (group, i), own=layer, plus=1.0)
+    for name in torgb_layers(config):
+        layer = f"synthesis.{name.removesuffix('.torgb')}"
+        sites[layer] = Site(layer, layer, (1,))
+    return sites
+
+
+def _has(module: nn.Module, path: str) -> bool:
+    try:
+        module.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def _put(output: Any, at: tuple[int, ...], value: Tensor) -> Any:
+    if not at:
+        return value
+    items = [_put(item, at[1:], value) if i == at[0] else item for i, item in enumerate(output)]
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
