@@ -15,6 +15,9 @@ from converter.version import __version__
 COMMANDS = {
     "inspect": ("inspect", "Say what a TensorFlow artefact holds."),
     "convert": ("convert", "Convert a released StylEx to PyTorch."),
+    "record": ("record", "Record what the original graphs give, layer by layer."),
+    "verify": ("verify", "Prove that a port is the same function, layer by layer."),
+    "selftest": ("selftest", "Prove the proof: inject faults and see them found."),
     "export-tf": ("export_tf", "Write a converted StylEx back as TensorFlow SavedModels."),
     "fetch": ("fetch", "Download released files, verified."),
     "demo": ("demo", "Convert the embedded release and show that nothing changed."),

@@ -1,0 +1,125 @@
+"""`stylexport verify`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from converter.errors import BadInput
+from stylexport.apart import record_apart
+from stylexport.console import json_option, print_json, steps_progress, verbose_option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("verify")
+@click.argument("converted", required=False, type=_PATH)
+@click.option("--against", "recording", type=_PATH, metavar="FILE", help="A recording (`stylexport record`); needs PyTorch alone.")
+@click.option("--release", "releases", multiple=True, metavar="PATH", help="The release itself: recorded first. Needs [tensorflow].")
+@click.option("--module", metavar="PACKAGE:BUILD", help="A network of your own: a function that returns its module.")
+@click.option("--mapping", type=_PATH, metavar="FILE", help="Your network's table (docs/mapping.md), with --module and --release.")
+@click.option("--report", type=_PATH, metavar="DIR", help="Write report.json, junit.xml and index.html there.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--precision", type=click.Choice(["fp32", "tf32", "fp16", "bf16"]), default="fp32", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs, with --release.")
+@click.option("--samples", type=click.IntRange(min=1), help="How many inputs, with --release; by default 8 up to 64 pixels, else 4.")
+@json_option
+@verbose_option
+def command(
+    converted: Path | None,
+    recording: Path | None,
+    releases: tuple[str, ...],
+    module: str | None,
+    mapping: Path | None,
+    report: Path | None,
+    device: str,
+    precision: str,
+    seed: int,
+    samples: int | None,
+    as_json: bool,
+) -> None:
+    """Prove that the CONVERTED folder is the same function as the original, layer by layer.
+
+    Exit code 0: pass. 1: a fault, or poor arithmetic. 2: bad input. 3: a tensor of the original that no layer answers for.
+    docs/verify.md tells the method and every cause that is named.
+    """
+    if (recording is None) == (not releases):
+        raise click.UsageError("name a recording by --against FILE, or the release by --release PATH")
+    if (converted is None) == (module is None):
+        raise click.UsageError("name a converted folder, or a network of your own by --module PACKAGE:BUILD")
+    if module is not None and releases and mapping is None:
+        raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
+    if converted is not None and not converted.is_dir():
+        raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
+    built = build(module) if module is not None else None
+    with _recorded(recording, releases, mapping, seed, samples) as file, steps_progress() as progress:
+        from parity.verify import verify, verify_module
+
+        if built is not None:
+            found = verify_module(built, file, device=device, precision=precision, progress=progress)
+        else:
+            assert converted is not None
+            found = verify(converted, file, device=device, precision=precision, progress=progress)
+    from parity.report import print_tree, to_json, write
+
+    if report is not None:
+        write(found, report)
+    if as_json:
+        print_json(to_json(found))
+    else:
+        from rich.console import Console
+
+        print_tree(found, Console(highlight=False))
+        if report is not None:
+            click.echo(f"wrote {report / 'index.html'}")
+    sys.exit(found.exit_code)
+
+
+@contextlib.contextmanager
+def _recorded(recording: Path | None, releases: tuple[str, ...], mapping: Path | None, seed: int, samples: int | None) -> Iterator[Path]:
+    """The recording that is named, or one of the release that lasts as long as the block."""
+    if recording is not None:
+        yield recording
+        return
+    options = ["--seed", str(seed)]
+    options += ["--samples", str(samples)] if samples else []
+    options += ["--mapping", str(mapping)] if mapping else []
+    with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
+        file = Path(folder) / "recording.safetensors"
+        with steps_progress() as progress:
+            record_apart(releases, file, options, progress)
+        yield file
+
+
+def build(name: str) -> nn.Module:
+    """What `package:function` returns. Raises BadInput that says which of the three is not there, or what it raised."""
+    import importlib
+
+    from torch import nn
+
+    package, colon, attribute = name.partition(":")
+    if not (package and colon and attribute):
+        raise BadInput(f"--module {name}: is not PACKAGE:BUILD, a module's import path and a function in it")
+    sys.path.insert(0, str(Path.cwd()))  # a script beside which the command is called, as `python -m` finds it
+    try:
+        found: Any = getattr(importlib.import_module(package), attribute)()
+    except ModuleNotFoundError as error:
+        raise BadInput(f"--module {name}: {error}; install it, or run the command in its folder") from error
+    except AttributeError as error:
+        raise BadInput(f"--module {name}: {error}") from error
+    except Exception as error:
+        raise BadInput(f"--module {name}: raised {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(found, nn.Module):
+        raise BadInput(f"--module {name}: returned a {type(found).__name__}, not a torch.nn.Module")
+    return found
