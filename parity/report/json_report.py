@@ -1,0 +1,85 @@
+"""report.json: the proof for programs (docs/verify.md and report.schema.json beside this file). No date, no path of the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converter.ledger import TOOL, write_json
+from parity.result import Fault, Report
+
+FORMAT = 1
+SCHEMA = Path(__file__).with_name("report.schema.json")
+_WORDS = {math.inf: "infinite", -math.inf: "-infinite"}
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as `report.json` holds it.
+
+    JSON has neither NaN nor infinities: they are null, and their row's `not_finite` says which they were. A null that is not named
+    there is a judgement that was not made.
+    """
+    first = report.first_fault
+    return {
+        "format": FORMAT,
+        "tool": dict(TOOL),
+        "verdict": report.verdict,
+        "exit_code": report.exit_code,
+        "precision": report.precision,
+        "device": report.device,
+        "coverage": {"taps": report.taps, "matched": report.matched, "unmatched": list(report.unmatched)},
+        "first_fault": None if first is None else _fault(first),
+        "faults": [_fault(fault) for fault in report.faults],
+        "gates": [_row(gate) for gate in report.gates],
+        "losses": [_row(loss) for loss in report.losses],
+        "remarks": list(report.remarks),
+        "about": _plain(report.about),
+        "layers": [_row(layer) for layer in report.layers],
+    }
+
+
+def write(report: Report, path: Path) -> None:
+    """`to_json`, one line a layer."""
+    write_json(path, to_json(report))
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    row = _row(fault)
+    if fault.runner_up is not None:
+        row["runner_up"] = _row(fault.runner_up)
+    return row
+
+
+def _row(fact: Any) -> dict[str, Any]:
+    """A dataclass of plain fields, and which of its numbers JSON cannot hold."""
+    values = {field.name: getattr(fact, field.name) for field in dataclasses.fields(fact)}
+    lost = {key: _WORDS.get(float(value), "NaN") for key, value in values.items() if _is_lost(value)}
+    return {**{key: _plain(value) for key, value in values.items()}, "not_finite": lost}
+
+
+def _is_lost(value: Any) -> bool:
+    return isinstance(value, (float, np.floating)) and not math.isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    """What the json module writes: numpy's scalars and arrays as Python's, NaN and infinities as None, keys as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, (bool, int)) or value is None:
+        return value
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    return str(value)

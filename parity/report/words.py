@@ -1,0 +1,120 @@
+"""The report's sentences and figures, the same in the terminal, in junit.xml and on the page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from parity.measure import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
+from parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
+
+VERDICTS = {
+    PASS: "the same function",
+    NUMERIC: "the right function, in poor arithmetic",
+    FAULT: "a different function",
+    INCOMPLETE: "not proved: tensors of the original are without an answer",
+}
+# Worst first: what a block is called that holds several.
+SEVERITY = (FAULT, MISSING, NUMERIC, CARRIED, PASS)
+_CONTROLS = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters, and others that XML does not admit, written out: `\x1b`."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
+
+
+def number(value: float | None) -> str:
+    """An error as it is read: 3.1e-09; `-` where no judgement was made."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "NaN" if value != value else "infinite" if value > 0 else "-infinite"
+    return f"{value:.1e}" if value else "0"
+
+
+def times(value: float | None) -> str:
+    """How many times the rounding floor: 3.2, and 4.0e+05 where it is far away."""
+    return f"{value:.1f}" if value is not None and math.isfinite(value) and abs(value) < 1000 else number(value)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
+def judged_ratio(report: Report, layer: Layer) -> float | None:
+    """What the arithmetic is judged by: in float32 the error over the original's rounding, below it over the precision's own."""
+    if report.precision == "fp32":
+        return layer.ratio
+    return next((loss.ratio for loss in report.losses if (loss.network, loss.layer) == (layer.network, layer.name)), None)
+
+
+def worst(values: Iterable[float | None]) -> float | None:
+    """The largest that was measured; NaN where one is, None where there is none."""
+    measured = [value for value in values if value is not None]
+    return next((value for value in measured if value != value), max(measured, default=None))
+
+
+def severest(verdicts: Iterable[str]) -> str:
+    """The verdict of a block: the worst of its layers'."""
+    found = set(verdicts)
+    return next((verdict for verdict in SEVERITY if verdict in found), PASS)
+
+
+def headline(report: Report) -> str:
+    """The verdict in a line."""
+    return f"{report.verdict}: {VERDICTS[report.verdict]}"
+
+
+def because(report: Report) -> str:
+    """Why the verdict is what it is, in a sentence or two."""
+    return {PASS: _why_pass, NUMERIC: _why_numeric, FAULT: _why_fault, INCOMPLETE: _why_incomplete}[report.verdict](report)
+
+
+def sureness(fault: Fault) -> str:
+    """What is left of the error with the cause put right, against the next best explanation."""
+    said = f"the layer's own error is {number(fault.error)}; with this put right {number(fault.residual)} is left"
+    if fault.runner_up is None:
+        return f"{said}; no other explanation was tried"
+    return f"{said}; with the next best explanation, {fault.runner_up.cause}, {number(fault.runner_up.residual)}"
+
+
+def _rounding(report: Report) -> str:
+    return "the rounding floor" if report.precision == "fp32" else f"the rounding of {report.precision}"
+
+
+def _why_pass(report: Report) -> str:
+    alone, ratio = worst(layer.alone for layer in report.layers), worst(judged_ratio(report, layer) for layer in report.layers)
+    limits = f"limit {TIMES_FLOOR:.0f}, of tensors under {SMALL:,} elements {TIMES_FLOOR_SMALL:.0f}"
+    return (
+        f"All {counted(report.taps, 'tensor')} of the original agree: at worst {number(alone)} alone in float64 (limit {EXACT:.0e}) "
+        f"and {times(ratio)} times {_rounding(report)} ({limits})."
+    )
+
+
+def _why_numeric(report: Report) -> str:
+    beyond = [layer for layer in report.layers if layer.verdict == NUMERIC]
+    failing = [f"{gate.network}, {gate.name} ({gate.value:.6g}, limit {gate.limit:.6g})" for gate in report.gates if not gate.passed]
+    said = ["Every layer alone computes the original's function."]
+    if beyond:
+        said.append(
+            f"{counted(len(beyond), 'layer')} lose more in {report.precision} than rounding explains; the first is {beyond[0].network} "
+            f"{beyond[0].name}, {times(judged_ratio(report, beyond[0]))} times {_rounding(report)}."
+        )
+    if failing:
+        said.append(f"What does not hold: {'; '.join(failing)}.")
+    return " ".join(said)
+
+
+def _why_fault(report: Report) -> str:
+    wrong = [layer for layer in report.layers if layer.verdict == FAULT]
+    carried = sum(layer.verdict == CARRIED for layer in report.layers)
+    count = max(len(report.faults), len({(layer.network, layer.name) for layer in wrong}))
+    passed_on = f"; {counted(carried, 'layer')} behind only carry it on" if carried else ""
+    return f"{counted(count, 'layer')} at fault{passed_on}."
+
+
+def _why_incomplete(report: Report) -> str:
+    return f"{report.taps - report.matched} of {counted(report.taps, 'tensor')} of the original have no layer that answers for them."
