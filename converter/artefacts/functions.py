@@ -84,6 +84,11 @@ def inference(artefact: Artefact, path: str) -> Function | None:
     return next((function for function in found if function.training is not True), None)
 
 
+def is_random(op: str) -> bool:
+    """Whether an operation draws random numbers."""
+    return _RANDOM.fullmatch(op) is not None
+
+
 def _saved(artefact: SavedModel, found: Mapping[str, Sequence[Any]]) -> Iterator[Function]:
     bound = artefact.meta_graph.object_graph_def.concrete_functions
     variables = {path: max(len(bound[name].bound_inputs) for name in traced(methods)) for path, methods in found.items()}
@@ -231,7 +236,7 @@ def _trains(graph: Graph) -> bool | None:
         if node is None or node.name in seen:
             continue
         seen.add(node.name)
-        if _RANDOM.fullmatch(node.op) or (node.op in _NORMS and ("is_training" not in node.attr or node.attr["is_training"].b)):
+        if is_random(node.op) or (node.op in _NORMS and ("is_training" not in node.attr or node.attr["is_training"].b)):
             return True
         front += node.inputs
     return None
