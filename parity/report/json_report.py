@@ -31,13 +31,13 @@ def to_json(report: Report) -> dict[str, Any]:
         "verdict": report.verdict,
         "exit_code": report.exit_code,
         "precision": report.precision,
-        "device": report.device,
-        "coverage": {"taps": report.taps, "matched": report.matched, "unmatched": list(report.unmatched)},
+        "device": _plain(report.device),
+        "coverage": {"taps": report.taps, "matched": report.matched, "unmatched": _plain(report.unmatched)},
         "first_fault": None if first is None else _fault(first),
         "faults": [_fault(fault) for fault in report.faults],
         "gates": [_row(gate) for gate in report.gates],
         "losses": [_row(loss) for loss in report.losses],
-        "remarks": list(report.remarks),
+        "remarks": _plain(report.remarks),
         "about": _plain(report.about),
         "layers": [_row(layer) for layer in report.layers],
     }
@@ -69,7 +69,7 @@ def _is_lost(value: Any) -> bool:
 def _plain(value: Any) -> Any:
     """What the json module writes: numpy's scalars and arrays as Python's, NaN and infinities as None, keys as text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, str):

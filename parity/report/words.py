@@ -99,9 +99,11 @@ def _why_numeric(report: Report) -> str:
     failing = [f"{gate.network}, {gate.name} ({gate.value:.6g}, limit {gate.limit:.6g})" for gate in report.gates if not gate.passed]
     said = ["Every layer alone computes the original's function."]
     if beyond:
+        lose, first = "loses" if len(beyond) == 1 else "lose", beyond[0]
+        ratio = times(judged_ratio(report, first))
         said.append(
-            f"{counted(len(beyond), 'layer')} lose more in {report.precision} than rounding explains; the first is {beyond[0].network} "
-            f"{beyond[0].name}, {times(judged_ratio(report, beyond[0]))} times {_rounding(report)}."
+            f"{counted(len(beyond), 'layer')} {lose} more in {report.precision} than rounding explains; the first is "
+            f"{first.network} {first.name}, {ratio} times {_rounding(report)}."
         )
     if failing:
         said.append(f"What does not hold: {'; '.join(failing)}.")
