@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -29,21 +30,53 @@ def human_bytes(count: float) -> str:
 
 
 @contextlib.contextmanager
-def bytes_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+def quiet_libraries() -> Iterator[None]:
+    """Keeps what compiled libraries print while they load off the terminal: TensorFlow's start-up remarks heed no setting."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+Update = Callable[[str, int, int | None], None]
+
+
+@contextlib.contextmanager
+def bytes_progress() -> Iterator[Update]:
     """A bar a task with bytes, rate and time left, on standard error; nothing where that is no terminal."""
+    with _bars(lambda columns: (columns.DownloadColumn(), columns.TransferSpeedColumn())) as update:
+        yield update
+
+
+@contextlib.contextmanager
+def steps_progress() -> Iterator[Update]:
+    """A bar a task with steps, rate and time left, on standard error; nothing where that is no terminal."""
+    with _bars(lambda columns: (columns.MofNCompleteColumn(), columns.TextColumn("{task.fields[rate]:.0f}/s"))) as update:
+        yield update
+
+
+@contextlib.contextmanager
+def _bars(middle: Callable[[Any], Sequence[Any]]) -> Iterator[Update]:
+    """Bars with what `middle` makes of the module rich.progress between the bar and the time left."""
     if not sys.stderr.isatty():
         yield lambda name, done, total: None
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), *middle(progress), progress.TimeRemainingColumn())
+    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
         def update(name: str, done: int, total: int | None) -> None:
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=done, total=total)
+                tasks[name] = bars.add_task(name, total=total, rate=0.0)
+            elapsed = bars.tasks[tasks[name]].elapsed or 0.0
+            bars.update(tasks[name], completed=done, total=total, rate=done / elapsed if elapsed else 0.0)
 
         yield update

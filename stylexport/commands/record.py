@@ -1,0 +1,75 @@
+"""`stylexport record`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converter.errors import BadInput
+from stylexport.commands.export_tf import quieten_tensorflow
+from stylexport.console import human_bytes, json_option, print_json, quiet_libraries, steps_progress, verbose_option
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("record")
+@click.argument("release", nargs=-1, required=True)
+@click.option("-o", "--output", "out", required=True, type=_PATH, help="File to write.")
+@click.option("--inputs", type=_PATH, help="Tensors by name (npz or safetensors): z, dlatent, image, probabilities.")
+@click.option("--images", type=_PATH, metavar="DIR", help="Pictures (png, jpeg) for the networks that take images.")
+@click.option("--latents", type=_PATH, metavar="FILE", help="The generator's dlatents (dlatents.pkl, npz or safetensors).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn.")
+@click.option("--samples", type=click.IntRange(min=1), help="How many; by default 8 up to 64 pixels, else 4, or all rows of --inputs.")
+@click.option("--mapping", type=_PATH, metavar="TABLE", help="A table of your own (docs/mapping.md): your own network.")
+@click.option("--network", "networks", multiple=True, metavar="NAME", help="Record this network only; may be repeated.")
+@json_option
+@verbose_option
+def command(
+    release: tuple[str, ...],
+    out: Path,
+    inputs: Path | None,
+    images: Path | None,
+    latents: Path | None,
+    seed: int,
+    samples: int | None,
+    mapping: Path | None,
+    networks: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the original graphs of RELEASE and record what every layer gave, in float32 and in float64.
+
+    RELEASE is a folder like the bucket's, SavedModels (folders or zips), or one SavedModel or frozen graph of any network. The graphs run
+    on a CPU whatever their data format. `stylexport verify --against OUTPUT` compares a port with the file and needs PyTorch alone
+    (docs/recording.md). Needs the extra [tensorflow].
+    """
+    quieten_tensorflow()
+    try:
+        with quiet_libraries():
+            from reference_tf.inputs import read_given
+            from reference_tf.record import record, summary
+    except ImportError as error:
+        raise BadInput(f"record needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
+    given = read_given(inputs, images, latents, seed)
+    with steps_progress() as progress:
+        found = summary(record(release, out, given, count=samples, mapping=mapping, networks=networks, progress=progress), out)
+    if as_json:
+        print_json(found)
+        return
+    for name, network in found["networks"].items():
+        click.echo(_line(name, network))
+        for remark in network["remarks"]:
+            click.echo(f"  {remark}")
+        if network["unused"]:
+            click.echo(f"  no recorded call uses {', '.join(network['unused'][:6])}{_more(network['unused'], 6)}")
+    click.echo(f"wrote {out} ({human_bytes(found['bytes'])})")
+
+
+def _line(name: str, network: dict[str, Any]) -> str:
+    floor = f"float32 is within {network['largest_floor']:.1e} of float64"
+    return f"{name}: {network['taps']} tensors of {network['samples']} samples from {network['source']}; {floor}"
+
+
+def _more(names: list[str], shown: int) -> str:
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
