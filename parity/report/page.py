@@ -76,11 +76,11 @@ def _path(name: str) -> Markup:
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
     """The few numbers below the verdict: what, how much."""
     passing = sum(layer.verdict == PASS for layer in report.layers)
-    yield "tensors answered for", f"{report.matched} of {report.taps}"
+    yield "tensors covered", f"{report.matched} of {report.taps}"
     yield "layers that pass", f"{passing} of {len(report.layers)}"
     yield "worst layer alone", words.number(words.worst(layer.alone for layer in report.layers))
     ratio = words.worst(words.judged_ratio(report, layer) for layer in report.layers)
-    yield f"worst in {report.precision}", f"{words.times(ratio)} × {'floor' if report.precision == 'fp32' else 'its rounding'}"
+    yield f"worst in {report.precision}, times {'the floor' if report.precision == 'fp32' else 'its rounding'}", words.times(ratio)
     if report.gates:
         yield "gates that hold", f"{sum(gate.passed for gate in report.gates)} of {len(report.gates)}"
     yield "run on", report.device

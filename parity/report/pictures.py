@@ -17,6 +17,7 @@ from parity.result import Maps, Report
 Array = NDArray[Any]
 SHOWN = 4  # samples whose images are shown
 SIDE, MAP_SIDE = 128, 232  # small pictures are drawn at least about so large, in pixels
+SAMPLES = 12  # samples whose probabilities are shown, those with another answer before others
 LABELS = 4  # labels shown of each sample: all, or the original's likeliest
 NOT_FINITE = (1.0, -1.0, 1.0)  # magenta
 # From no error to the largest: dark to light, so that it reads in grey too.
@@ -109,13 +110,16 @@ def probabilities(report: Report) -> list[Probability]:
     if theirs is None or ours is None or theirs.shape != ours.shape:
         return []
     rows = []
-    for i, (p, q) in enumerate(zip(theirs.astype(np.float64), ours.astype(np.float64), strict=True)):
+    both = list(zip(theirs.astype(np.float64), ours.astype(np.float64), strict=True))
+    for i in sorted(sorted(range(len(both)), key=lambda i: _same(*both[i]))[:SAMPLES]):
+        p, q = both[i]
         likeliest = np.argsort(-p, kind="stable")[:LABELS].tolist()
         shown = list(range(len(p))) if len(p) <= LABELS else list(dict.fromkeys([*likeliest, int(q.argmax())]))
-        same = _answer(p) == _answer(q) and bool(np.isfinite(q).all())
         for j in shown:
             label = report.labels[j] if j < len(report.labels) else f"label {j}"
-            rows.append(Probability(i, j == shown[0], len(shown), same, label, float(p[j]), float(q[j]), number(float(abs(q[j] - p[j])))))
+            rows.append(
+                Probability(i, j == shown[0], len(shown), _same(p, q), label, float(p[j]), float(q[j]), number(float(abs(q[j] - p[j]))))
+            )
     return rows
 
 
@@ -125,6 +129,11 @@ def _magnification(largest: float) -> float:
         return 0.0
     power = 10.0 ** max(math.floor(-math.log10(largest)), 0)
     return max((step * power for step in (1, 2, 5) if step * power * largest <= 1), default=1.0)
+
+
+def _same(p: Array, q: Array) -> bool:
+    """Whether both give one answer; what is not finite gives none."""
+    return _answer(p) == _answer(q) and bool(np.isfinite(q).all())
 
 
 def _answer(probability: Array) -> int:

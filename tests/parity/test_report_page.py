@@ -214,6 +214,16 @@ def test_another_answer_is_seen_among_many_labels() -> None:
     assert all(row.same for row in rows if row.sample == 1)
 
 
+def test_a_sample_with_another_answer_is_shown_however_many_there_are() -> None:
+    theirs = np.tile([[0.9, 0.1]], (40, 1))
+    ours = theirs.copy()
+    ours[33] = [0.4, 0.6]
+    report = dataclasses.replace(clean(), pictures=dataclasses.replace(clean().pictures, probabilities_tf=theirs, probabilities_torch=ours))
+    rows = pictures.probabilities(report)
+    assert [row.sample for row in rows if row.first] == [*range(11), 33]
+    assert [row.sample for row in rows if not row.same] == [33, 33]
+
+
 def test_the_verdict_is_the_first_line() -> None:
     assert terminal(clean()).startswith("pass: the same function\nAll 155 tensors of the original agree: at worst 2.5e-09 alone")
     assert terminal(faulty()).startswith("fault: a different function\n2 layers at fault; 16 layers behind only carry it on.\n")
