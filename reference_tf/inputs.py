@@ -54,6 +54,8 @@ class Given:
 
 def read_given(inputs: Path | None, images: Path | None, latents: Path | None, seed: int) -> Given:
     """What the command line named; at most one of the three. Raises BadInput."""
+    if seed < 0:
+        raise BadInput(f"--seed {seed}: a seed is 0 or more")
     if sum(path is not None for path in (inputs, images, latents)) > 1:
         raise BadInput("--inputs, --images and --latents exclude each other; put all tensors into one file and name it by --inputs")
     if inputs is not None:

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Pair = tuple[Any, Any]
 Progress = Callable[[int, int], None]
 
-MOST_STORED = 2**21  # elements of a tap, in whole samples, of which at least one is stored
+MOST_STORED = 2**21  # elements of a tap that is stored whole; of a larger one, one sample
 
 
 @dataclass
@@ -54,9 +54,11 @@ def observe(
     for number, call in enumerate(source.procedure.calls):
         kind = source.name if source.name in NETWORKS else None
         fed = [given.name for given in call.function.inputs]
-        found = taps(call.function.graph, call.function.outputs, layers, kind, names=names, fed=fed)
+        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, kind, names=names, fed=fed))
         given = [_fed(feed, inputs, seen, recorder, source) for feed in call.feeds]
-        results = _run(call, found, given, variables, recorder, f"{source.name}/taps/{number}", seen, progress)
+        written = _Written(recorder, f"{source.name}/taps/{number}")
+        results = _run(call, chosen, given, variables, written, progress)
+        seen.taps += [RecordedTap(**vars(tap), **written.measured[tap.node]) for tap in chosen]
         seen.values.update(zip(call.gives, results, strict=True))
         seen.used |= used(call.function)
         inputs = _having(source, call, results, inputs)
@@ -139,52 +141,48 @@ def _having(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs)
     return inputs.having(call.gives[0], value[:, : getattr(config, "latent", None)] if call.gives[0] == "w" else value)
 
 
-def _run(
-    call: Call,
-    found: Sequence[Tap],
-    given: Sequence[Pair],
-    variables: Mapping[str, Array],
-    recorder: Recorder,
-    place: str,
-    observed: Observed,
-    progress: Progress,
-) -> list[Pair]:
-    """One call: its taps go to the file under `place`, its outputs are returned in both precisions."""
-    graph = call.function.graph
-    stored: dict[str, tuple[tuple[int, ...], int, float, float, str]] = {}
+@dataclass
+class _Written:
+    """Tensors that went to the file under `place`, numbered as they came: reference -> all of a tap that is measured."""
 
-    def seen(ref: str, single: Any, double: Any) -> None:
+    recorder: Recorder
+    place: str
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def seen(self, ref: str, single: Array, double: Array) -> None:
+        """Measures the stored rows of a value in both precisions, and writes them."""
         shape = tuple(double.shape)
         rows = stored_rows(shape)
         one, exact = (_array(value[:rows] if shape else value, np.float64) for value in (single, double))
-        tensor = recorder.add_exact(f"{place}.{len(stored)}", exact)
-        stored[ref] = shape, rows, *distance(one, exact), tensor
-
-    chosen = [tap for tap in found if tap.stage != OUTPUT]
-    if call.final:  # one a name, in the outputs' order, whatever order they are computed in
-        by_node = {tap.node: tap for tap in found if tap.stage == OUTPUT}
-        chosen += [by_node[ref] for ref in call.function.outputs]
-    for tap in chosen:
-        if tap.stage == VARIABLE and tap.node not in stored:
-            value = variables[graph.keys[tap.node]]
-            seen(tap.node, value, value)
-    wanted = {tap.node for tap in chosen} - set(stored)
-    results = walk(call.function, given, variables.__getitem__, wanted, seen, progress)
-    observed.taps += [_recorded(tap, *stored[tap.node]) for tap in chosen]
-    return results
+        floor, largest = distance(one, exact)
+        tensor = self.recorder.add_exact(f"{self.place}.{len(self.measured)}", exact)
+        self.measured[ref] = {"shape": shape, "rows": rows, "floor": floor, "max32": largest, "tensor": tensor}
 
 
-def _recorded(tap: Tap, shape: tuple[int, ...], rows: int, floor: float, largest: float, tensor: str) -> RecordedTap:
-    return RecordedTap(
-        tap.layer, tap.stage, tap.declared, tap.tf, tap.node, tap.op, tap.layout, shape, rows, tap.constants, floor, largest, tensor
-    )
+def _chosen(call: Call, found: Sequence[Tap]) -> list[Tap]:
+    """The taps to record. The network's outputs come last, one a name, in their own order; another call's are no outputs."""
+    by_node = {tap.node: tap for tap in found if tap.stage == OUTPUT}
+    outputs = [by_node[ref] for ref in call.function.outputs] if call.final else []
+    return [*(tap for tap in found if tap.stage != OUTPUT), *outputs]
+
+
+def _run(
+    call: Call, chosen: Sequence[Tap], given: Sequence[Pair], variables: Mapping[str, Array], written: _Written, progress: Progress
+) -> list[Pair]:
+    """One call: what its taps show is written, its outputs are returned in both precisions."""
+    for node in {tap.node: None for tap in chosen if tap.stage == VARIABLE}:
+        value = variables[call.function.graph.keys[node]]
+        written.seen(node, value, value)
+    wanted = {tap.node for tap in chosen} - set(written.measured)
+    return walk(call.function, given, variables.__getitem__, wanted, written.seen, progress)
 
 
 def stored_rows(shape: Sequence[int]) -> int:
-    """How many of a tap's first rows are kept: those that fit into MOST_STORED elements, and one at least."""
-    if not shape:
-        return 1
-    return max(1, min(shape[0], MOST_STORED // max(1, int(np.prod(shape[1:], dtype=object)))))
+    """How many of a tap's first rows are kept: all where they fit into MOST_STORED elements, else one.
+
+    Nothing between: where a network joins two values, one of which has one row, that row stands for all (parity.alone).
+    """
+    return shape[0] if shape and int(np.prod(shape, dtype=object)) <= MOST_STORED else 1
 
 
 def distance(single: Array, exact: Array) -> tuple[float, float]:

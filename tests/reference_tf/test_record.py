@@ -203,11 +203,11 @@ def test_latents_are_the_releases_own(tiny: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(inputs_of(recording, "discriminator")["probabilities"], given.latents[:8, 5:])
 
 
-def test_a_large_tensor_is_kept_by_its_first_samples() -> None:
-    assert stored_rows((4, 128, 256, 256)) == 1
+def test_a_tensor_is_kept_whole_or_if_large_by_its_first_sample() -> None:
     assert stored_rows((4, 512, 32, 32)) == 4
-    assert stored_rows((8, 256, 128, 64)) == 1
-    assert stored_rows((8, 256, 64, 64)) == 2
+    assert stored_rows((4, 512, 32, 33)) == 1
+    assert stored_rows((8, 2**18)) == 8
+    assert stored_rows((9, 2**18)) == 1
     assert stored_rows(()) == 1
 
 
