@@ -1,4 +1,4 @@
-"""Operations on channels-first maps, which most of TensorFlow's CPU kernels refuse: run channels last, with transposes round them.
+"""Operations on channels-first maps that TensorFlow's CPU kernels refuse: run channels last, with transposes round them.
 
 Turning changes no value and no order of summation that the operation promises, so it is the same function on any device.
 """
@@ -26,10 +26,10 @@ class Turn:
     sizes: tuple[int, ...] = ()
 
 
+# BiasAdd and FusedBatchNorm are not here: their CPU kernels take both.
 TURNS: dict[str, Turn] = {
     "AvgPool": Turn(),
     "AvgPool3D": Turn(),
-    "BiasAdd": Turn(),
     "Conv2D": Turn(),
     "Conv2DBackpropInput": Turn(maps=(2,), sizes=(0,)),
     "Conv3D": Turn(),
@@ -37,9 +37,6 @@ TURNS: dict[str, Turn] = {
     "DepthToSpace": Turn(),
     "DepthwiseConv2dNative": Turn(),
     "DepthwiseConv2dNativeBackpropInput": Turn(maps=(2,), sizes=(0,)),
-    "FusedBatchNorm": Turn(),
-    "FusedBatchNormV2": Turn(),
-    "FusedBatchNormV3": Turn(),
     "MaxPool": Turn(),
     "MaxPool3D": Turn(),
     "MaxPoolV2": Turn(sizes=(1, 2)),

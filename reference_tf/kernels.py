@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from converter.artefacts.graph import Node
 from converter.errors import BadInput
-from reference_tf.channels import is_first, turned
+from reference_tf.channels import LAST, is_first, turned
 from reference_tf.eager import GRAPH, SINGLE, Attributes, Precision, Tensor, attributes, call, definition
 
 
@@ -46,11 +46,14 @@ def run(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
 
 
 def _batch_norm(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
-    """Batch normalisation over the last axis; of a training graph by the batch's own moments."""
-    x, scale, offset, mean, variance = inputs
+    """Batch normalisation; in a training graph by the batch's own moments."""
+    x, (scale, offset, mean, variance) = inputs[0], inputs[1:5]
+    channels = 1 if attrs["data_format"] in LAST else x.shape.rank - 1
     if attrs["is_training"]:
-        mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
-    y = (x - mean) * (scale * tf.math.rsqrt(variance + tf.constant(attrs["epsilon"], x.dtype))) + offset
+        mean, variance = tf.nn.moments(x, [axis for axis in range(x.shape.rank) if axis != channels])
+    factor = scale * tf.math.rsqrt(variance + tf.constant(attrs["epsilon"], x.dtype))
+    shape = [-1 if axis == channels else 1 for axis in range(x.shape.rank)]
+    y = (x - tf.reshape(mean, shape)) * tf.reshape(factor, shape) + tf.reshape(offset, shape)
     return [y, mean, variance, mean, variance, tf.zeros([0], x.dtype)]
 
 
@@ -83,6 +86,20 @@ def _lrn(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
     power = tf.einsum("nhwc,cd->nhwd", tf.square(x), band)
     factor = tf.constant(attrs["bias"], x.dtype) + tf.constant(attrs["alpha"], x.dtype) * power
     return [x * tf.pow(factor, -tf.constant(attrs["beta"], x.dtype))]
+
+
+def _pool3d(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
+    """Pooling of [N, D, H, W, C], over height and width and then over depth: the largest and the mean both allow that."""
+    flat = op.removesuffix("3D")
+    n, depth, height, width, c = inputs[0].shape
+    (_, kd, kh, kw, _), (_, sd, sh, sw, _) = attrs["ksize"], attrs["strides"]
+    kept = {"T": attrs["T"], "padding": attrs["padding"]}
+    plane = tf.reshape(inputs[0], [n * depth, height, width, c])
+    (plane,) = call(flat, [plane], {**kept, "ksize": [1, kh, kw, 1], "strides": [1, sh, sw, 1]})
+    height, width = plane.shape[1:3]
+    column = tf.reshape(plane, [n, depth, height * width, c])
+    (column,) = call(flat, [column], {**kept, "ksize": [1, kd, 1, 1], "strides": [1, sd, 1, 1]})
+    return [tf.reshape(column, [n, column.shape[1], height, width, c])]
 
 
 def _grouped_transpose(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
@@ -171,6 +188,7 @@ WRITTEN: tuple[Written, ...] = (
     Written(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _is_double, _batch_norm),
     Written(("ResizeBilinear",), _is_double, _resize_bilinear),
     Written(("LRN",), _is_double, _lrn),
+    Written(("AvgPool3D", "MaxPool3D"), _is_double, _pool3d),
     Written(("DepthwiseConv2dNative",), _is_dilated, _dilated_depthwise),
     Written(("Conv2DBackpropInput",), _is_dilated, _dilated_transpose),
     Written(("Conv2DBackpropInput",), _is_grouped, _grouped_transpose),

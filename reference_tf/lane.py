@@ -48,6 +48,11 @@ class Lane:
         self._values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}  # node whose value is not finite -> node at which that began
 
+    @property
+    def held(self) -> int:
+        """How many values are in memory."""
+        return len(self._values)
+
     def value(self, ref: str) -> Any:
         """The value of a reference whose node was evaluated. Raises BadInput for an output that the node does not give."""
         ref = canonical(ref)

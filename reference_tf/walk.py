@@ -16,21 +16,22 @@ from numpy.typing import NDArray
 from converter.artefacts.functions import Function, Input
 from converter.errors import BadInput
 from reference_tf.eager import DOUBLE, GRAPH, Precision, tensor
-from reference_tf.lane import Lane
+from reference_tf.lane import Lane, Read
 from reference_tf.plan import name_of, plan
 from reference_tf.steps import step
 
 Array = NDArray[Any]
 Seen = Callable[[str, Array, Array], None]
+Progress = Callable[[int, int], None]
 
 
 def walk(
     function: Function,
     given: Sequence[tuple[Any, Any]],
-    variable: Callable[[str], Array],
+    variable: Read,
     wanted: Collection[str] = (),
     seen: Seen | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[tuple[Array, Array]]:
     """The outputs of a function, each as the graph gives it and in float64.
 
@@ -43,8 +44,14 @@ def walk(
     if len(given) != len(function.inputs):
         names = ", ".join(x.name for x in function.inputs)
         raise BadInput(f"{len(given)} inputs are given, but the function takes {len(function.inputs)} ({names}); give one for each")
+    with tf.device("/CPU:0"):
+        return _walk(function, given, _last(variable), wanted, seen or _unseen, progress or _silent)
+
+
+def _walk(
+    function: Function, given: Sequence[tuple[Any, Any]], read: Read, wanted: Collection[str], seen: Seen, progress: Progress
+) -> list[tuple[Array, Array]]:
     needed = plan(function.graph, function.outputs, wanted)
-    read = _last(variable)
     lanes = [
         Lane(function, needed, [_input(x, pair[i], kind) for x, pair in zip(function.inputs, given, strict=True)], read, kind)
         for i, kind in enumerate((GRAPH, DOUBLE))
@@ -55,14 +62,18 @@ def walk(
     for done, node in enumerate(needed.nodes, 1):
         for lane in lanes:
             step(lane, node)
-        if seen is not None:
-            for ref in taps.get(node.name, ()):
-                seen(ref, lanes[0].array(ref), lanes[1].array(ref))
+        for ref in taps.get(node.name, ()):
+            seen(ref, lanes[0].array(ref), lanes[1].array(ref))
         for lane in lanes:
             lane.release(node)
-        if progress is not None:
-            progress(done, len(needed.nodes))
+        progress(done, len(needed.nodes))
     return [(lanes[0].array(ref), lanes[1].array(ref)) for ref in function.outputs]
+
+
+def _unseen(ref: str, value: Array, exact: Array) -> None: ...
+
+
+def _silent(done: int, of: int) -> None: ...
 
 
 def _input(expected: Input, value: Any, precision: Precision) -> Any:
@@ -77,7 +88,7 @@ def _input(expected: Input, value: Any, precision: Precision) -> Any:
     return tf.cast(tensor(array, {}), own if wide is None else tf.as_dtype(wide)) if own is not None else tensor(array, precision)
 
 
-def _last(variable: Callable[[str], Array]) -> Callable[[str], Array]:
+def _last(variable: Read) -> Read:
     """`variable`, which both precisions ask for one key in turn, asked once."""
     held: dict[str, Array] = {}
 

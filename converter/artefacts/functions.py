@@ -236,7 +236,14 @@ def _trains(graph: Graph) -> bool | None:
         if node is None or node.name in seen:
             continue
         seen.add(node.name)
-        if is_random(node.op) or (node.op in _NORMS and ("is_training" not in node.attr or node.attr["is_training"].b)):
+        if is_random(node.op) or _takes_moments(graph, node):
             return True
         front += node.inputs
     return None
+
+
+def _takes_moments(graph: Graph, node: Node) -> bool:
+    """Whether it is a batch normalisation by the batch's own moments; layer normalisation uses the same operation, without variables."""
+    if node.op not in _NORMS or ("is_training" in node.attr and not node.attr["is_training"].b):
+        return False
+    return any(graph.variable(ref) is not None for ref in node.inputs[1:3])
