@@ -119,7 +119,7 @@ class Recorder:
 
     def add(self, name: str, value: Array) -> str:
         """Append a tensor of a floating dtype. Returns its name."""
-        value = np.ascontiguousarray(value)
+        value = np.asarray(value, order="C")
         self._file.write(as_bytes(value).data)
         self._header[name] = {
             "dtype": DTYPES[value.dtype.name],
