@@ -1,0 +1,395 @@
+"""Hypotheses on a layer's code: a plain form of the layer (`parity.formulas`) is broken in one place until it errs as the port does.
+
+No constant or tensor of a module can be set right where its forward leaves something out. So the original's own tensors and constants go
+into a formula that owes nothing to the module, which must give what the original gave, and then one fact of it is changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from parity import formulas
+from parity.causes import CAUSES, ORDER
+from parity.hypotheses.attributes import EPSILONS, GROUPS, SLOPES, SQRT2, TAPS, layer_spec
+from parity.hypotheses.hypothesis import IMPOSSIBLE, number, setting
+from parity.hypotheses.inputs import input_hypotheses
+from parity.hypotheses.reduced import DEAR, cost, rows, telling_channels
+from parity.hypotheses.tensors import own_tensors
+from parity.hypotheses.weights import TURNS
+from parity.suspect import Suspect, relative_error
+from torch_models.activations import ACTIVATIONS
+from torch_models.discriminator import Discriminator
+from torch_models.layers import Conv, Dense
+from torch_models.mbstd import MinibatchStd
+from torch_models.mobilenet import BatchNorm, PaddedConv
+from torch_models.residual import ResidualBlock
+from torch_models.synthesis import SynthesisBlock, SynthesisLayer, ToRGB
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A layer written out plainly: a formula, and every tensor and constant that goes into it."""
+
+    formula: Callable[..., Tensor]
+    facts: Facts
+    channels: Tensor | None = None  # of the output, where they are not all
+
+    def output(self, **changed: Any) -> Tensor:
+        """What the formula gives, with some facts changed."""
+        facts = {**self.facts, **changed}
+        if self.channels is not None:
+            facts |= rows(facts, len(facts["weight"]), self.channels)
+        return self.formula(**facts)
+
+    def part(self, whole: Tensor) -> Tensor:
+        """Those channels of an output that the form makes."""
+        return whole if self.channels is None else whole[:, self.channels]
+
+
+@dataclass(frozen=True)
+class Break:
+    """One way to err: what the code would do, and what the layer would then give."""
+
+    cause: str
+    detail: str
+    run: Callable[[], Tensor]
+    part: Callable[[Tensor], Tensor] = field(default=lambda whole: whole)
+
+    @property
+    def remedy(self) -> str:
+        """What to do, in words."""
+        return f"in the layer's code: {CAUSES[self.cause].remedy}"
+
+    def residual(self, wrong: Tensor) -> float:
+        """The distance to what the port gives, over its norm; infinite where it cannot be computed."""
+        try:
+            return relative_error(self.run(), self.part(wrong))
+        except IMPOSSIBLE:
+            return float("inf")
+
+
+def breaks(suspect: Suspect, wrong: Tensor) -> Iterator[Break]:
+    """Every break that the layer admits and that may give `wrong`, the most specific first."""
+    found = list(_after(suspect.expected))
+    form = speaking_form(suspect, wrong)
+    if form is not None:
+        found += _breaks(form)
+        for hypothesis in input_hypotheses(suspect):
+            if hypothesis.arguments is not None and (other := _changed(suspect, hypothesis.arguments)) is not None:
+                found.append(Break(hypothesis.cause, hypothesis.detail, replace(other, channels=form.channels).output, form.part))
+    elif suspect.error(suspect.output()) <= 1e-7:
+        for hypothesis in input_hypotheses(suspect):
+            if hypothesis.arguments is not None:
+                found.append(Break(hypothesis.cause, hypothesis.detail, partial(hypothesis.output, suspect)))
+    yield from sorted(found, key=lambda item: ORDER[item.cause])
+
+
+def speaking_form(suspect: Suspect, wrong: Tensor) -> Form | None:
+    """The layer's plain form, if it gives what the original gave, to rounding; where it is dear, for the channels that tell most."""
+    form = plain_form(suspect)
+    if form is None:
+        return None
+    if "weight" in form.facts and cost(suspect) > DEAR and len(form.facts["weight"]) == suspect.expected.shape[1]:
+        form = replace(form, channels=telling_channels((wrong, suspect.expected)))
+    try:
+        speaks = relative_error(form.output(), form.part(suspect.expected)) <= 1e-7
+    except IMPOSSIBLE:
+        return None
+    return form if speaks else None
+
+
+def _changed(suspect: Suspect, arguments: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Form | None:
+    try:
+        return plain_form(replace(suspect, args=arguments(suspect.args)))
+    except IMPOSSIBLE:
+        return None
+
+
+# --- from a module to its form ---------------------------------------------------------------------------------------------------------
+
+
+def plain_form(suspect: Suspect) -> Form | None:
+    """The layer's form with the original's tensors and constants, where they are known, else the module's; None for other modules."""
+    for kind, make in FORMS:
+        if isinstance(suspect.module, kind):
+            try:
+                return make(suspect, {**own_tensors(suspect.module), **suspect.weights})
+            except IMPOSSIBLE:
+                return None
+    return None
+
+
+def _constant(suspect: Suspect, name: str, own: Any) -> Any:
+    """A constant as the original's configuration has it, else the module's."""
+    value = setting(suspect.config, name)
+    return own if value is None else tuple(value) if isinstance(value, list) else value
+
+
+def _activation(suspect: Suspect, module: Any) -> dict[str, float]:
+    if module.activation is None:
+        return {"slope": 1.0, "gain": 1.0}
+    return {
+        "slope": _constant(suspect, "leaky_slope", getattr(module.activation, "slope", 0.2)),
+        "gain": _constant(suspect, "gain", getattr(module.activation, "gain", SQRT2)),
+    }
+
+
+def _taps(suspect: Suspect, fir: Any, axis_gain: float) -> dict[str, Any]:
+    """Taps as the constructor of a filter takes them."""
+    if fir is None:
+        return {"taps": None, "axis_gain": axis_gain, "shift": 0}
+    return {"taps": _constant(suspect, "fir", tuple(reversed(fir.taps))), "axis_gain": axis_gain, "shift": 0}
+
+
+def _bias(tensors: Mapping[str, Tensor]) -> Tensor:
+    weight = tensors["weight"]
+    return tensors["bias"] if "bias" in tensors else weight.new_zeros(weight.shape[0])
+
+
+def _synthesis(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    noise = suspect.args[2] if len(suspect.args) > 2 else suspect.kwargs.get("noise", "const")
+    constant = {"const": tensors["noise_const"], "none": None}
+    return Form(
+        formulas.modulated,
+        {
+            **_modulation(suspect, tensors),
+            **_activation(suspect, module),
+            **_taps(suspect, module.fir, 2.0),
+            "epsilon": _constant(suspect, "demodulation_epsilon", module.epsilon),
+            "noise": constant[noise] if isinstance(noise, str) else noise,
+            "strength": tensors["noise_strength"],
+        },
+    )
+
+
+def _to_rgb(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    plain = {"epsilon": None, "noise": None, "strength": 0.0, "slope": 1.0, "gain": 1.0}
+    return Form(formulas.modulated, {**_modulation(suspect, tensors), **plain, **_taps(suspect, None, 1.0)})
+
+
+def _modulation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    x, weight = suspect.args[0], tensors["weight"]
+    style = suspect.args[1] if len(suspect.args) > 1 else suspect.kwargs["style"]
+    coefficient = 1 / math.sqrt(weight[0].numel())
+    pads = formulas.same_pads(x, weight)
+    return {"x": x, "style": style, "weight": weight, "bias": _bias(tensors), "coefficient": coefficient, "pads": pads}
+
+
+def _conv(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    x, weight = suspect.args[0], tensors["weight"]
+    facts = {"x": x, "weight": weight, "bias": _bias(tensors), "coefficient": 1 / math.sqrt(weight[0].numel())}
+    pads = formulas.same_pads(x, weight)
+    return Form(formulas.convolution, {**facts, "pads": pads, **_activation(suspect, module), **_taps(suspect, module.fir, 1.0)})
+
+
+def _dense(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    weight = tensors["weight"]
+    multiplier = module.lr_multiplier
+    if suspect.config is not None:
+        multiplier = _constant(suspect, "mapping_lr_multiplier", 1.0) if suspect.layer.startswith("mapping") else 1.0
+    facts = {"x": suspect.args[0], "weight": weight, "bias": _bias(tensors), "coefficient": 1 / math.sqrt(weight.shape[1])}
+    plus = 1.0 if suspect.layer.startswith("style_vectors") else 0.0
+    return Form(formulas.dense, {**facts, **_activation(suspect, module), "lr_multiplier": multiplier, "plus": plus})
+
+
+def _block(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    """The sum of a residual block: its branches as the original gave them, which the stubs in the module return."""
+    module: Any = suspect.module
+    x = suspect.args[0] if module.fromrgb is None else module.fromrgb(suspect.args[0])
+    scale = _constant(suspect, "residual_scale", module.residual_scale)
+    return Form(formulas.residual, {"main": module.conv1(module.conv0(x)), "skip": module.skip(x), "residual_scale": scale})
+
+
+def _image(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    """The sum of toRGB and the image before, doubled."""
+    module: Any = suspect.module
+    x, image, conv, torgb, noise = suspect.args
+    x = module.conv0(x, conv[0], noise[0])
+    rgb = module.torgb(module.conv1(x, conv[-1], noise[-1]), torgb)
+    return Form(formulas.skip_image, {"image": image, "rgb": rgb, **_taps(suspect, module.upsample, 2.0)})
+
+
+def _deviation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    group, epsilon = _constant(suspect, "mbstd_group", module.group), _constant(suspect, "mbstd_epsilon", module.epsilon)
+    switches = {"apart": True, "last": True, "root": True, "unbiased": False, "present": True}
+    return Form(formulas.minibatch_std, {"x": suspect.args[0], "group": group, "epsilon": epsilon, **switches})
+
+
+def _padded(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    x, weight = suspect.args[0], tensors["weight"]
+    padding, stride, dilation = (layer_spec(suspect, name) or getattr(module, name) for name in ("padding", "stride", "dilation"))
+    pads = formulas.same_pads(x, weight, stride, dilation) if padding == "same" else (0, 0, 0, 0)
+    pads = pads if isinstance(padding, str) else tuple(padding)
+    facts = {"x": x, "weight": weight, "bias": _bias(tensors), "stride": stride, "dilation": dilation}
+    return Form(formulas.padded_convolution, {**facts, "groups": module.groups, "pads": pads})
+
+
+def _norm(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    mean, variance = tensors["running_mean"], tensors["running_var"]
+    scale, offset = tensors.get("weight", torch.ones_like(mean)), tensors.get("bias", torch.zeros_like(mean))
+    facts = {"x": suspect.args[0], "mean": mean, "variance": variance, "scale": scale, "offset": offset}
+    return Form(formulas.batch_norm, {**facts, "epsilon": layer_spec(suspect, "epsilon") or module.epsilon})
+
+
+def _score(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+    module: Any = suspect.module
+    image, probabilities = suspect.args
+    return Form(formulas.score, {"outputs": module.trunk(image), "probabilities": probabilities})
+
+
+FORMS: tuple[tuple[type, Callable[[Suspect, Mapping[str, Tensor]], Form]], ...] = (
+    (SynthesisLayer, _synthesis),
+    (ToRGB, _to_rgb),
+    (Conv, _conv),
+    (Dense, _dense),
+    (ResidualBlock, _block),
+    (SynthesisBlock, _image),
+    (MinibatchStd, _deviation),
+    (PaddedConv, _padded),
+    (BatchNorm, _norm),
+    (Discriminator, _score),
+)
+
+# --- how a form may be broken ------------------------------------------------------------------------------------------------------------
+
+# A fact, the cause of its being another, what the code then does, and what else it might be, from all the facts.
+ROWS: tuple[tuple[str, str, str, Callable[[Any, Facts], list[dict[str, Any]]]], ...] = (
+    ("strength", "noise", "leaves the noise out", lambda s, f: [{"noise": None}]),
+    ("noise", "noise", "swaps height and width of the noise", lambda n, f: [{"noise": n.transpose(-2, -1)}] if n is not None else []),
+    ("noise", "noise", "adds the noise at its own strength", lambda n, f: [{"strength": 1.0}] if n is not None else []),
+    ("bias", "bias_missing", "leaves the bias out", lambda b, f: [{"bias": torch.zeros_like(b)}]),
+    ("offset", "bias_missing", "leaves the offset out", lambda b, f: [{"offset": torch.zeros_like(b)}]),
+    ("mean", "bn_moments_swapped", "swaps mean and variance", lambda m, f: [{"mean": f["variance"], "variance": m}]),
+    ("scale", "bn_affine_swapped", "swaps scale and offset", lambda s, f: [{"scale": f["offset"], "offset": s}]),
+    ("mean", "bn_epsilon", "leaves epsilon out", lambda m, f: [{"epsilon": 0.0}]),
+    (
+        "variance",
+        "bn_epsilon",
+        "adds epsilon behind the root",
+        lambda v, f: [{"variance": (v.sqrt() + f["epsilon"]).square() - f["epsilon"]}],
+    ),
+    ("style", "demodulation", "leaves the demodulation out", lambda s, f: [{"epsilon": None}] if f["epsilon"] is not None else []),
+    ("style", "demodulation", "demodulates", lambda s, f: [{"epsilon": 1e-8}] if f["epsilon"] is None else []),
+    (
+        "style",
+        "demodulation",
+        "demodulates with another epsilon",
+        lambda s, f: [{"epsilon": e} for e in EPSILONS] if f["epsilon"] is not None else [],
+    ),
+    ("slope", "leaky_slope", "has another slope", lambda s, f: [{"slope": v} for v in SLOPES if v not in (s, 0.0, 1.0)] if s != 1 else []),
+    ("slope", "activation", "has no activation", lambda s, f: [{"slope": 1.0}, {"slope": 1.0, "gain": 1.0}] if s != 1 else []),
+    ("slope", "activation", "has a ReLU for its leaky ReLU", lambda s, f: [{"slope": 0.0}, {"slope": 0.0, "gain": 1.0}] if s != 1 else []),
+    ("slope", "activation", "has an activation", lambda s, f: [{"slope": 0.2, "gain": g} for g in (1.0, SQRT2)] if s == 1 else []),
+    ("gain", "gain", "leaves the gain out", lambda g, f: [{"gain": 1.0}] if g != 1 else []),
+    ("gain", "gain", "applies the gain twice", lambda g, f: [{"gain": g * g}] if g != 1 else []),
+    ("gain", "gain", "leaves the gain out of the bias", lambda g, f: [{"bias": f["bias"] / g}] if g != 1 else []),
+    ("coefficient", "gain", "leaves 1 / sqrt(fan in) out", lambda c, f: [{"coefficient": 1.0}]),
+    ("coefficient", "gain", "applies 1 / sqrt(fan in) twice", lambda c, f: [{"coefficient": c * c}]),
+    (
+        "coefficient",
+        "gain",
+        "scales by the fan out",
+        lambda c, f: [{"coefficient": c * math.sqrt(f["weight"].shape[1] / f["weight"].shape[0])}],
+    ),
+    ("taps", "fir_filter", "has other taps", lambda t, f: [{"taps": o} for o in (t[::-1], *TAPS)] if t else []),
+    (
+        "axis_gain",
+        "fir_filter",
+        "has another gain in its filter",
+        lambda g, f: [{"axis_gain": g * k} for k in (0.5, 2.0, SQRT2, 1 / SQRT2)],
+    ),
+    ("shift", "padding", "pads the filter on the other side", lambda s, f: [{"shift": 1}, {"shift": -1}]),
+    ("pads", "padding", "pads otherwise", lambda p, f: [{"pads": o} for o in _other_pads(p)]),
+    ("lr_multiplier", "lr_multiplier", "leaves the multiplier out", lambda m, f: [{"lr_multiplier": 1.0}] if m != 1 else []),
+    ("lr_multiplier", "lr_multiplier", "applies the multiplier twice", lambda m, f: [{"lr_multiplier": m * m}] if m != 1 else []),
+    ("lr_multiplier", "lr_multiplier", "leaves the multiplier out of the bias", lambda m, f: [{"bias": f["bias"] / m}] if m != 1 else []),
+    (
+        "lr_multiplier",
+        "lr_multiplier",
+        "leaves the multiplier out of the weight",
+        lambda m, f: [{"weight": f["weight"] / m}] if m != 1 else [],
+    ),
+    ("plus", "style_plus_one_missing", "adds no one to the style", lambda p, f: [{"plus": 0.0}] if p else []),
+    ("plus", "style_plus_one_missing", "adds one to the style twice", lambda p, f: [{"plus": 2.0}] if p else []),
+    ("residual_scale", "residual_scale", "leaves the scale out", lambda s, f: [{"residual_scale": 1.0}]),
+    ("residual_scale", "residual_scale", "applies the scale twice", lambda s, f: [{"residual_scale": s * s}]),
+    (
+        "main",
+        "residual_scale",
+        "scales one branch alone",
+        lambda m, f: [{"main": m / f["residual_scale"]}, {"skip": f["skip"] / f["residual_scale"]}],
+    ),
+    ("main", "residual_scale", "leaves a branch out", lambda m, f: [{"main": m * 0}, {"skip": f["skip"] * 0}]),
+    ("apart", "mbstd", "groups samples side by side", lambda a, f: [{"apart": False}]),
+    ("last", "mbstd", "puts the channel first", lambda a, f: [{"last": False}]),
+    ("present", "mbstd", "leaves the deviation out", lambda a, f: [{"present": False}]),
+    ("root", "mbstd", "takes the variance for the deviation", lambda a, f: [{"root": False}]),
+    ("unbiased", "mbstd", "divides by one sample fewer", lambda a, f: [{"unbiased": True}]),
+    ("apart", "mbstd", "has another group or epsilon", lambda a, f: [{"group": g} for g in GROUPS] + [{"epsilon": e} for e in EPSILONS]),
+    ("probabilities", "logits_for_probabilities", "takes the logarithm of the probabilities", lambda p, f: [{"probabilities": p.log()}]),
+    ("probabilities", "logits_for_probabilities", "applies another softmax", lambda p, f: [{"probabilities": p.softmax(1)}]),
+    ("probabilities", "label_order", "has the labels in another order", lambda p, f: [{"probabilities": p.flip(1)}]),
+)
+
+
+def _breaks(form: Form) -> Iterator[Break]:
+    """The rows of the table that this form has the facts for, and the turns of its weight."""
+    for name, cause, words, others in ROWS:
+        if name in form.facts:
+            for change in others(form.facts[name], form.facts):
+                shown = ", ".join(f"{key} {number(value)}" for key, value in change.items() if not isinstance(value, Tensor))
+                yield Break(cause, f"the code {words}{f' ({shown})' if shown else ''}", partial(form.output, **change), form.part)
+    if isinstance(weight := form.facts.get("weight"), Tensor):
+        for turn in TURNS:
+            if turn.fits(weight):
+                yield Break(turn.cause, f"in the code the weight {turn.detail}", partial(form.output, weight=turn.turn(weight)), form.part)
+
+
+def _after(expected: Tensor) -> Iterator[Break]:
+    """What the code might do to a layer's output, right as it is."""
+    for name, make in ACTIVATIONS.items():
+        if name != "linear":
+            yield Break("activation", f"{name} is applied behind the layer", partial(make(0.2), expected))
+    yield Break("activation", "the output is clipped to [-1, 1]", lambda: expected.clamp(-1, 1))
+    if expected.ndim >= 2 and expected.shape[1] == expected[0].numel():
+        for words, change in (("softmax", lambda y: y.softmax(1)), ("log-softmax", lambda y: y.log_softmax(1)), ("sigmoid", torch.sigmoid)):
+            yield Break("logits_for_probabilities", f"{words} is applied to the output", partial(change, expected))
+    if expected.ndim >= 2 and 1 < expected.shape[1] <= 4:
+        yield Break("channel_order", "the output's channels are reversed", lambda: expected.flip(1))
+
+
+def _other_pads(pads: formulas.Pads) -> list[formulas.Pads]:
+    """The same number of zeros on other sides, or none."""
+    height, width = pads[0] + pads[1], pads[2] + pads[3]
+    sides = [(0, height, 0, width), (height, 0, width, 0), (height // 2, height - height // 2, width // 2, width - width // 2)]
+    sides += [((height + 1) // 2,) * 2 + ((width + 1) // 2,) * 2, (0, 0, 0, 0)]
+    return [side for side in dict.fromkeys(sides) if side != pads]
+
+
+def dials_of(form: Form) -> Iterator[tuple[str, str, float]]:
+    """Facts that are one number, which may be fitted: cause, fact, value."""
+    for name, cause in (
+        ("slope", "leaky_slope"),
+        ("gain", "gain"),
+        ("residual_scale", "residual_scale"),
+        ("lr_multiplier", "lr_multiplier"),
+        ("axis_gain", "fir_filter"),
+        ("plus", "style_plus_one_missing"),
+    ):
+        if isinstance(value := form.facts.get(name), float):
+            yield cause, name, value
