@@ -22,6 +22,8 @@ from parity.passes import Sight, rows_in, stubbed, watched
 from parity.ports import Site
 from parity.suspect import Suspect
 
+ACTIVATION = "activation"
+ACTIVATIONS = frozenset("Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus".split())
 SEEN_TWICE = 1e-6  # a value that both sides have, no further apart than this, is the same tensor
 Compared = tuple[Difference, Tensor]
 
@@ -44,12 +46,13 @@ def _seen(case: Case, module: nn.Module, sight: Sight) -> Tensor | None:
     """Compares a layer's value with its taps, and returns what the original gave."""
     layer, value = sight.site.layer, sight.value[: _rows_of_parts(case, sight)]
     pairs = [(tap, c) for tap in case.taps.get(layer, []) if (c := case.original.compare(tap, value))]
-    pairs = pairs or _recognised(case, layer, value)
+    pairs = pairs or _recognised(case, layer, value) or _activation(case, sight, value)
     if not pairs:
         return None
     tap, compared = min(pairs, key=lambda pair: _number(pair[1][0].error))
     _judge(case, layer, tap, compared, value, lambda given, expected: _of_module(case, module, sight, given, expected))
-    return compared[1][: case.rows]
+    case.handed_on = layer, compared[1][: case.rows]
+    return case.handed_on[1]
 
 
 def _rows_of_parts(case: Case, sight: Sight) -> int | None:
@@ -182,6 +185,18 @@ def _recognised(case: Case, layer: str, value: Tensor) -> list[tuple[RecordedTap
             if compared[0].error <= SEEN_TWICE:
                 return [(tap, compared)]
             case.original.orders.pop(tap.tensor, None)
+    return []
+
+
+def _activation(case: Case, sight: Sight, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
+    """The tap behind a layer's activation, for an activation module that takes what the layer hands on, whatever its value."""
+    layer, handed = case.handed_on
+    takes_it = len(sight.args) == 1 and isinstance(sight.args[0], Tensor) and sight.args[0].data_ptr() == handed.data_ptr()
+    if sight.site.layer in case.taps or not takes_it or type(sight.module).__module__ != nn.ReLU.__module__:
+        return []
+    for tap in case.taps.get(layer, []):
+        if tap.stage == ACTIVATION and tap.op in ACTIVATIONS and (compared := case.original.compare(tap, value)):
+            return [(tap, compared)]
     return []
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from converter.recording import RecordedTap
 from parity.original import Original
@@ -22,8 +23,9 @@ Explain = Callable[[Suspect], Fault]
 class Case:
     """`explain` names the cause of a layer's fault.
 
-    By layer: `chosen` is the tap that it answers for, `alone` its own error, `shapes` the shape of its output. `outputs` are those of the
-    port in `precision`, `maps` those of its first fault. `layers` and `unmatched` come last.
+    By layer: `chosen` is the tap that it answers for, `alone` its own error, `shapes` the shape of its output. `handed_on` is the layer
+    judged last, with the original's value of it. `outputs` are those of the port in `precision`, `maps` those of its first fault.
+    `layers` and `unmatched` come last.
     """
 
     port: Port
@@ -38,6 +40,7 @@ class Case:
     remarks: list[str] = field(default_factory=list)
     outputs: Outputs = field(default_factory=dict)
     maps: Maps | None = None
+    handed_on: tuple[str, Tensor] = field(default_factory=lambda: ("", torch.empty(0)))
     layers: list[Layer] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from converter.recording import RecordedTap
 from parity.case import OUTPUT, VARIABLE, Case
+from parity.causes import CAUSES
 from parity.measure import EXACT, UNIT, Difference, allowed_in_chain, judge
 from parity.result import CARRIED, FAULT, MISSING, PASS, Fault, Layer
 from parity.vacuous import vacuous
@@ -90,9 +91,10 @@ def _weights(case: Case, wrong: list[Mismatch]) -> None:
             case.layers.append(dataclasses.replace(row, vacuous=(UNSEEN,)))
     explained = {fault.layer for fault in case.faults}
     for layer in dict.fromkeys(mismatch.layer for mismatch in wrong if mismatch.layer not in explained):
-        detail = "; ".join(str(mismatch) for mismatch in wrong if mismatch.layer == layer)
+        own_wrong = [mismatch for mismatch in wrong if mismatch.layer == layer]
+        detail, cause = "; ".join(map(str, own_wrong)), CAUSES[own_wrong[0].cause]
         error = case.alone.get(layer, math.nan)
-        case.faults.append(Fault(case.port.network, layer, "weight_value", detail, "convert the release again", error, 0.0))
+        case.faults.append(Fault(case.port.network, layer, own_wrong[0].cause, detail, cause.remedy, error, 0.0))
         _mark(case, layer)
 
 

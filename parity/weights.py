@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,13 +10,24 @@ from torch import Tensor
 
 from parity.original import Original
 
+UNRELATED = "weight_value"
 HALF = (torch.float16, torch.bfloat16)
+
+
+# What a tensor may be instead of the original's: cause, the original's as it then is. The first that holds is meant.
+RELATIONS: tuple[tuple[str, Callable[[Tensor], Tensor | None]], ...] = (
+    ("kernel_flipped", lambda w: w.flip(2, 3) if w.ndim == 4 else None),
+    ("kernel_transposed_hw", lambda w: w.transpose(2, 3) if w.ndim == 4 else None),
+    ("in_out_swapped", lambda w: w.transpose(0, 1) if w.ndim > 1 else None),
+    ("noise", lambda w: w.t() if w.ndim == 2 and w.shape[0] == w.shape[1] else None),
+)
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A tensor that is not the original's: how many of its elements differ, and the one that differs most."""
+    """A tensor that is not the original's: how it is related, how many of its elements differ, and the one that differs most."""
 
+    cause: str
     tensor: str
     differing: int
     elements: int
@@ -43,12 +54,25 @@ def mismatches(state: Mapping[str, Tensor], original: Original) -> list[Mismatch
         own, theirs = state[name], original.weight(name)
         theirs = theirs.to(own.dtype)
         if own.shape != theirs.shape:
-            found.append(Mismatch(name, own.numel(), own.numel(), (), float("nan"), float("nan")))
+            found.append(Mismatch(UNRELATED, name, own.numel(), own.numel(), (), float("nan"), float("nan")))
         elif not torch.equal(own, theirs) and bool((differs := own != theirs).any()):
             distance = torch.where(differs, (own.double() - theirs.double()).abs().nan_to_num(nan=torch.inf), 0.0)
             index = tuple(int(i) for i in torch.unravel_index(distance.argmax(), own.shape)) if own.ndim else ()
-            found.append(Mismatch(name, int(differs.sum()), own.numel(), index, float(own[index]), float(theirs[index])))
+            count, cause = int(differs.sum()), _relation(name, own, theirs)
+            found.append(Mismatch(cause, name, count, own.numel(), index, float(own[index]), float(theirs[index])))
     return found
+
+
+def _relation(name: str, own: Tensor, theirs: Tensor) -> str:
+    """The cause that the two tensors alone tell, where no pass can."""
+    last = name.rpartition(".")[2]
+    for cause, turned in RELATIONS:
+        other = turned(theirs)
+        if other is not None and other.shape == own.shape and torch.equal(own, other) and (cause == "noise") == (last == "noise_const"):
+            return cause
+    if last == "bias" and not own.any():
+        return "bias_missing"
+    return "noise" if last.startswith("noise_") else UNRELATED
 
 
 def rounded_to_half(state: Mapping[str, Tensor]) -> bool:

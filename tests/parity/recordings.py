@@ -50,7 +50,8 @@ def record_network(recorder: Recorder, network: str, module: nn.Module, given: M
         with watched(exact, sites, see):
             outputs = port.run(exact, {name: value.double() for name, value in given.items()})
     if network == "generator":
-        values.append(("synthesis.b4", "variable", "Const4x4", module.synthesis.b4.const.double()[None], 0.0))
+        first = [layer for layer, *_ in values].index("synthesis.b4.conv1")
+        values.insert(first, ("synthesis.b4", "variable", "Const4x4", module.synthesis.b4.const.double()[None], 0.0))
     values += [("output", "output", name, value, float((outputs32[name] - value).norm() / value.norm())) for name, value in outputs.items()]
     for i, (layer, stage, tf, value, floor) in enumerate(values):
         stored = len(value) if stage == "output" else _rows(value)
