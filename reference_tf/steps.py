@@ -54,7 +54,7 @@ def _outputs(lane: Lane, node: Node, inputs: Sequence[Any]) -> Sequence[Any]:
     if node.op in STEPS:
         return STEPS[node.op](lane, node, inputs)
     if is_random(node.op):
-        raise BadInput("it draws random numbers, which differ in each run")
+        raise BadInput("it draws random numbers, which no other implementation draws alike")
     if definition(node.op).is_stateful:
         raise BadInput("it keeps state that is not in the file")
     return compute(node, inputs, lane.precision)

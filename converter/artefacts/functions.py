@@ -229,7 +229,10 @@ def _body(graph_def: Any, path: Path, name: str) -> Function:
 
 
 def _trains(graph: Graph) -> bool | None:
-    """True where what the outputs need draws random numbers or normalises by its own batch; None where nothing tells."""
+    """True where what the outputs need draws random numbers or normalises by its own batch; None where nothing tells.
+
+    What a TensorFlow 1 graph switches on by its learning phase does not count: by default it is off.
+    """
     seen, front = set[str](), list(graph.outputs)
     while front:
         node = graph.get(front.pop())
@@ -238,7 +241,7 @@ def _trains(graph: Graph) -> bool | None:
         seen.add(node.name)
         if is_random(node.op) or _takes_moments(graph, node):
             return True
-        front += node.inputs
+        front += node.inputs if node.op != "Merge" else ()
     return None
 
 

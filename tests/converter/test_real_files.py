@@ -6,11 +6,7 @@ and three normalisations folded: two into the convolution before them, one into 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +21,10 @@ from torch import nn
 from converter.artefacts.open import open_artefact
 from converter.ledger import read_ledger
 from stylexport.inspection import inspect
+from tests.basic_pitch import unpack
 from tests.conftest import run
 
 Array = NDArray[Any]
-
-WHEEL = "basic_pitch-0.4.0-py2.py3-none-any.whl"
-SHA256 = "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0"
-INSIDE = "basic_pitch/saved_models/icassp_2022/"
 
 TABLE = """
 network: pitch
@@ -69,15 +62,7 @@ class Pitch(nn.Module):
 @pytest.fixture(scope="session")
 def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the package's models; the wheel is fetched once and kept in pytest's cache."""
-    folder = request.config.cache.mkdir("basic-pitch")
-    if not (folder / WHEEL).is_file():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), "basic-pitch==0.4.0"]
-        subprocess.run(command, check=True)
-    assert hashlib.sha256((folder / WHEEL).read_bytes()).hexdigest() == SHA256
-    unpacked = tmp_path_factory.mktemp("basic-pitch")
-    with zipfile.ZipFile(folder / WHEEL) as archive:
-        archive.extractall(unpacked, [name for name in archive.namelist() if name.startswith(INSIDE)])
-    return unpacked / INSIDE
+    return unpack(request.config.cache.mkdir("basic-pitch"), tmp_path_factory.mktemp("basic-pitch"))
 
 
 @pytest.fixture(scope="session")
