@@ -21,6 +21,7 @@ from converter.version import __version__
 from parity.case import Case
 from parity.explain import explain
 from parity.gates import gates, probabilities
+from parity.joined import joined
 from parity.judge import prove
 from parity.measure import UNITS
 from parity.original import Original
@@ -105,14 +106,15 @@ def _verify(
         progress("", len(networks), len(networks))
     recorded = {network.network for network in networks}
     remarks += [f"the {name} is not in the recording: nothing is said of it" for name in ports if name not in recorded]
+    between, between_faults = joined(cases)
     taps = sum(tap.declared for network in networks for tap in network.taps)
     unmatched = tuple(name for case in cases for name in case.unmatched)
     return Report(
-        layers=tuple(layer for case in cases for layer in case.layers),
+        layers=(*(layer for case in cases for layer in case.layers), *between),
         taps=taps,
         matched=taps - len(unmatched),
         unmatched=unmatched,
-        faults=tuple(fault for case in cases for fault in case.faults),
+        faults=(*(fault for case in cases for fault in case.faults), *between_faults),
         gates=tuple(gate for case in cases for gate in gates(case)) if precision == "fp32" else (),
         precision=precision,
         device=_named(place),

@@ -15,6 +15,7 @@ from torch import Tensor
 from converter.errors import BadInput, DamagedFile
 from parity.verify import verify
 from tests.conftest import run
+from torch_models import StylEx
 
 Folder = Callable[..., Path]
 
@@ -185,3 +186,18 @@ def test_usage_is_told_in_a_line(arguments: tuple[str, ...]) -> None:
     ran = run("verify", *arguments)
     assert ran.code == 2
     assert "Traceback" not in ran.err
+
+
+def test_logits_handed_to_the_generator_are_found_between_the_networks(
+    converted: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(self: StylEx, image: Tensor) -> Tensor:
+        assert self.encoder is not None
+        return torch.cat([self.encoder(image), self.classify(image)], 1)
+
+    monkeypatch.setattr(StylEx, "encode", encode)
+    report = verify(converted, recorded)
+    assert report.first_fault is not None
+    fault = report.first_fault
+    assert (fault.network, fault.layer, fault.cause) == ("stylex", "encode", "logits_for_probabilities")
+    assert fault.residual <= 1e-7
