@@ -35,16 +35,11 @@ def resolve(graph: Graph, ref: str) -> str:
         output = int(ref.rsplit(":", 1)[1]) if ":" in ref else 0
         if node.op == "IdentityN" and output < len(node.inputs):
             ref = node.inputs[output]
-        elif node.inputs and (node.op in _SAME or _is_switch(node)):
+        elif node.inputs and node.op in _SAME:
             ref = node.inputs[0]
         else:
             break
     return ref
-
-
-def _is_switch(node: Node) -> bool:
-    """Whether a placeholder with a default is Keras's learning phase or the like, which nobody feeds."""
-    return node.op == "PlaceholderWithDefault" and _dtype(node) == "bool"
 
 
 def _dtype(node: Node) -> str:
@@ -143,7 +138,8 @@ def _meet(names: Sequence[str], after: Mapping[str, str], depth: Mapping[str, in
 
 
 def follow(graph: Graph, outputs: Sequence[str], fed: Collection[str] | None = None) -> Flow:
-    """What `outputs` need. `fed` names the placeholders that a caller feeds; by default all but switches and variables.
+    """What `outputs` need. `fed` names the placeholders that a caller feeds; by default all but variables, and but switches
+    (bool) such as Keras's learning phase.
 
     Raises BadInput where the graph lacks a node that is needed.
     """

@@ -12,7 +12,7 @@ from reference_tf.flow import END, Flow, name_of
 
 SCALINGS = ("Mul", "RealDiv")
 SUMS = ("Add", "AddV2", "AddN")
-_UNARY = "Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus Softsign Erf Exp Expm1 Log Log1p Neg Abs Square Sqrt Rsqrt Reciprocal"
+_UNARY = "Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus Softsign Erf Erfc Exp Expm1 Log Log1p Neg Abs Square Sqrt Rsqrt Reciprocal"
 _BINARY = "Add AddV2 Sub Mul RealDiv Div DivNoNan Maximum Minimum Pow SquaredDifference Greater GreaterEqual Less LessEqual"
 POINTWISE = frozenset(f"{_UNARY} {_BINARY} ClipByValue Select SelectV2".split())
 # They change no value, so that an activation may go on behind them.

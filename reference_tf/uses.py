@@ -15,7 +15,7 @@ from reference_tf.flow import END, Flow, name_of
 from reference_tf.pointwise import chain
 
 _BROADCASTS = ("Tile", "BroadcastTo")
-_CALLS = re.compile(r"(?:Stateful)?PartitionedCall(?:_\d+)?/")
+_CALLS = re.compile(r"(?<![^/])(?:Stateful)?PartitionedCall(?:_\d+)?/")
 # Checkpoint keys by number, which tell no layer: those that Keras gives, and TensorFlow for lists.
 _NUMBERED = re.compile(r"(?:.*/)?_?variables/\d+")
 
@@ -95,7 +95,7 @@ def _layer(flow: Flow, variable: str, layers: Mapping[str, str], names: Mapping[
 def _tf_name(variable: str, key: str, names: Mapping[str, str]) -> str:
     """The variable's TensorFlow name, as far as file, graph or key tell it; "" where they do not."""
     if key in names:
-        return names[key]
+        return plain(names[key])
     if "/" in variable:
         return plain(variable)
     path = key.split("/.ATTRIBUTES", 1)[0]
