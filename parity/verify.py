@@ -31,6 +31,8 @@ from torch_models.stylex import MANIFEST, NETWORKS
 
 Progress = Callable[[str, int, int], None]
 ORDER = tuple(NETWORKS)
+# The fields of a configuration without which two networks cannot be compared at all; a difference in the others is a fault to be found.
+SIZES = ("resolution", "channels", "latent", "labels", "z", "hidden", "image_channels", "mapping_layers")
 
 
 def verify(converted: Path, recording: Path, *, device: str = "cpu", precision: str = "fp32", progress: Progress | None = None) -> Report:
@@ -96,6 +98,7 @@ def _verify(
             progress(network.network, i, len(networks))
         original = Original(recording, network, place)
         if network.network in ports:
+            _same_sizes(ports[network.network], network, recording.path)
             cases.append(_prove(Case(ports[network.network], original, explain, precision), recording.path))
         else:
             declared = [tap for tap in network.taps if tap.declared]
@@ -124,6 +127,19 @@ def _verify(
         labels=labels,
         pictures=_pictures(cases),
     )
+
+
+def _same_sizes(port: Port, network: RecordedNetwork, path: Path) -> None:
+    """Raises BadInput where the recording is of a network of other sizes."""
+    for size in SIZES:
+        ours, theirs = ((config or {}).get(size) for config in (port.config, network.config))
+        if _plain(ours) != _plain(theirs):
+            found = f"its {port.network} has {size} {_plain(theirs)}, the converted one {_plain(ours)}"
+            raise BadInput(f"{path}: is of another release ({found}); record the one that was converted")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _prove(case: Case, path: Path) -> Case:
