@@ -290,3 +290,20 @@ def test_the_embedded_release_is_recognised_whole(demo: Path) -> None:
         found, _ = recognise(open_artefact(demo / f"{file}.savedmodel.zip"))
         assert [n.network for n in found] == [network]
         assert not found[0].remarks
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "one after the other"])
+def test_networks_that_cannot_work_together_are_refused(demo: Path, tmp_path: Path, together: bool) -> None:
+    encoder = write_bundle(tmp_path / "encoder", small_encoder())
+    if not together:
+        convert(demo / "generator.savedmodel.zip", tmp_path / "out")
+    paths = [encoder, *([demo / "generator.savedmodel.zip"] if together else [])]
+    with pytest.raises(MappingError, match="the generator has resolution 32, the encoder 16"):
+        convert(paths, tmp_path / "out")
+    assert (tmp_path / "out" / "generator").exists() is not together
+    assert not (tmp_path / "out" / "encoder").exists()
+
+
+def test_an_empty_label_name_is_refused(demo: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="empty"):
+        convert(demo / "generator.savedmodel.zip", tmp_path / "out", labels=["eight", ""])
