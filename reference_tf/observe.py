@@ -25,7 +25,9 @@ Array = NDArray[Any]
 Pair = tuple[Any, Any]
 Progress = Callable[[int, int], None]
 
-MOST_STORED = 2**21  # elements of a tap that is stored whole; of a larger one, one sample
+STORE = 2**21  # elements of a tap that is stored whole; of a larger one, one sample
+# What goes into a layer that mixes samples, and what comes out, is kept whole: on one sample alone it gives something else.
+MIXING = {"discriminator": ("b8", "b4.mbstd")}
 
 
 @dataclass
@@ -41,11 +43,12 @@ class Observed:
 
 
 def observe(
-    source: Source, inputs: Inputs, recorder: Recorder, origin: Mapping[str, Any], progress: Progress
+    source: Source, inputs: Inputs, recorder: Recorder, origin: Mapping[str, Any], progress: Progress, store: int = STORE
 ) -> tuple[RecordedNetwork, Inputs]:
     """Runs a network and writes inputs, taps, outputs and weights. Returns its description, and the inputs with what it made.
 
-    `origin` describes the artefact. Raises BadInput where the graph cannot be run, MappingError for a weight that is none.
+    `origin` describes the artefact; of a tap with more than `store` elements one sample is kept. Raises BadInput where the graph cannot be
+    run, MappingError for a weight that is none.
     """
     variables = _variables(source)
     names = {v.key: v.name for v in source.artefact.variables if v.name != v.key}
@@ -56,7 +59,8 @@ def observe(
         fed = [given.name for given in call.function.inputs]
         chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, kind, names=names, fed=fed))
         given = [_fed(feed, inputs, seen, recorder, source) for feed in call.feeds]
-        written = _Written(recorder, f"{source.name}/taps/{number}")
+        mixing = frozenset(tap.node for tap in chosen if tap.layer in MIXING.get(source.name, ()))
+        written = _Written(recorder, f"{source.name}/taps/{number}", store, mixing)
         results = _run(call, chosen, given, variables, written, progress)
         seen.taps += [RecordedTap(**vars(tap), **written.measured[tap.node]) for tap in chosen]
         seen.values.update(zip(call.gives, results, strict=True))
@@ -143,16 +147,21 @@ def _having(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs)
 
 @dataclass
 class _Written:
-    """Tensors that went to the file under `place`, numbered as they came: reference -> all of a tap that is measured."""
+    """Tensors that went to the file under `place`, numbered as they came: reference -> all of a tap that is measured.
+
+    Of more than `store` elements one sample is kept, but for the references in `mixing`.
+    """
 
     recorder: Recorder
     place: str
+    store: int
+    mixing: frozenset[str]
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def seen(self, ref: str, single: Array, double: Array) -> None:
         """Measures the stored rows of a value in both precisions, and writes them."""
         shape = tuple(double.shape)
-        rows = stored_rows(shape)
+        rows = shape[0] if ref in self.mixing else stored_rows(shape, self.store)
         one, exact = (_array(value[:rows] if shape else value, np.float64) for value in (single, double))
         floor, largest = distance(one, exact)
         tensor = self.recorder.add_exact(f"{self.place}.{len(self.measured)}", exact)
@@ -177,12 +186,12 @@ def _run(
     return walk(call.function, given, variables.__getitem__, wanted, written.seen, progress)
 
 
-def stored_rows(shape: Sequence[int]) -> int:
-    """How many of a tap's first rows are kept: all where they fit into MOST_STORED elements, else one.
+def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
+    """How many of a tap's first rows are kept: all where they fit into `store` elements, else one.
 
     Nothing between: where a network joins two values, one of which has one row, that row stands for all (parity.alone).
     """
-    return shape[0] if shape and int(np.prod(shape, dtype=object)) <= MOST_STORED else 1
+    return shape[0] if shape and int(np.prod(shape, dtype=object)) <= store else 1
 
 
 def distance(single: Array, exact: Array) -> tuple[float, float]:

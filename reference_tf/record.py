@@ -25,7 +25,7 @@ from converter.ledger import TOOL
 from converter.recording import RecordedNetwork, Recorder
 from reference_tf.calls import flow_of
 from reference_tf.inputs import Given, Inputs, read_given
-from reference_tf.observe import observe
+from reference_tf.observe import STORE, observe
 from reference_tf.sources import Source, find, samples
 
 Progress = Callable[[str, int, int], None]
@@ -39,14 +39,18 @@ def record(
     count: int | None = None,
     mapping: Path | None = None,
     networks: Collection[str] = (),
+    store: int = STORE,
     progress: Progress | None = None,
 ) -> dict[str, RecordedNetwork]:
     """Writes the recording `out` of the networks in `sources`, and returns their descriptions.
 
     `given`: the inputs or their seed; `count`: how many samples; `mapping`: a user's own table (docs/mapping.md); `networks`: only
-    these; `progress(network, nodes so far, nodes in all)`. Raises StylexportError (converter.errors); then nothing is written.
+    these; `store`: a tap with more elements keeps one sample; `progress(network, nodes so far, nodes in all)`. Raises StylexportError
+    (converter.errors); then nothing is written.
     """
     given = given or Given()
+    if store < 1:
+        raise BadInput(f"--store {store}: at least one element is kept")
     if out.is_dir():
         raise BadInput(f"{out}: is a folder; -o names the file to write")
     with contextlib.ExitStack() as opened:
@@ -58,10 +62,11 @@ def record(
         with Recorder(out) as recorder, tf.device("CPU"):  # a GPU's TF32 is no float32
             for source in found:
                 origin = _origin(source, digests)
-                recorded[source.name], inputs = observe(source, _own(inputs, source), recorder, origin, _steps(source, progress))
+                own, steps = _own(inputs, source), _steps(source, progress)
+                recorded[source.name], inputs = observe(source, own, recorder, origin, steps, store)
                 inputs = Inputs(given, number, inputs.made)
                 source.artefact.finish()
-            recorder.finish(recorded, **_about(given, number, mapping, recorded))
+            recorder.finish(recorded, **_about(given, number, store, mapping, recorded))
     return recorded
 
 
@@ -89,12 +94,18 @@ def _origin(source: Source, digests: Digests) -> dict[str, Any]:
     }
 
 
-def _about(given: Given, number: int, mapping: Path | None, recorded: Mapping[str, RecordedNetwork]) -> dict[str, Any]:
+def _about(given: Given, number: int, store: int, mapping: Path | None, recorded: Mapping[str, RecordedNetwork]) -> dict[str, Any]:
     """What the file says of its making. No date and no path of the machine: same release and settings, same bytes."""
     return {
         "tool": TOOL,
         "versions": {"tensorflow": tf.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        "settings": {"inputs": given.kind, "seed": given.seed, "samples": number, "mapping": mapping.name if mapping else None},
+        "settings": {
+            "inputs": given.kind,
+            "seed": given.seed,
+            "samples": number,
+            "store": store,
+            "mapping": mapping.name if mapping else None,
+        },
         "release": {network.source["file"]: network.source["sha256"] for network in recorded.values()},
         "inputs": dict(given.digests),
     }
@@ -126,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--latents", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int)
+    parser.add_argument("--store", type=int, default=STORE)
     parser.add_argument("--mapping", type=Path)
     parser.add_argument("--network", action="append", default=[])
     chosen = parser.parse_args(arguments)
@@ -138,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             count=chosen.samples,
             mapping=chosen.mapping,
             networks=chosen.network,
+            store=chosen.store,
             progress=lambda network, done, total: _say(network=network, done=done, total=total),
         )
     except StylexportError as error:

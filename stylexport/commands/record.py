@@ -22,6 +22,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--latents", type=_PATH, metavar="FILE", help="The generator's dlatents (dlatents.pkl, npz or safetensors).")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn.")
 @click.option("--samples", type=click.IntRange(min=1), help="How many; by default 8 up to 64 pixels, else 4, or all rows of --inputs.")
+@click.option("--store", type=click.IntRange(min=1), metavar="ELEMENTS", help="Larger tensors keep one sample; by default 2^21.")
 @click.option("--mapping", type=_PATH, metavar="TABLE", help="A table of your own (docs/mapping.md): your own network.")
 @click.option("--network", "networks", multiple=True, metavar="NAME", help="Record this network only; may be repeated.")
 @json_option
@@ -34,6 +35,7 @@ def command(
     latents: Path | None,
     seed: int,
     samples: int | None,
+    store: int | None,
     mapping: Path | None,
     networks: tuple[str, ...],
     as_json: bool,
@@ -48,12 +50,14 @@ def command(
     try:
         with quiet_libraries():
             from reference_tf.inputs import read_given
+            from reference_tf.observe import STORE
             from reference_tf.record import record, summary
     except ImportError as error:
         raise BadInput(f"record needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
     given = read_given(inputs, images, latents, seed)
     with steps_progress() as progress:
-        found = summary(record(release, out, given, count=samples, mapping=mapping, networks=networks, progress=progress), out)
+        done = record(release, out, given, count=samples, mapping=mapping, networks=networks, store=store or STORE, progress=progress)
+        found = summary(done, out)
     if as_json:
         print_json(found)
         return

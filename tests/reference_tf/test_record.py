@@ -142,7 +142,7 @@ def test_the_learned_constant_is_kept_as_the_variable(recording: Recording) -> N
 
 
 def test_the_file_says_what_it_was_made_of_and_neither_when_nor_where(recording: Recording, demo: Path) -> None:
-    assert recording.about["settings"] == {"inputs": "seed", "seed": 0, "samples": 8, "mapping": None}
+    assert recording.about["settings"] == {"inputs": "seed", "seed": 0, "samples": 8, "store": 2**21, "mapping": None}
     assert set(recording.about["versions"]) == {"tensorflow", "numpy", "python"}
     assert re.fullmatch("[0-9a-f]{64}", recording.about["release"]["encoder.savedmodel.zip"]["encoder.savedmodel.zip"])
     header = recording.path.read_bytes()[:200_000]
@@ -209,6 +209,24 @@ def test_a_tensor_is_kept_whole_or_if_large_by_its_first_sample() -> None:
     assert stored_rows((8, 2**18)) == 8
     assert stored_rows((9, 2**18)) == 1
     assert stored_rows(()) == 1
+    assert [stored_rows((8, 40, 4, 4), store) for store in (5119, 5120)] == [1, 8]
+
+
+def test_a_small_recording_keeps_whole_what_mixes_samples(tiny: Path, tmp_path: Path) -> None:
+    record.record([tiny], tmp_path / "out", count=8, networks=["discriminator"], store=100)
+    rows = {t.layer: t.rows for t in Recording(tmp_path / "out").networks["discriminator"].taps}
+    assert rows == {
+        "b8.fromrgb": 1,
+        "b8.conv0": 1,
+        "b8.conv1": 1,
+        "b8.skip": 1,
+        "b8": 8,
+        "b4.mbstd": 8,
+        "b4.conv": 1,
+        "b4.fc": 8,
+        "b4.out": 8,
+        "output": 8,
+    }
 
 
 def test_the_floor_is_a_relative_error_and_of_zeros_tells_whether_both_are() -> None:
@@ -270,6 +288,7 @@ def test_a_users_network_is_recorded_by_its_table(tmp_path: Path) -> None:
         ({"count": 6}, "6 samples: the discriminator's minibatch standard deviation takes them in groups of 4"),
         ({"networks": ["painter"]}, "no painter here; --network names one of generator, encoder, discriminator, classifier"),
         ({"count": 0}, "--samples 0: at least one is needed"),
+        ({"store": 0}, "--store 0: at least one element is kept"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(options: dict[str, object], words: str, demo: Path, tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ def test_json_tells_the_same_to_a_program_and_nothing_else_is_printed(demo: Path
 
 def test_options_reach_the_recording(demo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run("record", demo, "-o", out, "--network", "generator", "--latents", demo / "dlatents.pkl", "--seed", "9").code == 0
+    options = ("--network", "generator", "--latents", demo / "dlatents.pkl", "--seed", "9", "--store", "70")
+    assert run("record", demo, "-o", out, *options).code == 0
     recording = Recording(out)
-    assert recording.about["settings"] == {"inputs": "latents", "seed": 9, "samples": 8, "mapping": None}
+    assert recording.about["settings"] == {"inputs": "latents", "seed": 9, "samples": 8, "store": 70, "mapping": None}
     assert list(recording.about["inputs"]) == ["dlatents.pkl"]
 
 
