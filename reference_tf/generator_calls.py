@@ -19,6 +19,8 @@ from torch_models.config import GeneratorConfig
 
 MAPPING, STYLES, SYNTHESIS = "mapping", "style_vectors", "synthesis"
 _PARTS = (MAPPING, STYLES, SYNTHESIS)
+_CUT = "the original has no member that makes styles: its whole call was cut in two at the dlatent"
+_CUT_MAPPING = "the original has no member that takes z alone: its mapping was run as the part of the whole call before the dlatent"
 _NO_MAPPING = "no function of the original takes z alone: its mapping was not run, and w is the latents' or drawn"
 
 
@@ -26,16 +28,18 @@ def generator_calls(artefact: Artefact, network: Network) -> Procedure:
     """The three calls, or what of them the artefact allows. Raises BadInput where no way leads to an image."""
     config = network.config
     assert isinstance(config, GeneratorConfig)
-    z, probabilities, dlatent = Feed("z", (config.z,)), Feed("probabilities", (config.labels,)), Feed("dlatent", (config.dlatent,))
+    dlatent = Feed("dlatent", (config.dlatent,))
     found = _members(artefact, network)
     mapping, styles, synthesis = (found.get(part) for part in _PARTS)
     if styles is not None and synthesis is not None and len(styles.outputs) == len(synthesis.inputs):
         names = tuple(f"style {i}" for i in range(len(styles.outputs)))
         calls = (Call(styles, (dlatent,), names, final=False), Call(synthesis, tuple(map(Feed, names)), ("image",)))
-        if mapping is None:
-            return Procedure(calls, remarks=(_NO_MAPPING,))
-        return Procedure((Call(mapping, (z,), ("w",), final=False), *calls))
-    whole = _whole(artefact, network)
+        if mapping is not None:
+            return Procedure((Call(mapping, (_z(config),), ("w",), final=False), *calls))
+        whole = _whole(artefact, network)
+        if whole is not None and len(whole.inputs) > 1 and (before := _before(whole, network)) is not None:
+            return Procedure((Call(before, _feeds(whole, config), ("w",), final=False), *calls), remarks=(_CUT_MAPPING,))
+        return Procedure(calls, remarks=(_NO_MAPPING,))
     if whole is None:
         raise BadInput(
             f"{artefact.path}: no function of it makes an image of styles, of a dlatent, or of z and probabilities; export the generator "
@@ -43,12 +47,10 @@ def generator_calls(artefact: Artefact, network: Network) -> Procedure:
         )
     if len(whole.inputs) == 1:
         remark = () if mapping else (_NO_MAPPING,)
-        first = (Call(mapping, (z,), ("w",), final=False),) if mapping else ()
+        first = (Call(mapping, (_z(config),), ("w",), final=False),) if mapping else ()
         return Procedure((*first, Call(whole, (dlatent,), ("image",))), remarks=remark)
     before, after = cut(whole, dlatent_of(whole, network), config.dlatent)
-    feeds = tuple(probabilities if _width(given) == config.labels else z for given in whole.inputs)
-    remark_cut = "the original has no member that makes styles: its whole call was cut in two at the dlatent"
-    return Procedure((Call(before, feeds, ("w",), final=False), Call(after, (dlatent,), ("image",))), remarks=(remark_cut,))
+    return Procedure((Call(before, _feeds(whole, config), ("w",), final=False), Call(after, (dlatent,), ("image",))), remarks=(_CUT,))
 
 
 def _members(artefact: Artefact, network: Network) -> dict[str, Function]:
@@ -92,6 +94,28 @@ def _candidates(artefact: Artefact) -> Iterator[Function]:
     yield from callables(artefact)
 
 
+def _z(config: GeneratorConfig) -> Feed:
+    return Feed("z", (config.z,))
+
+
+def _feeds(whole: Function, config: GeneratorConfig) -> tuple[Feed, ...]:
+    """The whole call's two inputs, told by their lengths."""
+    return tuple(Feed("probabilities", (config.labels,)) if _width(given) == config.labels else _z(config) for given in whole.inputs)
+
+
+def _before(whole: Function, network: Network) -> Function | None:
+    """What the whole call does up to the dlatent; None where its styles do not take one."""
+    try:
+        return _up_to(whole, dlatent_of(whole, network))
+    except BadInput:
+        return None
+
+
+def _up_to(function: Function, node: str) -> Function:
+    path, graph = f"{function.path} to the dlatent".strip(), function.graph
+    return Function(path, graph, function.inputs, (resolve(graph, node),), function.training)
+
+
 def _width(given: Input) -> int | None:
     return given.shape[-1] if given.shape else None
 
@@ -119,7 +143,6 @@ def cut(function: Function, node: str, width: int) -> tuple[Function, Function]:
     kind = {"dtype": graph.nodes[node].attr["T"]} if "T" in graph.nodes[node].attr else {}
     fed = Node(node, "Placeholder", (), kind)
     nodes = {**graph.nodes, node: fed}
-    before = Function(f"{function.path} to the dlatent".strip(), graph, function.inputs, (resolve(graph, node),), function.training)
     after = Function(
         f"{function.path} from the dlatent".strip(),
         Graph(nodes, graph.keys, graph.outputs, graph.part),
@@ -129,4 +152,4 @@ def cut(function: Function, node: str, width: int) -> tuple[Function, Function]:
     )
     if stray := follow(after.graph, after.outputs).fed - {node}:
         raise BadInput(f"{', '.join(sorted(stray))} goes past the dlatent; export the generator with style_vector_calculator")
-    return before, after
+    return _up_to(function, node), after
