@@ -30,7 +30,7 @@ CAUSES: dict[str, Cause] = {
             "load the moving mean as mean and the moving variance as variance",
         ),
         ("bn_affine_swapped", "BatchNorm's scale (gamma) and offset (beta) are swapped", "load gamma as weight and beta as bias"),
-        ("bn_epsilon", "BatchNorm's epsilon is another", "set epsilon as the original's graph has it"),
+        ("bn_epsilon", "BatchNorm adds another epsilon to its variance", "set epsilon as the original's graph has it"),
         ("padding", "padding, stride or dilation are others", "pad as TensorFlow does, by the input's size"),
         ("label_order", "the labels stand in another order", "keep the original's order of labels"),
         (

@@ -72,6 +72,7 @@ class Search:
         return next((item for item in items if self.measure(item) <= ROUNDING), None)
 
 
+@torch.no_grad()
 def explain(suspect: Suspect) -> Fault:
     """The cause of a suspect layer's error. `unknown` where none is found. Values that are not finite do not stop it."""
     output, tried = _output(suspect), Trials()
@@ -104,7 +105,7 @@ def _fitted(search: Search) -> Item | None:
     """What the code does otherwise, and numbers that no one would have supposed."""
     suspect, wrong = search.suspect, search.wrong
     return (
-        search.first_break(breaks(suspect, wrong))
+        (None if cost(suspect) > DEAR else search.first_break(breaks(suspect, wrong)))
         or search.first(_singles(suspect, wrong, FITTED, FITTED))
         or search.first(fitted_hypotheses(suspect), FIT)
         or search.first_break(fitted_breaks(suspect, wrong))

@@ -36,6 +36,7 @@ def vacuous(module: nn.Module, samples: int | None = None) -> tuple[str, ...]:
 def _tensors(module: nn.Module) -> Iterator[str]:
     """What each tensor of the module by itself does not show."""
     for name, value in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        value = value.detach()
         if not value.is_floating_point() or name in ("running_mean", "running_var", "kernel"):
             continue
         if name == "noise_strength":

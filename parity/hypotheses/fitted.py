@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from parity.hypotheses.attributes import Dial, dials
-from parity.hypotheses.code import Break, Form, dials_of, speaking_form
+from parity.hypotheses.code import Break, dials_of
 from parity.hypotheses.fit import fit
+from parity.hypotheses.forms import Form, speaking_form
 from parity.hypotheses.hypothesis import FITTED, IMPOSSIBLE, Hypothesis, is_image, number
 from parity.suspect import Suspect
 

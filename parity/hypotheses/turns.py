@@ -1,0 +1,68 @@
+"""The ways in which a kernel may lie wrong, as a table: each turn puts right what it names, and fits some shapes only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A way in which a tensor may lie wrong, its own inverse put as what sets it right."""
+
+    cause: str
+    detail: str
+    fits: Callable[[Tensor], bool]
+    turn: Callable[[Tensor], Tensor]
+
+
+def _tall(t: Tensor) -> bool:
+    return t.ndim >= 3 and t.shape[-2] > 1
+
+
+def _wide(t: Tensor) -> bool:
+    return t.ndim >= 3 and t.shape[-1] > 1
+
+
+def _square_map(t: Tensor) -> bool:
+    return _tall(t) and t.shape[-1] == t.shape[-2]
+
+
+def _two_channels(t: Tensor) -> bool:
+    return t.ndim in (2, 4) and t.shape[0] > 1 and t.shape[1] > 1
+
+
+def _square_channels(t: Tensor) -> bool:
+    return _two_channels(t) and t.shape[0] == t.shape[1]
+
+
+def _from_memory(t: Tensor) -> Tensor:
+    """A tensor that was reshaped to PyTorch's axes where it had to be transposed: its memory is [in, out] or [h, w, in, out]."""
+    if t.ndim == 2:
+        return t.reshape(t.shape[1], t.shape[0]).t()
+    out, inputs, height, width = t.shape
+    if inputs == 1:  # depthwise: [h, w, channels, 1]
+        return t.reshape(height, width, out, 1).permute(2, 3, 0, 1)
+    return t.reshape(height, width, inputs, out).permute(3, 2, 0, 1)
+
+
+TURNS: tuple[Turn, ...] = (
+    Turn("kernel_flipped", "is turned round in height and width", lambda t: _tall(t) and _wide(t), lambda t: t.flip(-2, -1)),
+    Turn("kernel_flipped", "is turned round in height", _tall, lambda t: t.flip(-2)),
+    Turn("kernel_flipped", "is turned round in width", _wide, lambda t: t.flip(-1)),
+    Turn("kernel_transposed_hw", "has height and width swapped", _square_map, lambda t: t.transpose(-2, -1)),
+    Turn("kernel_transposed_hw", "is turned by a quarter", _square_map, lambda t: t.transpose(-2, -1).flip(-2)),
+    Turn("kernel_transposed_hw", "is turned by a quarter", _square_map, lambda t: t.transpose(-2, -1).flip(-1)),
+    Turn(
+        "kernel_transposed_hw", "has height and width swapped, and is turned round", _square_map, lambda t: t.transpose(-2, -1).flip(-2, -1)
+    ),
+    Turn("in_out_swapped", "has inputs and outputs swapped", _square_channels, lambda t: t.transpose(0, 1)),
+    Turn(
+        "in_out_swapped",
+        "was reshaped where it had to be transposed",
+        lambda t: _two_channels(t) or (t.ndim == 4 and t.shape[2] * t.shape[3] > 1),
+        _from_memory,
+    ),
+)
