@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from converter.artefacts.graph import Node
 from converter.artefacts.protos import DTYPES
-from converter.mapping.arithmetic import array
+from converter.mapping.constants import array
 from reference_tf.flow import Flow, name_of
 from reference_tf.pointwise import FLOATS, POINTWISE
 

@@ -7,6 +7,7 @@ dlatent, which every style's affine takes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from converter.artefacts.base import Artefact
 from converter.artefacts.functions import Function, Input, inference
@@ -28,18 +29,23 @@ def generator_calls(artefact: Artefact, network: Network) -> Procedure:
     """The three calls, or what of them the artefact allows. Raises BadInput where no way leads to an image."""
     config = network.config
     assert isinstance(config, GeneratorConfig)
-    dlatent = Feed("dlatent", (config.dlatent,))
-    found = _members(artefact, network)
+    found, whole = _members(artefact, network), partial(_whole, artefact, network)
     mapping, styles, synthesis = (found.get(part) for part in _PARTS)
     if styles is not None and synthesis is not None and len(styles.outputs) == len(synthesis.inputs):
         names = tuple(f"style {i}" for i in range(len(styles.outputs)))
-        calls = (Call(styles, (dlatent,), names, final=False), Call(synthesis, tuple(map(Feed, names)), ("image",)))
+        calls = (Call(styles, (_dlatent(config),), names, final=False), Call(synthesis, tuple(map(Feed, names)), ("image",)))
         if mapping is not None:
             return Procedure((Call(mapping, (_z(config),), ("w",), final=False), *calls))
-        whole = _whole(artefact, network)
-        if whole is not None and len(whole.inputs) > 1 and (before := _before(whole, network)) is not None:
-            return Procedure((Call(before, _feeds(whole, config), ("w",), final=False), *calls), remarks=(_CUT_MAPPING,))
+        if (before := _before(whole(), network)) is not None:
+            return Procedure((Call(before, _feeds(before, config), ("w",), final=False), *calls), remarks=(_CUT_MAPPING,))
         return Procedure(calls, remarks=(_NO_MAPPING,))
+    return _by_whole(artefact, network, whole(), mapping)
+
+
+def _by_whole(artefact: Artefact, network: Network, whole: Function | None, mapping: Function | None) -> Procedure:
+    """The calls of a generator whose styles are no function of their own."""
+    config = network.config
+    assert isinstance(config, GeneratorConfig)
     if whole is None:
         raise BadInput(
             f"{artefact.path}: no function of it makes an image of styles, of a dlatent, or of z and probabilities; export the generator "
@@ -48,9 +54,11 @@ def generator_calls(artefact: Artefact, network: Network) -> Procedure:
     if len(whole.inputs) == 1:
         remark = () if mapping else (_NO_MAPPING,)
         first = (Call(mapping, (_z(config),), ("w",), final=False),) if mapping else ()
-        return Procedure((*first, Call(whole, (dlatent,), ("image",))), remarks=remark)
+        return Procedure((*first, Call(whole, (_dlatent(config),), ("image",))), remarks=remark)
     before, after = cut(whole, dlatent_of(whole, network), config.dlatent)
-    return Procedure((Call(before, _feeds(whole, config), ("w",), final=False), Call(after, (dlatent,), ("image",))), remarks=(_CUT,))
+    return Procedure(
+        (Call(before, _feeds(whole, config), ("w",), final=False), Call(after, (_dlatent(config),), ("image",))), remarks=(_CUT,)
+    )
 
 
 def _members(artefact: Artefact, network: Network) -> dict[str, Function]:
@@ -98,13 +106,19 @@ def _z(config: GeneratorConfig) -> Feed:
     return Feed("z", (config.z,))
 
 
+def _dlatent(config: GeneratorConfig) -> Feed:
+    return Feed("dlatent", (config.dlatent,))
+
+
 def _feeds(whole: Function, config: GeneratorConfig) -> tuple[Feed, ...]:
     """The whole call's two inputs, told by their lengths."""
     return tuple(Feed("probabilities", (config.labels,)) if _width(given) == config.labels else _z(config) for given in whole.inputs)
 
 
-def _before(whole: Function, network: Network) -> Function | None:
-    """What the whole call does up to the dlatent; None where its styles do not take one."""
+def _before(whole: Function | None, network: Network) -> Function | None:
+    """What a whole call of z and probabilities does up to the dlatent; None where it is none, or its styles do not take one."""
+    if whole is None or len(whole.inputs) == 1:
+        return None
     try:
         return _up_to(whole, dlatent_of(whole, network))
     except BadInput:

@@ -7,7 +7,7 @@ ways go through belongs to the activation while it is pointwise and takes nothin
 from __future__ import annotations
 
 from converter.artefacts.protos import DTYPES
-from converter.mapping.arithmetic import array, scalar
+from converter.mapping.constants import array, scalar
 from reference_tf.flow import END, Flow, name_of
 
 SCALINGS = ("Mul", "RealDiv")

@@ -12,7 +12,7 @@ from functools import partial
 
 from converter.artefacts.graph import PASS_THROUGH, Graph, Node
 from converter.artefacts.protos import DTYPES
-from converter.mapping.arithmetic import array, operand, scalar
+from converter.mapping.constants import array, operand, scalar
 from converter.mapping.steps import Activation, BatchNorm, Bias, Conv, NotAChain, Pad, Pool, Reshape, Scale, Step
 
 _SILENT = PASS_THROUGH | {"Transpose", "Squeeze", "ExpandDims"}
