@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -136,6 +137,8 @@ def _with_the_rest(search: Search, shown: Hypothesis) -> Item | None:
 
 def _round_the_layer(suspect: Suspect, tried: Trials) -> Item | None:
     """A module that is right by itself in a network that gave something else: the code round it errs, and `given` is what it made."""
+    if not suspect.error(suspect.given) > ROUNDING:
+        return None
     outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity(), args=(), kwargs={}, weights={})
     found = Search(outer, suspect.given, MOST, tried).first(_singles(outer, suspect.given, SEEN, FITTED))
     if found is None:
@@ -189,8 +192,10 @@ def _rivals(search: Search, found: Item, supposed: Sequence[Hypothesis]) -> None
 def _confirmed(search: Search, found: Item) -> Item | None:
     """What a part of the layer showed, measured on the whole of it; None where the whole says otherwise."""
     if isinstance(found, Break):
-        same = (item for item in breaks(search.suspect, search.wrong) if (item.cause, item.detail) == (found.cause, found.detail))
-        found = next(same, None) or next(iter(fitted_breaks(search.suspect, search.wrong)), found)
+        suspect, wrong, cause, detail = search.suspect, search.wrong, found.cause, found.detail
+        same = (item for item in breaks(suspect, wrong) if (item.cause, item.detail) == (cause, detail))
+        fitted = (item for item in fitted_breaks(suspect, wrong) if item.cause == cause)
+        return search.first_break(itertools.chain(same, fitted))
     return found if search.measure(found) <= ROUNDING else None
 
 
@@ -228,7 +233,10 @@ def _runner_up(tried: Trials, cause: str) -> Tried | None:
 
 def _honest(suspect: Suspect) -> str:
     """What is known of an error that nothing explains."""
-    wrong = suspect.given if not suspect.error(_output(suspect)) > ROUNDING else _output(suspect)
+    output = _output(suspect)
+    wrong = output if suspect.error(output) > ROUNDING else suspect.given
+    if not suspect.error(wrong) > ROUNDING:
+        return "the error is at rounding: there is nothing to explain"
     if wrong.shape != suspect.expected.shape:
         return f"the output is {list(wrong.shape)}, the original's {list(suspect.expected.shape)}; no hypothesis explains it"
     bad = int((~wrong.isfinite()).sum())

@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from parity import formulas
 from parity.causes import CAUSES, ORDER
-from parity.hypotheses.attributes import EPSILONS, GROUPS, SLOPES, SQRT2, TAPS
+from parity.hypotheses.attributes import BN_EPSILONS, EPSILONS, GROUPS, SLOPES, SQRT2, TAPS
 from parity.hypotheses.forms import Facts, Form, plain_form, speaking_form
 from parity.hypotheses.hypothesis import IMPOSSIBLE, number
 from parity.hypotheses.inputs import input_hypotheses
@@ -88,7 +89,7 @@ ROWS: tuple[tuple[str, str, str, Callable[[Any, Facts], list[dict[str, Any]]]], 
     ("offset", "bias_missing", "leaves the offset out", lambda b, f: [{"offset": torch.zeros_like(b)}]),
     ("mean", "bn_moments_swapped", "swaps mean and variance", lambda m, f: [{"mean": f["variance"], "variance": m}]),
     ("scale", "bn_affine_swapped", "swaps scale and offset", lambda s, f: [{"scale": f["offset"], "offset": s}]),
-    ("mean", "bn_epsilon", "leaves epsilon out", lambda m, f: [{"epsilon": 0.0}]),
+    ("mean", "bn_epsilon", "has another epsilon", lambda m, f: [{"epsilon": e} for e in (0.0, *BN_EPSILONS) if e != f["epsilon"]]),
     (
         "variance",
         "bn_epsilon",
@@ -127,6 +128,7 @@ ROWS: tuple[tuple[str, str, str, Callable[[Any, Facts], list[dict[str, Any]]]], 
     ),
     ("shift", "padding", "pads the filter on the other side", lambda s, f: [{"shift": 1}, {"shift": -1}]),
     ("pads", "padding", "pads otherwise", lambda p, f: [{"pads": o} for o in _other_pads(p)]),
+    ("pads", "padding", "pads with what it finds at the border, not with zeros", lambda p, f: _filled(f["x"], p)),
     ("lr_multiplier", "lr_multiplier", "leaves the multiplier out", lambda m, f: [{"lr_multiplier": 1.0}] if m != 1 else []),
     ("lr_multiplier", "lr_multiplier", "applies the multiplier twice", lambda m, f: [{"lr_multiplier": m * m}] if m != 1 else []),
     ("lr_multiplier", "lr_multiplier", "leaves the multiplier out of the bias", lambda m, f: [{"bias": f["bias"] / m}] if m != 1 else []),
@@ -193,6 +195,15 @@ def _other_pads(pads: formulas.Pads) -> list[formulas.Pads]:
     return [side for side in dict.fromkeys(sides) if side != pads]
 
 
+def _filled(x: Tensor, pads: formulas.Pads) -> list[dict[str, Any]]:
+    """The input padded otherwise than with zeros, where the padding is narrow enough to be."""
+    top, bottom, left, right = pads
+    if not any(pads) or max(top, bottom) >= x.shape[2] or max(left, right) >= x.shape[3]:
+        return []
+    modes = ("reflect", "replicate", "circular")
+    return [{"x": F.pad(x, (left, right, top, bottom), mode), "pads": (0, 0, 0, 0)} for mode in modes]
+
+
 def dials_of(form: Form) -> Iterator[tuple[str, str, float]]:
     """Facts that are one number, which may be fitted: cause, fact, value."""
     for name, cause in (
@@ -205,3 +216,5 @@ def dials_of(form: Form) -> Iterator[tuple[str, str, float]]:
     ):
         if isinstance(value := form.facts.get(name), float):
             yield cause, name, value
+    if isinstance(epsilon := form.facts.get("epsilon"), float):
+        yield "bn_epsilon" if "variance" in form.facts else "demodulation" if "style" in form.facts else "mbstd", "epsilon", epsilon

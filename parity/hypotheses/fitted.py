@@ -8,11 +8,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from parity.formulas import minibatch_std
 from parity.hypotheses.attributes import Dial, dials
 from parity.hypotheses.code import Break, dials_of
 from parity.hypotheses.fit import fit
 from parity.hypotheses.forms import Form, speaking_form
 from parity.hypotheses.hypothesis import FITTED, IMPOSSIBLE, Hypothesis, is_image, number
+from parity.hypotheses.weights import factor_cause
 from parity.suspect import Suspect
 
 
@@ -23,6 +25,7 @@ def fitted_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
             yield from _dial(suspect, dial)
     if is_image(suspect):
         yield from _range(suspect)
+    yield from _scale(suspect)
 
 
 def fitted_breaks(suspect: Suspect, wrong: Tensor) -> Iterator[Break]:
@@ -32,6 +35,11 @@ def fitted_breaks(suspect: Suspect, wrong: Tensor) -> Iterator[Break]:
         return
     for cause, name, before in dials_of(form):
         yield from _fact(form, cause, name, before, wrong)
+    if "strength" in form.facts and form.facts["slope"] > 0:
+        yield _noise(form, form.part(wrong))
+    if form.formula is minibatch_std and wrong.shape == suspect.expected.shape:
+        channel = torch.cat([suspect.expected[:, :-1], wrong[:, -1:]], 1)
+        yield Break("mbstd", "the last channel is something else than the deviation", lambda: channel)
 
 
 def _dial(suspect: Suspect, dial: Dial) -> Iterator[Hypothesis]:
@@ -50,6 +58,32 @@ def _fact(form: Form, cause: str, name: str, before: float, wrong: Tensor) -> It
         return
     detail = f"the code behaves as if its {name} were {number(values[0])}; the original's is {number(before)}"
     yield Break(cause, detail, partial(form.output, **{name: values[0]}), form.part)
+
+
+def _scale(suspect: Suspect) -> Iterator[Hypothesis]:
+    """A factor on what comes in, which is one on the weight as well."""
+    first = is_image(suspect) or suspect.layer == "mapping.fc0"
+
+    def put(factor: float) -> Hypothesis:
+        meant = factor_cause(suspect, "weight", factor) or "gain"
+        cause = "input_range" if first and meant == "gain" else meant
+        detail = f"what comes in, or the weight, is {number(1 / factor)} times the original's"
+        return Hypothesis(cause, detail, evidence=FITTED, arguments=lambda args: (args[0] * factor, *args[1:]))
+
+    try:
+        yield put(fit(lambda v: put(v[0]).output(suspect), [1.0], suspect.expected)[0][0])
+    except IMPOSSIBLE:
+        return
+
+
+def _noise(form: Form, wrong: Tensor) -> Break:
+    """The one noise image a sample that all channels of what the port gives have in common: a fresh one, or another layer's."""
+    slope, gain = form.facts["slope"], form.facts["gain"]
+    added = torch.where(wrong > 0, wrong, wrong / slope) / gain - form.output(noise=None, slope=1.0, gain=1.0)
+    image = added.mean(1, keepdim=True)
+    return Break(
+        "noise", "the code adds another noise image than the released one", partial(form.output, noise=image, strength=1.0), form.part
+    )
 
 
 def _range(suspect: Suspect) -> Iterator[Hypothesis]:

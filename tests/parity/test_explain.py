@@ -86,6 +86,7 @@ FAULTS: tuple[tuple[str, str, str, Fault], ...] = (
     ("noise", "generator", SAME, turned(f"{SAME}.noise_strength", zero)),
     ("noise", "generator", SAME, turned(f"{SAME}.noise_const", lambda n: n.t())),
     ("noise", "generator", SAME, coded(SAME, lambda own, x, style, noise: own(x, style, "none"))),
+    ("noise", "generator", SAME, coded(SAME, lambda own, x, style, noise: own(x, style, "random"))),
     ("demodulation", "generator", UP, put(UP, "epsilon", 1e-2)),
     ("demodulation", "generator", UP, without_demodulation(UP)),
     ("fir_filter", "generator", UP, filtered(UP, "fir", 1, 2, 3, 4, axis_gain=2)),
