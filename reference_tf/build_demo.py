@@ -1,4 +1,4 @@
-"""Building the embedded release, checkpoints/demo: 32 px, in the bucket's layout, with what TensorFlow gave on fixed inputs.
+"""Building the embedded release, checkpoints/demo: 32 px, in the bucket's layout, with its recording.
 
 As a command: python -m reference_tf.build_demo checkpoints/demo [--record-only] [--check] [--mnist FOLDER]
 """
@@ -9,18 +9,20 @@ import argparse
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
 
 from converter.errors import BadInput, StylexportError
+from converter.recording import Recording
 from reference_tf import digit_classifier, digit_stylex, run
 from reference_tf.digit_classifier import accuracy
 from reference_tf.digits import Digits, as_images, eights_and_nines
+from reference_tf.inputs import Given
+from reference_tf.record import record
 from reference_tf.release import FILES, export_release
 from reference_tf.variables import load_variables
 from torch_models.config import (
@@ -41,21 +43,21 @@ GENERATOR = GeneratorConfig(32, CHANNELS, latent=32, labels=2, z=32)
 ENCODER = EncoderConfig(32, CHANNELS, hidden=48, latent=32)
 DISCRIMINATOR = DiscriminatorConfig(32, CHANNELS, hidden=48, labels=2)
 CONFIGS: dict[str, NetworkConfig] = {c.network: c for c in (GENERATOR, ENCODER, DISCRIMINATOR, CLASSIFIER)}
-RECORDED = "recorded.safetensors"
+RECORDING = "recording.safetensors"
+STORE = 1024  # elements of a tensor that the recording keeps with all samples
 DIGITS = "digits.npz"
 DLATENTS = 100  # the first held-out digits, whose latents dlatents.pkl holds
 LEAST_ACCURACY = 0.99
 
-DTYPES = ("float32", "float64")
-# A second run in float32 may differ by so many times the rounding floor (DESIGN, "Rules of the proof"): float32's distance
-# from float64, and never less than 2^-24.
+# Of a second run (DESIGN, "Rules of the proof"): in float32 so many times the distance from float64, which counts as 2^-24 at least; in
+# float64 what a recording resolves.
 TIMES_FLOOR = 8
-FLOAT64_TOLERANCE = 1e-12
-LOGITS_TOLERANCE = 3e-6  # of the held-out digits, which are recorded in float32 alone
+FLOAT64_TOLERANCE = 2**-32
+LOGITS_TOLERANCE = 3e-6  # of the held-out digits, which are kept in float32 alone
 
 
 def build_demo(folder: Path, mnist: Path | None = None) -> None:
-    """Train classifier, encoder and generator, draw the discriminator, and write the release with its recordings into `folder`.
+    """Train classifier, encoder and generator, draw the discriminator, and write the release with its recording into `folder`.
 
     Raises BadInput where there are no digits, or where the trained classifier is worse than 99 % on the held-out ones.
     """
@@ -68,9 +70,8 @@ def build_demo(folder: Path, mnist: Path | None = None) -> None:
     w = run.encode(run.load(ENCODER, trained["encoder"]), _channels_first(held_out.images[:DLATENTS]))
     dlatents = np.concatenate([w, run.softmax(logits[:DLATENTS])], axis=1)
     export_release(folder, CONFIGS, SEED, variables=trained | {"classifier": classifier}, dlatents=dlatents)
-    variables = released(folder)
-    (folder / RECORDED).write_bytes(save(record(variables, inputs(held_out))))
     save_digits(folder / DIGITS, held_out, logits)
+    record_release(folder, folder / RECORDING, inputs(held_out))
 
 
 def released(folder: Path) -> dict[str, dict[str, Array]]:
@@ -98,19 +99,14 @@ def inputs(held_out: Digits) -> dict[str, Array]:
     }
 
 
-def record(variables: Mapping[str, Mapping[str, Array]], given: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs as `inputs.NAME`, and every network's outputs as `float32.NETWORK.NAME` and `float64.NETWORK.NAME`."""
-    result = {f"inputs.{name}": value for name, value in given.items()}
-    for dtype in DTYPES:
-        for network, config in CONFIGS.items():
-            for name, value in run.outputs(config, variables[network], given, dtype).items():
-                result[f"{dtype}.{network}.{name}"] = np.ascontiguousarray(value)
-    return result
+def record_release(folder: Path, out: Path, given: Mapping[str, Array]) -> None:
+    """Writes the recording of the four zips in `folder` on these inputs."""
+    record([folder / f"{name}.zip" for name in FILES.values()], out, Given("inputs", SEED, tensors=given), store=STORE)
 
 
-def stored_inputs(stored: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs of a stored recording, by their names."""
-    return {name.removeprefix("inputs."): value for name, value in stored.items() if name.startswith("inputs.")}
+def recorded_inputs(recording: Recording) -> dict[str, Array]:
+    """What went into a recording, by name: z, dlatent, image, probabilities."""
+    return {name: recording.tensor(tensor) for network in recording.networks.values() for name, tensor in network.inputs.items()}
 
 
 def digit_logits(classifier: Mapping[str, Array], digits: Array) -> Array:
@@ -124,39 +120,44 @@ def save_digits(path: Path, digits: Digits, logits: Array) -> None:
 
 
 def record_anew(folder: Path) -> None:
-    """Replace the recorded outputs and logits by what the released networks give now, for the stored inputs and digits."""
-    variables = released(folder)
-    recording = record(variables, stored_inputs(load_file(folder / RECORDED)))
+    """Replace the recording and the logits by what the released networks give now, for the recorded inputs and the stored digits."""
+    record_release(folder, folder / RECORDING, recorded_inputs(Recording(folder / RECORDING)))
     with np.load(folder / DIGITS) as digits:
         held_out = Digits(digits["images"], digits["labels"], digits["index"])
-    (folder / RECORDED).write_bytes(save(recording))
-    save_digits(folder / DIGITS, held_out, digit_logits(variables["classifier"], held_out.images))
+    save_digits(folder / DIGITS, held_out, digit_logits(released(folder)["classifier"], held_out.images))
 
 
 def check(folder: Path) -> list[str]:
-    """Run the released networks anew on the stored inputs and digits, and say what disagrees beyond rounding, a line each."""
-    variables = released(folder)
-    stored = load_file(folder / RECORDED)
-    again = record(variables, stored_inputs(stored))
-    faults = [f"{name}: only in one of the two" for name in sorted(set(stored) ^ set(again))]
-    for name in sorted(set(stored) & set(again)):
-        faults += _disagreement(name, stored[name], again[name], _tolerance(name, stored, again))
+    """Record the release anew on the recorded inputs, beside the stored recording, and say what disagrees beyond rounding, a line each."""
+    stored = Recording(folder / RECORDING)
+    with tempfile.TemporaryDirectory() as work:
+        record_release(folder, Path(work) / RECORDING, recorded_inputs(stored))
+        before, now = (dict(_values(recording)) for recording in (stored, Recording(Path(work) / RECORDING)))
+    faults = [f"{name}: only in one of the two" for name in sorted(before.keys() ^ now.keys())]
+    for name in [name for name in before if name in now]:  # the better run's tolerance: a run at fault must not excuse itself
+        faults += _disagreement(name, before[name][0], now[name][0], min(before[name][1], now[name][1]))
     with np.load(folder / DIGITS) as digits:
-        logits = digit_logits(variables["classifier"], digits["images"])
+        logits = digit_logits(released(folder)["classifier"], digits["images"])
         faults += _disagreement(f"{DIGITS}: logits", digits["logits"], logits, LOGITS_TOLERANCE)
     return faults
 
 
-def _tolerance(name: str, *runs: Mapping[str, Array]) -> float:
-    dtype, _, output = name.partition(".")
-    if dtype == "float32":  # the better run's floor: a run at fault must not excuse itself
-        return TIMES_FLOOR * max(min(_distance(run[name], run[f"float64.{output}"]) for run in runs), 2**-24)
-    return {"float64": FLOAT64_TOLERANCE}.get(dtype, 0.0)  # inputs are the same bytes
+def _values(recording: Recording) -> Iterator[tuple[str, tuple[Array, float]]]:
+    """Each tensor of a recording in words, its value, and by what share of its norm another run's may differ."""
+    for name, network in recording.networks.items():
+        for tap in network.taps:
+            yield f"{name} {tap.layer} ({tap.stage})", (recording.exact(tap.tensor), FLOAT64_TOLERANCE)
+        for (output, tensor), tap in zip(network.outputs.items(), network.taps[-len(network.outputs) :], strict=True):
+            yield f"{name} {output} in float32", (recording.tensor(tensor), TIMES_FLOOR * max(tap.floor, 2**-24))
+        for kind, tensors in (("input", network.inputs), ("weight", {key: weight.tensor for key, weight in network.weights.items()})):
+            for key, tensor in tensors.items():
+                yield f"{name} {kind} {key}", (recording.tensor(tensor), 0.0)
 
 
 def _distance(found: Array, expected: Array) -> float:
     exact = expected.astype(np.float64)
-    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+    error, norm = float(np.linalg.norm(found - exact)), float(np.linalg.norm(exact))
+    return error / norm if norm else error
 
 
 def _channels_first(digits: Array) -> Array:
@@ -174,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns 0, 1 where a check found a disagreement, or 2 for a bad input."""
     parser = argparse.ArgumentParser(prog="python -m reference_tf.build_demo", description="Build the embedded release.")
     parser.add_argument("folder", type=Path, help="the release's folder, checkpoints/demo")
-    parser.add_argument("--record-only", action="store_true", help="keep the networks, record their outputs anew")
+    parser.add_argument("--record-only", action="store_true", help="keep the networks, record them anew")
     parser.add_argument("--check", action="store_true", help="write no recording: compare with the stored one")
     parser.add_argument("--mnist", type=Path, help="a folder with MNIST's four raw idx files, instead of fetching them")
     given = parser.parse_args(arguments)

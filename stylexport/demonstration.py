@@ -1,11 +1,12 @@
-"""The demo: convert the embedded release, run it in PyTorch, and compare with what TensorFlow gave on the same inputs.
+"""The demo: convert the embedded release, prove the port against the release's recording, and put digits through it.
 
-TensorFlow's outputs were recorded when the release was made (`make demo-tf` records them anew), so the demo needs no TensorFlow.
+The recording and TensorFlow's logits of the digits came with the release (`make demo-tf` records them anew and compares), so the demo needs
+no TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,51 +17,31 @@ from numpy.typing import NDArray
 import checkpoints
 from converter.convert import convert
 from converter.errors import BadInput
-from converter.safetensors_file import read
 
 if TYPE_CHECKING:
+    from parity.result import Report
     from torch_models import StylEx
 
 Array = NDArray[Any]
 RELEASE = Path(checkpoints.__file__).parent / "demo"
+RECORDING = RELEASE / "recording.safetensors"
 LABELS = ("8", "9")
 SHOWN = 10  # digits that are shown recoded
-# The largest absolute error over the output's standard deviation that float32 rounding explains.
-ROUNDING = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One output of one network: how far PyTorch is from TensorFlow (both float32), over TensorFlow's standard deviation."""
-
-    network: str
-    output: str
-    shape: tuple[int, ...]
-    error: float
-    limit: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the error is rounding. NaN is not."""
-        return self.error < self.limit
 
 
 @dataclass(frozen=True)
 class Demonstration:
     """All that the demo found.
 
-    `images_tf` and `images_torch` are generated from the same z, [N, 3, R, R]; `digits` are the held-out ones, [M, 28, 28], with
-    both sides' logits; `originals`, `reconstructed` and `turned` are the first of them through PyTorch's StylEx, as they are and with
-    the label probabilities turned round.
+    `report` is the proof; `digits` are the held-out ones, [M, 28, 28], with both sides' logits; `originals`, `reconstructed` and `turned`
+    are the first of them through PyTorch's StylEx, as they are and with the label probabilities turned round.
     """
 
-    rows: tuple[Row, ...]
+    report: Report
     digits: Array
     digit_labels: Array
     digit_logits_tf: Array
     digit_logits_torch: Array
-    images_tf: Array
-    images_torch: Array
     originals: Array
     reconstructed: Array
     turned: Array
@@ -77,88 +58,49 @@ class Demonstration:
 
     @property
     def passed(self) -> bool:
-        """Whether every output agrees and every digit gets TensorFlow's answer."""
-        return all(row.agrees for row in self.rows) and self.same_answers == len(self.digits)
+        """Whether the proof holds and every digit gets TensorFlow's answer."""
+        return self.report.exit_code == 0 and self.same_answers == len(self.digits)
 
 
 def demonstrate(out: Path, progress: Callable[[str, int, int], None] | None = None) -> Demonstration:
-    """Converts the embedded release to `out`/converted, and compares. Raises StylexportError where the release is damaged."""
-    recorded = read(RELEASE / "recorded.safetensors")
+    """Converts the embedded release to `out`/converted, and proves it. `progress(network, networks done, networks in all)`.
+
+    Raises StylexportError where the release is damaged.
+    """
+    from parity.verify import verify
+    from torch_models import StylEx
+
     try:
         with np.load(RELEASE / "digits.npz") as file:
             digits = {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
         raise BadInput(f"{RELEASE / 'digits.npz'}: {error}; install the package again") from error
     out.mkdir(parents=True, exist_ok=True)
-    convert(RELEASE, out / "converted", labels=LABELS, progress=progress)
-    ours = _run(out / "converted", recorded, digits["images"])
-    rows = []
-    for name, theirs in recorded.items():
-        kind, _, rest = name.partition(".")
-        network, _, output = rest.partition(".")
-        if kind == "float32":
-            largest = float(np.abs(ours[rest] - theirs).max() / theirs.std())
-            rows.append(Row(network, output, theirs.shape, largest, ROUNDING[output]))
+    convert(RELEASE, out / "converted", labels=LABELS)
     return Demonstration(
-        tuple(rows),
-        digits["images"],
-        digits["labels"],
-        digits["logits"],
-        ours["digits"],
-        np.asarray(recorded["float32.generator.image"]),
-        ours["generator.image"],
-        ours["originals"],
-        ours["reconstructed"],
-        ours["turned"],
+        report=verify(out / "converted", RECORDING, progress=progress),
+        digits=digits["images"],
+        digit_labels=digits["labels"],
+        digit_logits_tf=digits["logits"],
+        **_through(StylEx.from_pretrained(out / "converted"), digits_as_images(digits["images"])),
     )
 
 
-def _run(folder: Path, recorded: Mapping[str, Array], digits: Array) -> dict[str, Array]:
-    """The converted networks' outputs under the recording's names, the logits of every held-out digit, and some digits recoded."""
+def _through(stylex: StylEx, images: Any) -> dict[str, Array]:
+    """Every digit's logits, and some digits recoded: with the classifier's probabilities as they are and turned round."""
     import torch
 
-    from torch_models import StylEx
-
-    stylex = StylEx.from_pretrained(folder)
     with torch.no_grad():
-        extra = {
-            "digits": torch.cat([stylex.classify(chunk) for chunk in digits_as_images(digits).split(256)]),
-            **_recode(stylex, digits_as_images(digits[:SHOWN])),
-        }
-    given = {name.removeprefix("inputs."): value for name, value in recorded.items() if name.startswith("inputs.")}
-    return {**outputs(stylex, given), **{name: value.numpy() for name, value in extra.items()}}
-
-
-def outputs(stylex: StylEx, given: Mapping[str, Array]) -> dict[str, Array]:
-    """What each network gives, as "network.output", for `z` [N, z], `probabilities` [N, labels] and `image` [N, 3, R, R]."""
-    import torch
-
-    generator, encoder, discriminator = stylex.generator, stylex.encoder, stylex.discriminator
-    assert generator is not None
-    assert encoder is not None
-    assert discriminator is not None
-    z, probabilities, image = (torch.tensor(given[name]) for name in ("z", "probabilities", "image"))
-    with torch.no_grad():
-        w = generator.mapping(z)
-        styles = generator.style_vectors(torch.cat([w, probabilities], 1))
+        logits = torch.cat([stylex.classify(chunk) for chunk in images.split(256)])
+        dlatent = stylex.encode(images[:SHOWN])
+        turned = torch.cat([dlatent[:, :-2], dlatent[:, -2:].flip(1)], 1)
         found = {
-            "generator.w": w,
-            "generator.conv_styles": torch.cat(list(styles.conv), 1),
-            "generator.torgb_styles": torch.cat(list(styles.torgb), 1),
-            "generator.image": generator.synthesis(styles),
-            "encoder.w": encoder(image),
-            "discriminator.score": discriminator(image, probabilities),
-            "classifier.logits": stylex.classify(image),
+            "digit_logits_torch": logits,
+            "originals": images[:SHOWN],
+            "reconstructed": stylex.decode(dlatent),
+            "turned": stylex.decode(turned),
         }
     return {name: value.numpy() for name, value in found.items()}
-
-
-def _recode(stylex: Any, images: Any) -> dict[str, Any]:
-    """Images through encoder and generator, with the classifier's probabilities as they are and turned round."""
-    dlatent = stylex.encode(images)
-    turned = dlatent.clone()
-    turned[:, -2:] = dlatent[:, -2:].flip(1)
-    return {"originals": images, "reconstructed": stylex.decode(dlatent), "turned": stylex.decode(turned)}
 
 
 def digits_as_images(digits: Array) -> Any:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylexport.console import json_option, print_json, verbose_option
+from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.demonstration import Demonstration
 
 MAGNIFIED = 100_000
+PARITY = "parity"  # the report's folder beside the demo's page
 TEMPLATE = Path(__file__).parents[1] / "templates" / "demo.html"
 
 
@@ -24,39 +25,58 @@ TEMPLATE = Path(__file__).parents[1] / "templates" / "demo.html"
 @json_option
 @verbose_option
 def command(out: Path, as_json: bool) -> None:
-    """Convert the embedded release, run it, and show that nothing changed.
+    """Convert the embedded release, prove that nothing changed, and show it.
 
-    Writes OUTPUT/converted and OUTPUT/index.html. Exit code 1 where PyTorch and TensorFlow disagree.
+    Writes OUTPUT/converted, OUTPUT/index.html and the proof's report OUTPUT/parity. Exit code 1 where PyTorch and TensorFlow disagree.
     """
     from stylexport.demonstration import demonstrate
 
-    found = demonstrate(out)
+    with steps_progress() as progress:
+        found = demonstrate(out, progress)
+    from parity.report import write
+
+    write(found.report, out / PARITY)
     _write_page(found, out / "index.html")
     if as_json:
-        rows = [{"network": r.network, "output": r.output, "error": r.error, "limit": r.limit, "agrees": r.agrees} for r in found.rows]
-        digits = {"count": len(found.digits), "same_answers": found.same_answers, "right_answers": found.right_answers}
-        print_json({"passed": found.passed, "rows": rows, "digits": digits, "page": str(out / "index.html")})
+        print_json(_facts(found, out))
     else:
         _print(found, out)
     sys.exit(0 if found.passed else 1)
 
 
+def _facts(found: Demonstration, out: Path) -> dict[str, Any]:
+    report = found.report
+    return {
+        "passed": found.passed,
+        "verdict": report.verdict,
+        "coverage": {"taps": report.taps, "matched": report.matched},
+        "digits": {"count": len(found.digits), "same_answers": found.same_answers, "right_answers": found.right_answers},
+        "page": str(out / "index.html"),
+        "report": str(out / PARITY / "report.json"),
+    }
+
+
 def _print(found: Demonstration, out: Path) -> None:
-    click.echo("PyTorch against TensorFlow, largest error over standard deviation:")
-    for row in found.rows:
-        mark = "agrees" if row.agrees else "DIFFERS"
-        click.echo(f"  {row.network:14}{row.output:14}{row.error:9.1e}  (limit {row.limit:.0e})  {mark}")
-    count = len(found.digits)
-    click.echo(
-        f"  {found.same_answers} of {count} held-out digits get TensorFlow's answer; {100 * found.right_answers / count:.2f} % are right"
-    )
-    click.echo(f"{'the same function' if found.passed else 'NOT the same function'}: open {out / 'index.html'}")
+    """The verdict in a few lines, or the whole tree where it is none to be glad of; then where the pages are."""
+    from rich.console import Console
+
+    from parity.report import print_tree
+    from parity.report.words import because, headline
+
+    if found.report.exit_code:
+        print_tree(found.report, Console(highlight=False))
+    else:
+        click.echo(f"{headline(found.report)}\n{because(found.report)}")
+    count, right = len(found.digits), found.right_answers / len(found.digits)
+    click.echo(f"{found.same_answers:,} of {count:,} held-out digits get TensorFlow's answer; {100 * right:.2f} % are right.")
+    click.echo(f"The demo: {out / 'index.html'}\nIts proof, layer by layer: {out / PARITY / 'index.html'}")
 
 
 def _write_page(found: Demonstration, target: Path) -> None:
     import numpy as np
 
     from parity.pages import png, render
+    from parity.report.words import because
 
     def probability(logits: Any) -> Any:
         return 1 / (1 + np.exp(np.diff(logits.astype(np.float64), axis=1)[:, 0]))
@@ -72,9 +92,12 @@ def _write_page(found: Demonstration, target: Path) -> None:
         }
         for i in [*range(8), *nearest]
     ]
+    pictures = found.report.pictures
+    assert pictures.images_tf is not None
+    assert pictures.images_torch is not None
     images = [
         {"tf": png(tf, 3), "torch": png(torch, 3), "difference": png((torch - tf) * MAGNIFIED, 3)}
-        for tf, torch in zip(found.images_tf, found.images_torch, strict=True)
+        for tf, torch in zip(pictures.images_tf, pictures.images_torch, strict=True)
     ]
     recoded = [
         {"original": png(original, 2), "reconstructed": png(again, 2), "turned": png(turned, 2)}
@@ -84,8 +107,10 @@ def _write_page(found: Demonstration, target: Path) -> None:
         TEMPLATE,
         target,
         passed=found.passed,
-        rows=found.rows,
-        resolution=found.images_tf.shape[-1],
+        because=because(found.report),
+        fault=found.report.first_fault,
+        proof=f"{PARITY}/index.html",
+        resolution=pictures.images_tf.shape[-1],
         images=images,
         magnified=MAGNIFIED,
         recoded=recoded,
