@@ -77,6 +77,15 @@ def test_the_recording_is_what_tensorflow_gives_but_for_tensors_that_were_change
     assert output.startswith("encoder w in float32: differs by 0.0001 of its norm")
 
 
+def test_the_first_sample_which_large_tensors_keep_alone_has_colours() -> None:
+    recording = Recording(DEMO / RECORDING)
+    network = recording.networks["classifier"]
+    assert min(tap.rows for tap in network.taps) == 1
+    red, green, blue = recording.tensor(network.inputs["image"])[0]
+    assert np.abs(red - blue).mean() > 0.1
+    assert np.abs(red - green).mean() > 0.1
+
+
 def test_the_release_stays_under_two_megabytes_and_its_recording_under_three_and_a_half() -> None:
     recording = (DEMO / RECORDING).stat().st_size
     assert recording < 3.5e6
