@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import traceback
 
@@ -10,6 +9,7 @@ import click
 
 from converter.errors import StylexportError
 from converter.version import __version__
+from stylexport.lazy import lazy
 
 # command -> its module under stylexport.commands, and its line in `stylexport --help`
 COMMANDS = {
@@ -18,6 +18,8 @@ COMMANDS = {
     "record": ("record", "Record what the original graphs give, layer by layer."),
     "verify": ("verify", "Prove that a port is the same function, layer by layer."),
     "selftest": ("selftest", "Prove the proof: inject faults and see them found."),
+    "attfind": ("attfind", "Find and show the attributes that change the classifier's mind."),
+    "study": ("study", "User studies of the attributes."),
     "export-tf": ("export_tf", "Write a converted StylEx back as TensorFlow SavedModels."),
     "fetch": ("fetch", "Download released files, verified."),
     "demo": ("demo", "Convert the embedded release and show that nothing changed."),
@@ -25,27 +27,7 @@ COMMANDS = {
 EXIT_INTERRUPTED = 130
 
 
-class _Lazy(click.Group):
-    """A group that knows its commands by name and imports them when they run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        if ctx.resilient_parsing or (ctx.invoked_subcommand is None and not _called(name)):
-            return click.Command(name, help=COMMANDS[name][1])
-        command = importlib.import_module(f"stylexport.commands.{COMMANDS[name][0]}").command
-        assert isinstance(command, click.Command)
-        return command
-
-
-def _called(name: str) -> bool:
-    return name in sys.argv[1:]
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=lazy("stylexport.commands", COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="stylexport")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
 def cli(verbose: bool) -> None:

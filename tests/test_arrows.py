@@ -18,7 +18,8 @@ ARROWS = {
     "reference_tf": {"reference_tf", "converter", "torch_models.config"},
     "checkpoints": {"checkpoints", "converter"},
     "parity": {"parity", "converter", "torch_models"},
-    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity"},
+    "attfind": {"attfind", "converter", "torch_models", "parity.pages"},
+    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity", "attfind"},
 }
 FRAMEWORKS = {
     "converter": {"torch", "tensorflow", "tf_keras"},
@@ -26,6 +27,7 @@ FRAMEWORKS = {
     "reference_tf": {"torch"},
     "checkpoints": {"torch", "tensorflow", "tf_keras"},
     "parity": {"tensorflow", "tf_keras"},
+    "attfind": {"tensorflow", "tf_keras"},
     "stylexport": {"tensorflow", "tf_keras"},
 }
 

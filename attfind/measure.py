@@ -1,0 +1,71 @@
+"""Measuring effects: every coordinate of every image to its minimum and its maximum, and what the classifier then says.
+
+Lang et al. 2021, algorithm 1's inner loop. The authors move one coordinate of one image at a time; here a batch holds many changes of one
+image, both directions together, and what lies below the changed layer is computed once an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attfind.model import Explained
+from attfind.store import Run
+
+Array = NDArray[Any]
+Classify = Callable[[Tensor], Tensor]
+Progress = Callable[[str, int, int], None]
+
+
+def targets(styles: Array, shift: float, style_min: Array, style_max: Array) -> Array:
+    """The values [2, S] that coordinates `styles` [S] are moved to: s + shift (minimum - s), and to the maximum."""
+    return np.stack([styles + shift * (style_min - styles), styles + shift * (style_max - styles)])
+
+
+def effects_of(
+    model: Explained, classify: Classify, latent: Tensor, base: Tensor, target: Tensor, batch: int, coordinates: Sequence[int] | None = None
+) -> Array:
+    """Effects [2, S, L] of one latent [D]: logits of each changed image minus `base` [L], `target` [2, S] being the new values.
+
+    Only `coordinates` are measured where they are given; the others' effects are zero.
+    """
+    painter = model.painter(latent)
+    found = torch.zeros((*target.shape, len(base)), device=base.device)
+    wanted = None if coordinates is None else set(coordinates)
+    for layer in model.layers:
+        own = [c for c in layer.coordinates if wanted is None or c in wanted]
+        for pairs in _chunks([(d, c) for c in own for d in (0, 1)], batch):
+            directions, changed = zip(*pairs, strict=True)
+            at = (list(directions), list(changed))
+            found[at] = classify(painter.change(layer, changed, target[at])) - base
+    return found.cpu().numpy().astype(np.float32)
+
+
+def _chunks(pairs: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+    for start in range(0, len(pairs), size):
+        yield pairs[start : start + size]
+
+
+def measure(
+    run: Run, model: Explained, classify: Classify, batch: int, *, images: Sequence[int] | None = None, progress: Progress | None = None
+) -> None:
+    """Measures the images of a run that have no part yet (of `images`, where they are given), and writes a part for each.
+
+    `batch` is how many changed images are made at once. Interrupted at any point it goes on where it was when called again.
+    """
+    missing = [i for i in run.missing() if images is None or i in set(images)]
+    arrays, shift = run.arrays, float(run.about["shift"])
+    with torch.no_grad():
+        for number, i in enumerate(missing):
+            if progress:
+                progress("images", number, len(missing))
+            target = targets(arrays["styles"][i], shift, arrays["style_min"], arrays["style_max"])
+            latent, base = (torch.from_numpy(arrays[name][i]).to(model.device) for name in ("latents", "base_logits"))
+            run.add(i, effects_of(model, classify, latent, base, torch.from_numpy(target).to(model.device), batch))
+    if progress:
+        progress("images", len(missing), len(missing))

@@ -1,0 +1,206 @@
+"""What AttFind needs of a generative model: latents of images, style coordinates of a latent, images of changed coordinates.
+
+A StylEx has all of it (`StylExModel`). Any autoencoder with a vector latent has enough (`Autoencoder`): its latent's entries are then the
+coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from torch_models.styles import Styles, conv_layers
+from torch_models.stylex import StylEx
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's coordinates: its name ("b64.conv0"), the first one's index among all, and how many there are."""
+
+    name: str
+    first: int
+    size: int
+
+    @property
+    def coordinates(self) -> range:
+        """Their indices."""
+        return range(self.first, self.first + self.size)
+
+
+class Painter(Protocol):
+    """Images of one latent under changes of its style coordinates. What no change touches is computed once."""
+
+    def change(self, layer: Layer, coordinates: Sequence[int], values: Tensor) -> Tensor:
+        """Images [B, 3, R, R], in each of which one coordinate of `layer` (its index among all) has the value `values` [B]."""
+        ...
+
+    def paint(self, styles: Tensor) -> Tensor:
+        """Images [B, 3, R, R] of whole style vectors [B, S]."""
+        ...
+
+
+class Explained(Protocol):
+    """A generative model whose coordinates AttFind moves. Images are [N, 3, R, R], clipped to `image_range`."""
+
+    layers: tuple[Layer, ...]
+    image_range: tuple[float, float]
+    device: torch.device
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images to latents [N, D]."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [N, D] to images."""
+        ...
+
+    def styles(self, latents: Tensor) -> Tensor:
+        """Latents [N, D] to their style coordinates [N, S]."""
+        ...
+
+    def painter(self, latent: Tensor) -> Painter:
+        """The painter of one latent [D]."""
+        ...
+
+
+def layer_of(layers: Sequence[Layer], coordinate: int) -> Layer:
+    """The layer that a coordinate belongs to. Raises IndexError where there is none."""
+    for layer in layers:
+        if coordinate in layer.coordinates:
+            return layer
+    raise IndexError(f"coordinate {coordinate} is not among the {sum(layer.size for layer in layers)} of this model")
+
+
+class StylExModel:
+    """A StylEx: its coordinates are StyleSpace, the convolutions' styles side by side (5,760 at 256 px)."""
+
+    def __init__(self, stylex: StylEx) -> None:
+        if stylex.generator is None:
+            raise ValueError("this StylEx has no generator: convert it too")
+        self.stylex, self.generator = stylex, stylex.generator
+        self.image_range = stylex.image_range
+        self.device = next(stylex.generator.parameters()).device
+        found, first = [], 0
+        for name, size in conv_layers(self.generator.config).items():
+            found.append(Layer(name, first, size))
+            first += size
+        self.layers = tuple(found)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [N, 3, R, R] to dlatents [N, latent + labels]: w and the classifier's probabilities."""
+        return self.stylex.encode(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Dlatents [N, latent + labels] to images [N, 3, R, R], with the released constant noise."""
+        return self.stylex.decode(latents)
+
+    def styles(self, latents: Tensor) -> Tensor:
+        """Dlatents to StyleSpace [N, S]."""
+        return torch.cat(self.generator.style_vectors(latents).conv, 1)
+
+    def painter(self, latent: Tensor) -> StylePainter:
+        """The painter of one dlatent [D]."""
+        return StylePainter(self, latent)
+
+
+class StylePainter:
+    """One dlatent's images. The features and the image before each block are kept, so that a change costs what lies above it."""
+
+    def __init__(self, model: StylExModel, latent: Tensor) -> None:
+        self.model = model
+        styles = model.generator.style_vectors(latent[None])
+        self.conv, self.torgb = styles.conv, styles.torgb
+        self.before: list[tuple[Tensor | None, Tensor | None]] = []
+        x: Tensor | None = None
+        image: Tensor | None = None
+        for i in range(len(self.torgb)):
+            self.before.append((x, image))
+            x, image = self._block(i, x, image, self.conv)
+        assert image is not None
+        self.image = image.clamp(*model.image_range)
+
+    def change(self, layer: Layer, coordinates: Sequence[int], values: Tensor) -> Tensor:
+        """Images [B, 3, R, R] with one coordinate of `layer` changed in each. The blocks below it are not run again."""
+        number = next(i for i, own in enumerate(self.model.layers) if own.name == layer.name)
+        style = self.conv[number].expand(len(coordinates), -1).clone()
+        style[list(range(len(coordinates))), [c - layer.first for c in coordinates]] = values.to(style)
+        conv = (*self.conv[:number], style, *self.conv[number + 1 :])
+        return self._from((number + 1) // 2, conv)
+
+    def paint(self, styles: Tensor) -> Tensor:
+        """Images [B, 3, R, R] of whole style vectors [B, S]; the toRGB styles stay this latent's."""
+        conv = styles.to(self.conv[0]).split([layer.size for layer in self.model.layers], 1)
+        torgb = tuple(t.expand(len(styles), -1) for t in self.torgb)
+        return self.model.generator.synthesis(Styles(tuple(conv), torgb)).clamp(*self.model.image_range)
+
+    def _from(self, block: int, conv: Sequence[Tensor]) -> Tensor:
+        """The image from a block on."""
+        x, image = self.before[block]
+        for i in range(block, len(self.torgb)):
+            x, image = self._block(i, x, image, conv)
+        assert image is not None
+        return image.clamp(*self.model.image_range)
+
+    def _block(self, i: int, x: Tensor | None, image: Tensor | None, conv: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        synthesis = self.model.generator.synthesis
+        own = slice(max(2 * i - 1, 0), 2 * i + 1)
+        found: tuple[Tensor, Tensor] = getattr(synthesis, synthesis.blocks[i])(x, image, conv[own], self.torgb[i], ["const"] * 2)
+        return found
+
+
+class Autoencoder:
+    """Any encoder and decoder with a vector latent; its entries are the coordinates (docs/attfind.md works an example).
+
+    `encode` takes images [N, 3, H, W] to latents [N, D] and `decode` the other way; `sizes` names groups of entries, by default one.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Tensor], Tensor],
+        decode: Callable[[Tensor], Tensor],
+        size: int,
+        *,
+        image_range: tuple[float, float] = (-1.0, 1.0),
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._encode, self._decode = encode, decode
+        self.layers = (Layer("latent", 0, size),)
+        self.image_range, self.device = image_range, torch.device(device)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images to latents [N, D]."""
+        return self._encode(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [N, D] to images, clipped to the range."""
+        return self._decode(latents).clamp(*self.image_range)
+
+    def styles(self, latents: Tensor) -> Tensor:
+        """The latents themselves."""
+        return latents
+
+    def painter(self, latent: Tensor) -> LatentPainter:
+        """The painter of one latent [D]."""
+        return LatentPainter(self, latent)
+
+
+class LatentPainter:
+    """One latent's images, by decoding changed copies of it."""
+
+    def __init__(self, model: Autoencoder, latent: Tensor) -> None:
+        self.model, self.latent = model, latent
+
+    def change(self, layer: Layer, coordinates: Sequence[int], values: Tensor) -> Tensor:
+        """Images of the latent with one entry changed in each."""
+        changed = self.latent.expand(len(coordinates), -1).clone()
+        rows, entries = range(len(coordinates)), list(coordinates)
+        changed[list(rows), entries] = values.to(changed)
+        return self.model.decode(changed)
+
+    def paint(self, styles: Tensor) -> Tensor:
+        """Images of whole latents [B, D]."""
+        return self.model.decode(styles.to(self.latent))
