@@ -43,7 +43,6 @@ GENERATOR = GeneratorConfig(32, CHANNELS, latent=32, labels=2, z=32)
 ENCODER = EncoderConfig(32, CHANNELS, hidden=48, latent=32)
 DISCRIMINATOR = DiscriminatorConfig(32, CHANNELS, hidden=48, labels=2)
 CONFIGS: dict[str, NetworkConfig] = {c.network: c for c in (GENERATOR, ENCODER, DISCRIMINATOR, CLASSIFIER)}
-RECORDING = "recording.safetensors"
 STORE = 1024  # elements of a tensor that the recording keeps with all samples
 DIGITS = "digits.npz"
 DLATENTS = 100  # the first held-out digits, whose latents dlatents.pkl holds
@@ -71,7 +70,12 @@ def build_demo(folder: Path, mnist: Path | None = None) -> None:
     dlatents = np.concatenate([w, run.softmax(logits[:DLATENTS])], axis=1)
     export_release(folder, CONFIGS, SEED, variables=trained | {"classifier": classifier}, dlatents=dlatents)
     save_digits(folder / DIGITS, held_out, logits)
-    record_release(folder, folder / RECORDING, inputs(held_out))
+    record_release(folder, recording_of(folder), inputs(held_out))
+
+
+def recording_of(folder: Path) -> Path:
+    """Where the recording of the release in `folder` lies: beside it, since it is no file of a release."""
+    return folder.with_name(f"{folder.name}.recording.safetensors")
 
 
 def released(folder: Path) -> dict[str, dict[str, Array]]:
@@ -124,7 +128,7 @@ def save_digits(path: Path, digits: Digits, logits: Array) -> None:
 
 def record_anew(folder: Path) -> None:
     """Replace the recording and the logits by what the released networks give now, for the recorded inputs and the stored digits."""
-    record_release(folder, folder / RECORDING, recorded_inputs(Recording(folder / RECORDING)))
+    record_release(folder, recording_of(folder), recorded_inputs(Recording(recording_of(folder))))
     with np.load(folder / DIGITS) as digits:
         held_out = Digits(digits["images"], digits["labels"], digits["index"])
     save_digits(folder / DIGITS, held_out, digit_logits(released(folder)["classifier"], held_out.images))
@@ -132,10 +136,10 @@ def record_anew(folder: Path) -> None:
 
 def check(folder: Path) -> list[str]:
     """Record the release anew on the recorded inputs, beside the stored recording, and say what disagrees beyond rounding, a line each."""
-    stored = Recording(folder / RECORDING)
+    stored = Recording(recording_of(folder))
     with tempfile.TemporaryDirectory() as work:
-        record_release(folder, Path(work) / RECORDING, recorded_inputs(stored))
-        before, now = (dict(_values(recording)) for recording in (stored, Recording(Path(work) / RECORDING)))
+        record_release(folder, Path(work) / "recording", recorded_inputs(stored))
+        before, now = (dict(_values(recording)) for recording in (stored, Recording(Path(work) / "recording")))
     faults = [f"{name}: only in one of the two" for name in sorted(before.keys() ^ now.keys())]
     for name in [name for name in before if name in now]:  # the better run's tolerance: a run at fault must not excuse itself
         faults += _disagreement(name, before[name][0], now[name][0], min(before[name][1], now[name][1]))

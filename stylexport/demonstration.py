@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 RELEASE = Path(checkpoints.__file__).parent / "demo"
-RECORDING = RELEASE / "recording.safetensors"
+RECORDING = RELEASE.with_name("demo.recording.safetensors")
 LABELS = ("8", "9")
 SHOWN = 10  # digits that are shown recoded
 
