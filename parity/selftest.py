@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,15 @@ class Selftest:
         }
 
 
-def selftest(converted: Path, recording: Path, *, device: str = "cpu", progress: Progress | None = None) -> Selftest:
-    """Tries every injection that applies to the recorded networks. Raises BadInput as `verify` does."""
+def selftest(
+    converted: Path, recording: Path, *, only: Collection[str] = (), device: str = "cpu", progress: Progress | None = None
+) -> Selftest:
+    """Tries every injection that applies to the recorded networks, or to those that `only` names. Raises BadInput as `verify` does."""
     opened = Recording(recording)
     ports, _ = ports_of(converted)
-    networks = [network for name, network in opened.networks.items() if name in ports]
+    networks = [network for name, network in opened.networks.items() if name in ports and (not only or name in only)]
     if not networks:
-        raise BadInput(f"{recording}: records none of the networks in {converted}")
+        raise BadInput(f"{recording}: records none of the networks in {converted}{' called ' + ', '.join(only) if only else ''}")
     alarms, plan = [], []
     for network in networks:
         port = ports[network.network]

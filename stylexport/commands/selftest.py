@@ -23,11 +23,14 @@ _PATH = click.Path(path_type=Path)
 @click.argument("converted", type=_PATH)
 @click.option("--release", "releases", multiple=True, metavar="PATH", help="The release that it was converted from: recorded first.")
 @click.option("--against", "recording", type=_PATH, metavar="FILE", help="A recording of it, instead of the release.")
+@click.option("--network", "networks", multiple=True, metavar="NAME", help="Try this network only; may be repeated.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs, with --release.")
 @json_option
 @verbose_option
-def command(converted: Path, releases: tuple[str, ...], recording: Path | None, device: str, seed: int, as_json: bool) -> None:
+def command(
+    converted: Path, releases: tuple[str, ...], recording: Path | None, networks: tuple[str, ...], device: str, seed: int, as_json: bool
+) -> None:
     """Prove the proof: put faults into a copy of the CONVERTED networks, one at a time, and see what `verify` says of each.
 
     Exit code 1 where a fault was not found, a layer not named, fewer than 90 % of the causes named, or a clean network did not pass.
@@ -44,7 +47,7 @@ def command(converted: Path, releases: tuple[str, ...], recording: Path | None, 
         from parity.selftest import selftest
 
         with steps_progress() as progress:
-            found = selftest(converted, file, device=device, progress=progress)
+            found = selftest(converted, file, only=networks, device=device, progress=progress)
     if as_json:
         print_json(found.to_json())
     else:

@@ -36,7 +36,7 @@ def test_a_named_cause_leaves_rounding(found: Selftest) -> None:
 
 
 def test_the_command_prints_the_three_shares(converted: Path, recorded: Path) -> None:
-    ran = run("selftest", converted, "--against", recorded, "--json")
+    ran = run("selftest", converted, "--against", recorded, "--network", "discriminator", "--json")
     shares = json.loads(ran.out)
     assert ran.code == 0
     assert (shares["detected"], shares["layer_named"]) == (1.0, 1.0)
