@@ -28,11 +28,19 @@ def targets(styles: Array, shift: float, style_min: Array, style_max: Array) -> 
 
 
 def effects_of(
-    model: Explained, classify: Classify, latent: Tensor, base: Tensor, target: Tensor, batch: int, coordinates: Sequence[int] | None = None
+    model: Explained,
+    classify: Classify,
+    latent: Tensor,
+    base: Tensor,
+    target: Tensor,
+    batch: int,
+    coordinates: Sequence[int] | None = None,
+    *,
+    tick: Callable[[int], None] | None = None,
 ) -> Array:
     """Effects [2, S, L] of one latent [D]: logits of each changed image minus `base` [L], `target` [2, S] being the new values.
 
-    Only `coordinates` are measured where they are given; the others' effects are zero.
+    Only `coordinates` are measured where they are given; the others' effects are zero. `tick(changes measured since the last call)`.
     """
     painter = model.painter(latent)
     found = torch.zeros((*target.shape, len(base)), device=base.device)
@@ -43,6 +51,8 @@ def effects_of(
             directions, changed = zip(*pairs, strict=True)
             at = (list(directions), list(changed))
             found[at] = classify(painter.change(layer, changed, target[at])) - base
+            if tick:
+                tick(len(pairs))
     return found.cpu().numpy().astype(np.float32)
 
 
@@ -57,15 +67,21 @@ def measure(
     """Measures the images of a run that have no part yet (of `images`, where they are given), and writes a part for each.
 
     `batch` is how many changed images are made at once. Interrupted at any point it goes on where it was when called again.
+    `progress("changes", measured, in all)`: a change is one coordinate of one image in one direction.
     """
     missing = [i for i in run.missing() if images is None or i in set(images)]
     arrays, shift = run.arrays, float(run.about["shift"])
+    done, total = 0, len(missing) * 2 * arrays["styles"].shape[1]
+
+    def tick(changes: int) -> None:
+        nonlocal done
+        done += changes
+        if progress:
+            progress("changes", done, total)
+
+    tick(0)
     with torch.no_grad():
-        for number, i in enumerate(missing):
-            if progress:
-                progress("images", number, len(missing))
+        for i in missing:
             target = targets(arrays["styles"][i], shift, arrays["style_min"], arrays["style_max"])
             latent, base = (torch.from_numpy(arrays[name][i]).to(model.device) for name in ("latents", "base_logits"))
-            run.add(i, effects_of(model, classify, latent, base, torch.from_numpy(target).to(model.device), batch))
-    if progress:
-        progress("images", len(missing), len(missing))
+            run.add(i, effects_of(model, classify, latent, base, torch.from_numpy(target).to(model.device), batch, tick=tick))

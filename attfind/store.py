@@ -6,14 +6,17 @@
     RUN/effects.h5            everything, when the last part is there (docs/attfind.md)
 
 Each file is whole or absent (written beside, synced, renamed), so a run that is killed at any point goes on with the images that have
-no part yet, and several processes may write parts of one run.
+no part yet, and several processes may write parts of one run. The parts go when effects.h5 is there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,8 @@ Array = NDArray[Any]
 FORMAT = 1
 H5, PARTS, ABOUT, LATENTS = "effects.h5", "parts", "run.json", "latents.npz"
 REMEDY = "measure the effects again"
+# What of a run's description may differ when it goes on: where things lie, how much is done at once, and what follows from the rest.
+FREE = ("model_path", "batch", "tool", "names", "indices")
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,21 @@ def read_h5(path: Path) -> Effects:
 def write_h5(path: Path, found: Effects) -> None:
     """All of a run in one HDF5 file, whole or absent."""
     about = {**found.about, "layers": [list(layer) for layer in found.layers], "labels": list(found.labels)}
+    _fill(path, {name: getattr(found, name) for name in ARRAYS if name != "effects"}, found.effects, about)
+
+
+def _fill(path: Path, arrays: Mapping[str, Array], effects: Iterable[Array], about: Mapping[str, Any]) -> None:
+    """The file of `write_h5`, with one image's effects [2, S, L] in memory at a time. It holds no times: same run, same bytes."""
+    images, labels = arrays["base_logits"].shape
+    size = arrays["style_min"].shape[0]
 
     def write(partial: Path) -> None:
         with h5py.File(partial, "w") as file:
-            for name in ARRAYS:
-                file["dlatents" if name == "latents" else name] = getattr(found, name)
+            values = file.create_dataset("effects", (images, 2, size, labels), np.float32)
+            for i, image in enumerate(effects):
+                values[i] = image
+            for name, array in arrays.items():
+                file["dlatents" if name == "latents" else name] = array
             file.attrs["about"] = json.dumps(about)
             file.attrs["format"] = FORMAT
 
@@ -135,7 +150,7 @@ class Run:
             self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             with np.load(folder / LATENTS) as file:
                 self.arrays: dict[str, Array] = {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise DamagedFile(folder, f"its description cannot be read ({error})", "delete the folder and measure again") from error
 
     @classmethod
@@ -145,11 +160,7 @@ class Run:
         Raises BadInput where the folder holds something else, or a run of other settings: it is not mixed with another.
         """
         about = {"format": FORMAT, **json.loads(json.dumps(about))}
-        if (folder / ABOUT).is_file():
-            run = cls(folder)
-            differs = sorted(key for key in {*about, *run.about} if about.get(key) != run.about.get(key))
-            if differs:
-                raise BadInput(f"{folder}: holds a run with another {', '.join(differs)}; name another folder, or delete this one")
+        if (run := cls.held(folder, about)) is not None:
             return run
         if folder.exists() and any(entry.name not in (PARTS, LATENTS) and not entry.name.startswith(".") for entry in folder.iterdir()):
             raise BadInput(f"{folder}: is not empty and holds no run; name a new folder")
@@ -158,13 +169,53 @@ class Run:
         whole(folder / ABOUT, lambda path: path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
         return cls(folder)
 
+    @classmethod
+    def held(cls, folder: Path, about: Mapping[str, Any]) -> Run | None:
+        """The run that the folder holds; None where it holds none.
+
+        Raises BadInput where that run's settings are not `about`'s, those in `FREE` aside.
+        """
+        if not (folder / ABOUT).is_file():
+            return None
+        run = cls(folder)
+        asked = {"format": FORMAT, **json.loads(json.dumps(about))}
+        keys = {*asked, *run.about} - {*FREE}
+        if differs := sorted(key for key in keys if asked.get(key) != run.about.get(key)):
+            raise BadInput(f"{folder}: holds a run with another {', '.join(differs)}; name another folder, or delete this one")
+        return run
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps a second program off this run, and clears what a killed one left half-written. Raises BadInput where one is at it.
+
+        The lock is the system's, on the folder, and ends with the process; where the system has none, nobody is kept off.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(ImportError):
+                import fcntl
+
+                handle = os.open(self.folder, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise BadInput(f"{self.folder}: another program is measuring this run; wait for it, or end it") from error
+                except OSError:  # a network drive without locks
+                    pass
+            for place in (self.folder, self.folder / PARTS):
+                for partial in place.glob(".*.[0-9]*"):
+                    partial.unlink(missing_ok=True)
+            yield
+
     @property
     def images(self) -> int:
         """How many images the run has."""
         return len(self.arrays["latents"])
 
     def missing(self) -> list[int]:
-        """The images that have no part yet."""
+        """The images whose effects are not there yet."""
+        if (self.folder / H5).is_file():
+            return []
         there = {path.stem for path in (self.folder / PARTS).glob("*.npy")}
         return [i for i in range(self.images) if f"{i:06}" not in there]
 
@@ -176,19 +227,32 @@ class Run:
         """All parts that are there. Raises DamagedFile, naming the part, where one cannot be read."""
         size, labels = self.arrays["styles"].shape[1], self.arrays["base_logits"].shape[1]
         effects = np.zeros((self.images, 2, size, labels), np.float32)
-        done = np.zeros(self.images, bool)
-        for path in sorted((self.folder / PARTS).glob("*.npy")):
-            try:
-                effects[int(path.stem)] = np.load(path)
-            except (OSError, ValueError, IndexError) as error:
-                raise DamagedFile(path, f"is no image's effects ({error})", "delete it and run again: only it is measured anew") from error
-            done[int(path.stem)] = True
+        done = np.ones(self.images, bool)
+        done[self.missing()] = False
+        for image in np.flatnonzero(done).tolist():
+            effects[image] = self._part(image)
         layers = tuple((name, int(count)) for name, count in self.about["layers"])
         return Effects(effects, done=done, layers=layers, labels=tuple(self.about["labels"]), about=self.about, **self.arrays)
 
     def finish(self) -> Path:
-        """Writes effects.h5 of a run whose parts are all there. Raises BadInput where some are missing."""
+        """Writes effects.h5 of a run whose parts are all there, and removes them. Raises BadInput where some are missing."""
         if missing := self.missing():
             raise BadInput(f"{self.folder}: {len(missing)} images are not measured yet; run the same command again")
-        write_h5(self.folder / H5, self.gathered())
-        return self.folder / H5
+        path = self.folder / H5
+        if not path.is_file():
+            arrays = {**self.arrays, "done": np.ones(self.images, bool)}
+            _fill(path, {name: arrays[name] for name in ARRAYS if name != "effects"}, map(self._part, range(self.images)), self.about)
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+        return path
+
+    def _part(self, image: int) -> Array:
+        """One image's effects [2, S, L]. Raises DamagedFile where its part is broken."""
+        path = self.folder / PARTS / f"{image:06}.npy"
+        shape = (2, self.arrays["styles"].shape[1], self.arrays["base_logits"].shape[1])
+        try:
+            effects = np.load(path)
+            if effects.shape != shape:
+                raise ValueError(f"of shape {effects.shape}, not {shape}")
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedFile(path, f"is no image's effects ({error})", "delete it and run again: only it is measured anew") from error
+        return np.asarray(effects)
