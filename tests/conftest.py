@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# The tests' tensors are small: threads would only wait for each other, the longer the busier the machine is.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401  before TensorFlow, whose LLVM keeps it from loading
