@@ -10,10 +10,11 @@ softmax is sigmoid(z) for the second label.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,26 @@ TORCHVISION = "torchvision:"
 IMAGENET = Preprocessing((224, 224), (0.0, 1.0), "RGB", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Classifier:
-    """A module behind its preprocessing: images of the generative model to raw logits [N, labels], in float32 at least."""
+class Classifier(nn.Module):
+    """A module behind its preprocessing: images of the generative model to raw logits [N, labels], in float32 at least.
+
+    `spec` is how it was named, `weights` the file that it was filled from, `labels` the names of its logits where it has any.
+    """
 
     def __init__(
-        self, module: nn.Module, preprocessing: Preprocessing, image_range: tuple[float, float], spec: str = OWN, weights: str | None = None
+        self,
+        module: nn.Module,
+        preprocessing: Preprocessing,
+        image_range: tuple[float, float],
+        spec: str = OWN,
+        weights: str | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
+        super().__init__()
         self.module, self.preprocessing, self.image_range = module.eval(), preprocessing, image_range
-        self.spec, self.weights = spec, weights
+        self.spec, self.weights, self.labels = spec, weights, tuple(labels)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Images [N, 3, R, R] in the model's range to raw logits [N, 2 or more]. Raises BadInput where the module gives anything else."""
         found = self.module(self.preprocessing(images, self.image_range))
         found = getattr(found, "logits", found)  # transformers' outputs
@@ -62,13 +73,16 @@ def open_classifier(
     own: nn.Module | None = None,
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    changes: Mapping[str, Any] | None = None,
     image_range: tuple[float, float] = (-1.0, 1.0),
     device: str | torch.device = "cpu",
 ) -> Classifier:
     """The classifier that `spec` names (the module's docstring), or `own`, the model's, where it is None.
 
-    `preprocessing` replaces the kind's: for torchvision `IMAGENET`, for a converted classifier its resolution, else none. Raises BadInput.
+    `preprocessing` replaces the kind's: for torchvision `IMAGENET`, for a converted classifier its resolution, else none. `changes`
+    replaces fields of it. Raises BadInput.
     """
+    labels: Sequence[str] = ()
     if spec is None or spec == OWN:
         if own is None:
             raise BadInput("this model has no classifier; convert it too, or name one by --classifier")
@@ -78,14 +92,15 @@ def open_classifier(
         module, usual = _torchvision(spec, weights), IMAGENET
     elif (folder := Path(spec)).is_dir():
         _refuse(weights, "a converted folder")
-        module = _from_folder(folder)
+        module, labels = _from_folder(folder)
         usual = _converted(module)
     else:
         module, usual = _built(spec), Preprocessing()
         if weights is not None:
             load_into(module, read_weights(weights), weights)
-    chosen = usual if preprocessing is None else preprocessing
-    return Classifier(module.to(device).requires_grad_(False), chosen, image_range, spec, None if weights is None else str(weights))
+    chosen = dataclasses.replace(usual if preprocessing is None else preprocessing, **(changes or {}))
+    module = module.to(device).requires_grad_(False)
+    return Classifier(module, chosen, image_range, spec, None if weights is None else str(weights), labels)
 
 
 def digest(module: nn.Module) -> str:
@@ -113,14 +128,14 @@ def _converted(module: nn.Module) -> Preprocessing:
     return Preprocessing((resolution, resolution) if resolution else None)
 
 
-def _from_folder(folder: Path) -> nn.Module:
+def _from_folder(folder: Path) -> tuple[nn.Module, tuple[str, ...]]:
     try:
-        found = StylEx.from_pretrained(folder).classifier
+        stylex = StylEx.from_pretrained(folder)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    if found is None:
+    if stylex.classifier is None:
         raise BadInput(f"{folder}: has no classifier; convert it too, or name another")
-    return found
+    return stylex.classifier, stylex.labels
 
 
 def _torchvision(spec: str, weights: Path | None) -> nn.Module:

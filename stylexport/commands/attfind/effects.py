@@ -1,0 +1,147 @@
+"""`stylexport attfind effects`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylexport.console import json_option, print_json, steps_progress, verbose_option
+
+_PATH = click.Path(path_type=Path)
+Progress = Callable[[str, int, int], None]
+
+
+class _Numbers(click.ParamType):
+    """Numbers with commas between them, or (a size) with an x."""
+
+    def __init__(self, kind: type, counts: tuple[int, ...], name: str) -> None:
+        self.kind, self.counts, self.name = kind, counts, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The numbers as a tuple."""
+        try:
+            found = tuple(self.kind(part) for part in str(value).replace("x", ",").split(","))
+        except ValueError:
+            found = ()
+        if len(found) not in self.counts:
+            self.fail(f"{value!r} is not {self.name}", param, ctx)
+        return found
+
+
+@click.command("effects")
+@click.argument("model", type=_PATH)
+@click.option("--latents", type=_PATH, metavar="FILE", help="dlatents.pkl, or an array [N, D] in .npy, .npz or .safetensors.")
+@click.option("--images", type=_PATH, metavar="DIR", help="A folder of PNG or JPEG files, which the model's encoder encodes.")
+@click.option("-o", "--output", "out", required=True, type=_PATH, metavar="RUN", help="The run's folder; a run that is in it goes on.")
+@click.option("--classifier", "spec", metavar="SPEC", help="Another classifier: a converted folder, torchvision:NAME or PACKAGE:BUILD.")
+@click.option("--weights", type=_PATH, metavar="FILE", help="Its weights: safetensors, or a state dict of torch.save.")
+@click.option("--labels", metavar="A,B,...", help="Names of its logits.")
+@click.option("--size", type=_Numbers(int, (1, 2), "a size: 224 or 224x192 (height, width)"), help="It takes images of this size.")
+@click.option("--range", "values", type=_Numbers(float, (2,), "a range: 0,1"), metavar="BLACK,WHITE", help="It takes this range.")
+@click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="It takes channels in this order; L is one of luma.")
+@click.option("--mean", type=_Numbers(float, (1, 3), "one number or three"), metavar="M[,M,M]", help="It takes (x - mean) / std.")
+@click.option("--std", type=_Numbers(float, (1, 3), "one number or three"), metavar="S[,S,S]", help="See --mean.")
+@click.option("--interesting", "query", type=click.Choice(["misclassified", "boundary", "flips"]), help="Only images that answer this.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images: the first, or the most interesting.")
+@click.option("--shift", type=float, default=1.0, show_default=True, help="How far towards its extreme a coordinate is moved; 1 is there.")
+@click.option("--search", type=click.Choice(["exhaustive", "screened"]), default="exhaustive", show_default=True, help="docs/attfind.md.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda; under `accelerate launch`, cuda is each process's own.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True, help="16 bits by autocast.")
+@click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Changed images at once; auto tries what is fastest.")
+@click.option("--compile", "compiling", is_flag=True, help="Compile generator and classifier (torch.compile), for long runs on a GPU.")
+@json_option
+@verbose_option
+def command(
+    model: Path,
+    latents: Path | None,
+    images: Path | None,
+    out: Path,
+    spec: str | None,
+    weights: Path | None,
+    labels: str | None,
+    size: tuple[int, ...] | None,
+    values: tuple[float, float] | None,
+    channels: str | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    query: str | None,
+    limit: int | None,
+    shift: float,
+    search: str,
+    device: str,
+    precision: str,
+    batch: str,
+    compiling: bool,
+    as_json: bool,
+) -> None:
+    """Measure what moving each style coordinate of each image does to the classifier's logits.
+
+    MODEL is a folder that `stylexport convert` wrote. RUN/effects.h5 is there when all images are measured. A run that was
+    interrupted, or killed, goes on with the images that it lacks when the same command is given again. `accelerate launch -m stylexport
+    attfind effects ...` spreads it over processes and GPUs.
+    """
+    if (latents is None) == (images is None):
+        raise click.UsageError("name the images by --latents FILE or by --images DIR")
+    if weights is not None and spec is None:
+        raise click.UsageError("--weights is for a classifier that --classifier names")
+    if batch != "auto" and not (batch.isdigit() and int(batch)):
+        raise click.UsageError(f"--batch {batch}: give a number from 1, or auto")
+    square = size * 2 if size is not None and len(size) == 1 else size
+    named = {"size": square, "range": values, "channels": channels, "mean": mean, "std": std}
+    names = tuple(label.strip() for label in labels.split(",")) if labels else ()
+
+    from attfind.classifiers import open_classifier
+    from attfind.execution import compiled, computing, processes
+    from attfind.measure import measure
+    from attfind.opening import open_model
+    from attfind.prepare import Settings, prepare
+    from attfind.store import Run
+
+    settings = Settings(model, latents, images, query, limit, names, shift, precision, search, None if batch == "auto" else int(batch))
+    team = processes(device)
+    opened = open_model(model, team.device)
+    changes = {name: value for name, value in named.items() if value is not None}
+    classifier = open_classifier(
+        spec, own=opened.stylex.classifier, weights=weights, changes=changes, image_range=opened.image_range, device=team.device
+    )
+    if compiling:
+        compiled(opened, classifier)
+
+    def measure_own(run: Run, progress: Progress | None) -> None:
+        """Images number, number + count, ... of the run are this process's."""
+        own = range(team.number, run.images, team.count)
+        measure(run, opened, classifier, settings.batch or int(run.about["batch"]), images=own, progress=progress)
+        team.wait()
+
+    started = time.perf_counter()
+    with computing(opened.device, precision):
+        if not team.main:
+            team.wait()
+            measure_own(Run(out), None)
+            return
+        with steps_progress() as progress:
+            run = prepare(out, opened, classifier, settings, progress)
+            with run.alone():
+                lacking = len(run.missing())
+                team.wait()
+                measure_own(run, progress)
+                path = run.finish()
+    facts = {
+        "effects": str(path),
+        "images": run.images,
+        "measured_now": lacking,
+        "coordinates": int(run.arrays["styles"].shape[1]),
+        "labels": run.about["labels"],
+        "batch": run.about["batch"] if settings.batch is None else settings.batch,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    gone_on = f" ({lacking} of them now)" if lacking < run.images else ""
+    click.echo(f"measured {run.images} images{gone_on}, {facts['coordinates']:,} coordinates, labels {', '.join(facts['labels'])}")
+    click.echo(f"wrote {path}")
