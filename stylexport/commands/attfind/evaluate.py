@@ -1,0 +1,94 @@
+"""`stylexport attfind evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylexport.console import json_option, print_json, steps_progress, verbose_option
+
+if TYPE_CHECKING:
+    from attfind.attributes import Selection
+    from attfind.store import Effects
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("evaluate")
+@click.argument("run", type=_PATH)
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="K", help="Up to how many attributes together; by default all that are selected."
+)
+@click.option(
+    "--random", "drawings", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Drawings of random coordinates."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random coordinates.")
+@click.option("--model", type=_PATH, metavar="DIR", help="The converted folder; by default the one that the run names.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="How many images are made at once.")
+@json_option
+@verbose_option
+def command(run: Path, top: int | None, drawings: int, seed: int, model: Path | None, device: str, batch: int, as_json: bool) -> None:
+    """Count how many images change their class when the selected attributes of a RUN move together.
+
+    Against as many random coordinates, and those that vary most. Writes RUN/evaluation.json and RUN/evaluation.html.
+    """
+    from attfind.attributes import read_attributes
+    from attfind.evaluate import evaluate
+    from attfind.evaluation_report import to_json, write_json, write_page
+    from attfind.goals import check
+    from attfind.perceptual import lpips
+    from attfind.reopen import reopen
+
+    selection = read_attributes(run)
+    subject = reopen(run, model, device)
+    check(subject.effects, selection)
+    distance, remark = lpips(subject.model.device, subject.model.image_range)
+    options: dict[str, Any] = {"top": top, "random": drawings, "seed": seed, "batch": batch, "distance": distance}
+    with steps_progress() as progress:
+        found = evaluate(subject, selection.attributes, **options, progress=progress)
+    remarks = [*_remarks(subject.effects, selection), *([remark] if remark else [])]
+    values = to_json(found, subject, seed=seed, remarks=remarks)
+    write_json(values, run / "evaluation.json")
+    write_page(values, run / "evaluation.html")
+    if as_json:
+        print_json(values)
+        return
+    _print(values)
+    click.echo(f"wrote {run / 'evaluation.html'}")
+
+
+def _remarks(effects: Effects, selection: Selection) -> list[str]:
+    """What a reader must know of how the attributes were chosen."""
+    found = list(selection.remarks)
+    if selection.image is not None:
+        found.append(f"the attributes were selected for image {selection.image} alone, and are tried on all")
+    if selection.search != "exhaustive":
+        found.append(
+            "the search was screened: a coordinate that was not measured goes to its minimum among random ones and those that vary most"
+        )
+    if not effects.done.all():
+        found.append(f"{int((~effects.done).sum())} of {len(effects.done)} images are not measured yet, and not counted")
+    return found
+
+
+def _print(values: dict[str, Any]) -> None:
+    """The table on the terminal."""
+    sufficiency = values["sufficiency"]
+    click.echo(f"{values['images']} images; share whose class changes when the first K coordinates move together:")
+    click.echo("  K  attributes  95 % interval   random  vary most      L1")
+    rows = zip(
+        *(sufficiency[name]["all"] for name in ("attributes", "random", "variance")), values["change"]["attributes"]["l1"], strict=True
+    )
+    for own, random, variance, l1 in rows:
+        interval = f"{own['low']:.0%} to {own['high']:.0%}"
+        click.echo(f"{own['k']:3}  {own['share']:10.0%}  {interval:>13}  {random['share']:7.0%}  {variance['share']:9.0%}  {l1:6.4f}")
+    for label, by_class in sufficiency["attributes"]["classes"].items():
+        click.echo(f"of class {label}: {by_class[-1]['share']:.0%} of {by_class[-1]['images']} images with all {values['top']}")
+    least = values["least"]
+    if least["median"] is not None:
+        click.echo(f"An image that changes needs {least['median']:g} attributes (median); {least['never']} do not change.")
+    for remark in values["remarks"]:
+        click.echo(f"note: {remark}")

@@ -1,0 +1,33 @@
+"""A finished run of the embedded release whose effects are made up: what is shown and counted is made anew by the networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from attfind.attributes import Attribute, Selection, write_attributes
+from attfind.begin import begin
+from attfind.classifiers import open_classifier
+from attfind.opening import model_facts, open_model
+from converter.artefacts.dlatents import read_dlatents
+
+COORDINATES = (72, 193, 20)
+DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
+
+
+def finished(folder: Path, converted: Path, images: int = 4) -> Path:
+    """The run, its attributes selected: coordinate 72 to its maximum, 193 to its minimum and 20 to its maximum, towards label 0."""
+    model = open_model(converted)
+    classify = open_classifier("own", own=model.stylex.classifier, image_range=model.image_range)
+    latents = read_dlatents(DEMO / "dlatents.pkl").values[:images]
+    about = {**model_facts(converted, model), "classifier": classify.to_json()}
+    run = begin(folder, model, classify, latents, labels=("8", "9"), about=about)
+    made_up = np.random.default_rng(3).normal(size=(images, 2, run.arrays["styles"].shape[1], 2)).astype(np.float32)
+    for image in range(images):
+        run.add(image, made_up[image])
+    run.finish()
+    where = [("b8.conv0", 32), ("b32.conv1", 1), ("b4.conv1", 20)]
+    chosen = zip((1, 0, 1), COORDINATES, where, (4.0, 2.5, 0.5), strict=True)
+    write_attributes(folder, Selection(tuple(Attribute(d, c, layer, channel, score, 0) for d, c, (layer, channel), score in chosen)))
+    return folder
