@@ -4,7 +4,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo demo-tf test test-slow lint types check benchmark clean
+.PHONY: demo demo-tf test test-slow test-browser lint types check benchmark clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/stylexport demo -o demo-output
@@ -13,10 +13,13 @@ demo-tf: $(TEST)/ready
 	$(TEST)/bin/python -m reference_tf.build_demo checkpoints/demo --record-only --check
 
 test: $(TEST)/ready
-	$(TEST)/bin/python -m pytest -m "not slow"
+	$(TEST)/bin/python -m pytest -m "not slow and not browser"
 
 test-slow: $(TEST)/ready
 	$(TEST)/bin/python -m pytest -m slow
+
+test-browser: $(TEST)/ready
+	$(TEST)/bin/python -m pytest -m browser
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .

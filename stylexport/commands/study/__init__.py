@@ -7,7 +7,11 @@ import click
 from stylexport.lazy import lazy
 
 # command -> its module here, and its line of help
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "classification": ("classification", "Make the first study's form: which of two attributes is it?"),
+    "verbal": ("verbal", "Make the second study's form: what changes, in words?"),
+    "analyse": ("analyse", "Say what the forms' answers show."),
+}
 
 
 @click.group("study", cls=lazy(__name__, COMMANDS))

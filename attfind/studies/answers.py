@@ -1,0 +1,120 @@
+"""Answers as the forms save them (CSV, one row a question) and the keys that they are judged by, checked against each other."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attfind.studies.form import COLUMNS, FORMAT
+from converter.errors import BadInput, DamagedFile
+
+KINDS = ("classification", "verbal")
+JUDGED = ("study", "kind", "participant", "question", "answer")  # the columns that count; the times are the reader's own
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row: who answered what to which question of which study, and where the row stands."""
+
+    study: str
+    kind: str
+    participant: str
+    question: str
+    answer: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A study's key: its name, its kind, and what it says of each question by the question's name."""
+
+    study: str
+    kind: str
+    questions: Mapping[str, Mapping[str, Any]]
+
+
+def read_key(path: Path) -> Key:
+    """A key that a study wrote. Raises BadInput where it is not there, DamagedFile where it is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise ValueError(f"format {found['format']}, not {FORMAT}")
+        return Key(found["study"], found["kind"], {question["id"]: question for question in found["questions"]})
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}; name the key.json that lies beside the study's page") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(
+            path, f"is no study's key ({type(error).__name__}: {error})", "name the key.json beside the study's page"
+        ) from error
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The rows of one file. Raises BadInput, naming file and line, where a column, an answer or a name is missing."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+                raise BadInput(f"{path}, line 1: has no column {', '.join(missing)}; a study's page saves {', '.join(COLUMNS)}")
+            return [_answer(row, f"{path}, line {rows.line_num}") for row in rows]
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}; name a file that a study's page saved") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DamagedFile(path, f"is no CSV in UTF-8 ({error})", "name the file as the study's page saved it") from error
+
+
+def _answer(row: Mapping[Any, Any], where: str) -> Answer:
+    if None in row or None in row.values():
+        raise BadInput(f"{where}: has more or fewer fields than line 1 names; name the file as the study's page saved it")
+    found = Answer(**{name: row[name].strip() for name in JUDGED}, where=where)
+    if empty := [name for name in JUDGED if not getattr(found, name)]:
+        raise BadInput(f"{where}: has no {', '.join(empty)}; complete the row, or leave the file out")
+    return found
+
+
+def checked(files: Sequence[Path], keys: Iterable[Key]) -> tuple[list[Answer], dict[str, Key]]:
+    """All files' answers, and the keys by their studies' names.
+
+    Raises BadInput, naming file and line, for a study of another kind or without a key (verbal studies need none), a question that the key
+    does not know or knows other answers of, a participant who answers one question twice, or leaves one out.
+    """
+    known = {key.study: key for key in keys}
+    found = [answer for path in files for answer in read_answers(path)]
+    if not found:
+        raise BadInput(f"{', '.join(map(str, files))}: no answers in there; name the files that the study's page saved")
+    first: dict[tuple[str, str, str], Answer] = {}
+    for answer in found:
+        _judgeable(answer, known)
+        twin = first.setdefault((answer.study, answer.participant, answer.question), answer)
+        if twin is not answer:
+            raise BadInput(
+                f"{answer.where}: participant {answer.participant!r} answers {answer.question} again, after {twin.where}; "
+                "keep one of them, or give two people two codes"
+            )
+    for study, participant in dict.fromkeys((study, participant) for study, participant, _ in first):
+        questions = known[study].questions if study in known else ()
+        if lost := [question for question in questions if (study, participant, question) not in first]:
+            where = next(a.where for a in found if (a.study, a.participant) == (study, participant))
+            raise BadInput(f"{where}: participant {participant!r} has no answer to {', '.join(lost)}; leave the file out, or find the rest")
+    return found, known
+
+
+def _judgeable(answer: Answer, known: Mapping[str, Key]) -> None:
+    """Raises BadInput where no key can judge the answer."""
+    if answer.kind not in KINDS:
+        raise BadInput(f"{answer.where}: a study of kind {answer.kind!r}; the kinds are {', '.join(KINDS)}")
+    if answer.study not in known:
+        if answer.kind == "verbal" and not any(key.kind == "verbal" for key in known.values()):
+            return
+        given = f"; the keys given are of {', '.join(known)}" if known else ""
+        raise BadInput(f"{answer.where}: belongs to study {answer.study}, whose key is missing{given}; name its key.json by --key")
+    key = known[answer.study]
+    if answer.kind != key.kind:
+        raise BadInput(f"{answer.where}: says {answer.kind}, and study {answer.study} is of kind {key.kind}")
+    if answer.question not in key.questions:
+        raise BadInput(f"{answer.where}: study {answer.study} has no question {answer.question!r}; its last is {list(key.questions)[-1]}")
+    if key.kind == "classification" and answer.answer not in ("A", "B"):
+        raise BadInput(f"{answer.where}: the answer is {answer.answer!r}, not A or B")

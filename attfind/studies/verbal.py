@@ -1,0 +1,34 @@
+"""The second study: do people use the same words of an attribute? Its animations, and a field for one to four words.
+
+Lang et al. 2021, section 5.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+from attfind.attributes import Attribute
+from attfind.reopen import Subject
+from attfind.studies.form import Question, Study, write
+from attfind.studies.pictures import Gallery, best_images, changes
+
+KIND = "verbal"
+
+
+def verbal(
+    subject: Subject, attributes: Iterable[Attribute], out: Path, *, first: int | None = None, examples: int = 4, seed: int = 0
+) -> Study:
+    """Writes the second study into `out`: a question an attribute, in an order that `seed` shuffles, the attribute's best images in each.
+
+    Raises BadInput where attributes or images are too few.
+    """
+    shown = list(changes(attributes, first))
+    random.Random(seed).shuffle(shown)
+    gallery, asked = Gallery(subject), []
+    for change in shown:
+        images = best_images(subject.effects, change, examples)
+        places = {"asked": [gallery.animation(i, change) for i in images]}
+        asked.append(Question(places, {"attribute": change.facts, "images": list(images)}))
+    return write(out, KIND, asked, gallery.pictures, {"seed": seed, "labels": list(subject.effects.labels)})

@@ -1,0 +1,78 @@
+"""`stylexport study analyse`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stylexport.console import json_option, print_json, verbose_option
+
+if TYPE_CHECKING:
+    from attfind.studies.analyse import Accuracy, Described, Score
+    from attfind.studies.intervals import Interval
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("analyse")
+@click.argument("files", nargs=-1, required=True, type=_PATH)
+@click.option("--key", "keys", multiple=True, type=_PATH, metavar="KEY.JSON", help="The key beside the form; once for each study.")
+@click.option(
+    "--words", "most", type=click.IntRange(min=1), default=3, show_default=True, help="Common words an attribute; ties are all shown."
+)
+@json_option
+@verbose_option
+def command(files: tuple[Path, ...], keys: tuple[Path, ...], most: int, as_json: bool) -> None:
+    """Say what the answers in FILES show: accuracy of the classification study, common words of the verbal one.
+
+    FILES are the CSV files that the forms save. The classification study needs its key; the verbal one's gives the attributes' names.
+    """
+    from attfind.studies.analyse import analyse, to_json
+
+    found = analyse(files, keys, most=most)
+    if as_json:
+        print_json(to_json(found))
+        return
+    if found.classification is not None:
+        _print_accuracy(found.classification)
+    if found.verbal:
+        _print_words(found.verbal)
+
+
+def _print_accuracy(found: Accuracy) -> None:
+    count = len(found.participants)
+    spread = "" if found.sd_sample is None else f" ± {found.sd_sample:.3f} (sample; population {found.sd_population:.3f})"
+    click.echo(f"Accuracy {found.mean:.3f}{spread}, mean of {count} participant{'s' * (count != 1)}; chance is {found.chance}")
+    if found.interval is not None:
+        click.echo(f"95 % interval of the mean, by participants (Student): {_range(found.interval)}")
+    _print_scores("participant", found.participants)
+    _print_scores("kind of question", found.kinds)
+    _print_scores("attribute that was right", [*found.attributes, found.overall])
+
+
+def _print_scores(title: str, scores: Iterable[Score]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, title_justify="left")
+    table.add_column(title)
+    for name in ("right", "of", "accuracy", "95 % (Wilson)"):
+        table.add_column(name, justify="right")
+    for score in scores:
+        table.add_row(score.name, str(score.right), str(score.total), f"{score.accuracy:.3f}", _range(score.interval))
+    click.echo()
+    Console(highlight=False, markup=False).print(table)
+
+
+def _print_words(found: Iterable[Described]) -> None:
+    click.echo("\nCommonest words, lemmatised, with the number of answers that hold them and the forms in which they are written")
+    for described in found:
+        said = [f"{w.lemma} {w.count}" + (f" ({', '.join(w.forms)})" if w.forms != (w.lemma,) else "") for w in described.words]
+        click.echo(f"{described.name} ({described.answers} answers): {'; '.join(said) or 'no word that describes'}")
+
+
+def _range(interval: Interval) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -1,0 +1,46 @@
+"""What the two commands that make a form share: the run opened again, and what is said of the form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stylexport.console import human_bytes, print_json
+
+if TYPE_CHECKING:
+    from attfind.attributes import Selection
+    from attfind.reopen import Subject
+    from attfind.studies.form import Study
+
+_PATH = click.Path(path_type=Path)
+run_argument = click.argument("run", type=_PATH)
+out_option = click.option(
+    "-o", "--output", "out", type=_PATH, required=True, metavar="DIR", help="Folder to write the form and its key to."
+)
+model_option = click.option("--model", type=_PATH, metavar="DIR", help="The converted folder; by default where the run found it.")
+attributes_option = click.option(
+    "--attributes", "first", type=click.IntRange(min=1), help="The first so many; by default 6, or as many as there are."
+)
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of questions, images and their order.")
+
+
+def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
+    """A run with its model, and the attributes that were selected. Raises BadInput where one of them is not there."""
+    from attfind.attributes import read_attributes
+    from attfind.reopen import reopen
+
+    chosen = read_attributes(run)
+    return reopen(run, model), chosen
+
+
+def report(made: Study, as_json: bool) -> None:
+    """Where form and key are, and what to do with them."""
+    size = made.page.stat().st_size
+    if as_json:
+        print_json({"study": made.name, "page": str(made.page), "key": str(made.key), "questions": made.questions, "bytes": size})
+        return
+    click.echo(f"study {made.name}: {made.questions} questions, {made.pictures} pictures, {human_bytes(size)}")
+    click.echo(f"For participants: {made.page}\nKeep to yourself: {made.key}")
+    click.echo(f"Then: stylexport study analyse ANSWERS.csv ... --key {made.key}")

@@ -1,0 +1,62 @@
+"""A run for the studies' tests: the embedded release's model and digits, effects that are known, and attributes chosen from them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from attfind.attributes import Attribute, Selection, write_attributes
+from attfind.begin import begin
+from attfind.opening import open_model
+from stylexport.demonstration import digits_as_images
+
+Array = NDArray[Any]
+IMAGES = 14
+# coordinate, direction, target: layers b4 to b32 of the embedded release's 204 coordinates
+CHOSEN = ((72, 1, 0), (193, 1, 1), (40, 0, 0), (195, 1, 0))
+
+
+def make_run(folder: Path, converted: Path, digits: Path) -> Path:
+    """A run of 14 digits whose effects are drawn from a seed, with four attributes selected."""
+    model = open_model(converted)
+    with np.load(digits) as file, torch.no_grad():
+        latents = model.encode(digits_as_images(file["images"][:IMAGES])).numpy()
+        run = begin(folder, model, model.stylex.classify, latents, labels=("8", "9"), about={"model_path": str(converted)})
+    effects = np.random.default_rng(5).normal(size=(IMAGES, 2, run.arrays["styles"].shape[1], 2)).astype(np.float32)
+    for image, found in enumerate(effects):
+        run.add(image, found)
+    run.finish()
+    attributes = []
+    for score, (coordinate, direction, target) in enumerate(CHOSEN):
+        layer = next(layer for layer in model.layers if coordinate in layer.coordinates)
+        attributes.append(Attribute(direction, coordinate, layer.name, coordinate - layer.first, 4.0 - score, target))
+    write_attributes(folder, Selection(tuple(attributes)))
+    return folder
+
+
+def page_data(folder: Path) -> dict[str, Any]:
+    """What a form's page knows."""
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="study">(.*?)</script>', text, re.S)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def key_of(folder: Path) -> dict[str, Any]:
+    """A form's key."""
+    return dict(json.loads((folder / "key.json").read_text(encoding="utf-8")))
+
+
+def pixels(uri: str) -> Array:
+    """A picture of the page, [3, R, R] in 0 ... 255."""
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
+    return np.asarray(picture, np.float64).transpose(2, 0, 1)

@@ -1,0 +1,149 @@
+"""The forms show what the key says and tell nothing of it; the answers are counted right, and bad files are named."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attfind.attributes import read_attributes
+from attfind.model import layer_of
+from attfind.reopen import Subject, reopen
+from attfind.store import Effects
+from attfind.studies.classification import classification
+from attfind.studies.pictures import Change, best_images
+from attfind.studies.verbal import verbal
+from tests.attfind.studied import CHOSEN, key_of, make_run, page_data, pixels
+from tests.conftest import DEMO, run
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, converted: Path) -> Path:
+    return make_run(tmp_path_factory.mktemp("studies") / "run", converted, DEMO / "digits.npz")
+
+
+@pytest.fixture(scope="module")
+def subject(measured: Path) -> Subject:
+    return reopen(measured)
+
+
+@pytest.fixture(scope="module")
+def form(subject: Subject, measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classification form of 13 questions of both kinds."""
+    out = tmp_path_factory.mktemp("form")
+    classification(subject, read_attributes(measured), out, questions=13, kind="both", seed=3)
+    return out
+
+
+def test_the_page_holds_pictures_and_questions_and_nothing_of_the_key(form: Path) -> None:
+    data = page_data(form)
+    assert set(data) == {"study", "kind", "columns", "questions", "pictures"}
+    assert all(set(question) == {"id", "places"} and set(question["places"]) == {"A", "B", "asked"} for question in data["questions"])
+    assert "coordinate" not in (form / "index.html").read_text()
+
+
+def test_the_seed_decides_every_byte(subject: Subject, measured: Path, form: Path, tmp_path: Path) -> None:
+    chosen = read_attributes(measured)
+    again = classification(subject, chosen, tmp_path / "again", questions=13, kind="both", seed=3)
+    other = classification(subject, chosen, tmp_path / "other", questions=13, kind="both", seed=4)
+    for name in ("index.html", "key.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (form / name).read_bytes()
+    assert again.name != other.name
+    assert [q["answer"] for q in key_of(form)["questions"]] != [q["answer"] for q in key_of(tmp_path / "other")["questions"]]
+
+
+def test_right_answers_and_kinds_are_in_halves_and_every_pair_is_asked_as_often(form: Path) -> None:
+    questions = key_of(form)["questions"]
+    assert sorted(Counter(q["answer"] for q in questions).values()) == [6, 7]
+    assert Counter(q["kind"] for q in questions) == {"attribute": 7, "direction": 6}
+    pairs = Counter(frozenset((q["A"]["coordinate"], q["B"]["coordinate"])) for q in questions if q["kind"] == "attribute")
+    assert set(pairs) == {frozenset(pair) for pair in itertools.combinations([c for c, _, _ in CHOSEN], 2)}
+    assert sorted(pairs.values()) == [1, 1, 1, 1, 1, 2]
+
+
+def test_the_two_directions_of_one_coordinate_are_told_apart(form: Path) -> None:
+    for question in key_of(form)["questions"]:
+        a, b = question["A"], question["B"]
+        if question["kind"] == "direction":
+            assert a["coordinate"] == b["coordinate"]
+            assert {a["direction"], b["direction"]} == {0, 1}
+
+
+def test_a_questions_images_differ_and_are_those_where_the_attribute_works_best(form: Path, subject: Subject) -> None:
+    for question in key_of(form)["questions"]:
+        images = question["images"]
+        everything = [*images["asked"], *images["A"], *images["B"]]
+        assert [len(images[place]) for place in ("asked", "A", "B")] == [1, 2, 2]
+        assert len(set(everything)) == 5
+        for place in ("A", "B", "asked"):
+            facts = question[question["answer"] if place == "asked" else place]
+            gains = subject.effects.effects[:, facts["direction"], facts["coordinate"]]
+            gain = np.abs(gains).max(1) if facts["target"] is None else gains[:, facts["target"]]
+            assert set(images[place]) <= set(np.argsort(-gain)[:10].tolist())
+
+
+def test_every_animation_is_the_reconstruction_and_the_same_with_the_keys_coordinate_moved(form: Path, subject: Subject) -> None:
+    data, key, effects = page_data(form), key_of(form), subject.effects
+    for shown, question in list(zip(data["questions"], key["questions"], strict=True))[:5]:
+        for place in ("A", "B", "asked"):
+            facts = question[question["answer"] if place == "asked" else place]
+            ends = (effects.style_min, effects.style_max)
+            for (before, after), image in zip(shown["places"][place], question["images"][place], strict=True):
+                latent = torch.from_numpy(effects.latents[image])
+                value = torch.tensor([ends[facts["direction"]][facts["coordinate"]]])
+                with torch.no_grad():
+                    layer = layer_of(subject.model.layers, facts["coordinate"])
+                    moved = subject.model.painter(latent).change(layer, [facts["coordinate"]], value)[0]
+                    whole = subject.model.decode(latent[None])[0]
+                for picture, expected in ((before, whole), (after, moved)):
+                    assert np.abs(pixels(data["pictures"][picture]) - (expected.numpy() + 1) * 127.5).max() <= 0.51
+
+
+def test_best_images_are_those_whose_target_logit_rises_most_among_the_measured() -> None:
+    effects = np.zeros((5, 2, 3, 2), np.float32)
+    effects[:, 1, 2, 0] = [0.5, -3.0, 2.0, 0.7, 9.0]
+    effects[:, 1, 2, 1] = [0.1, 0.2, -0.3, -4.0, 0.0]
+    found = Effects(effects, *(np.zeros(1),) * 5, done=np.array([1, 1, 1, 1, 0], bool))
+    assert best_images(found, Change(1, 2, "b4.conv", 2, 0), 3) == (2, 3, 0)
+    assert best_images(found, Change(1, 2, "b4.conv", 2, 1), 2) == (1, 0)
+    assert best_images(found, Change(1, 2, "b4.conv", 2, None), 3) == (3, 1, 2)
+
+
+def test_the_verbal_form_asks_of_each_attribute_once_with_its_best_images(subject: Subject, measured: Path, tmp_path: Path) -> None:
+    verbal(subject, read_attributes(measured), tmp_path, examples=3, seed=2)
+    questions = key_of(tmp_path)["questions"]
+    assert sorted(q["attribute"]["coordinate"] for q in questions) == sorted(c for c, _, _ in CHOSEN)
+    assert [q["attribute"]["coordinate"] for q in questions] != [c for c, _, _ in CHOSEN]
+    for question in questions:
+        facts = question["attribute"]
+        gain = subject.effects.effects[:, facts["direction"], facts["coordinate"], facts["target"]]
+        assert question["images"] == np.argsort(-gain)[:3].tolist()
+    assert set(page_data(tmp_path)["questions"][0]) == {"id", "places"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["classification", "--attributes", "5"], "4 attributes are selected, not 5"),
+        (["classification", "--examples", "7"], "needs 15 measured images and the run has 14"),
+        (["classification", "--attributes", "1"], "one attribute cannot be told from others"),
+        (["verbal", "--examples", "15"], "needs 15 measured images and the run has 14"),
+        (["verbal", "--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_one_line(options: list[str], said: str, measured: Path, tmp_path: Path) -> None:
+    found = run("study", *options[:1], measured, "-o", tmp_path / "out", *options[1:])
+    assert found.code == 2
+    assert said in found.one_line_error()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_a_selection_is_told_to_select(measured: Path, tmp_path: Path) -> None:
+    shutil.copytree(measured, tmp_path / "run")
+    (tmp_path / "run" / "attributes.json").unlink()
+    assert "stylexport attfind select" in run("study", "verbal", tmp_path / "run", "-o", tmp_path / "out").one_line_error()
