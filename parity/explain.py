@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -81,6 +81,20 @@ def explain(suspect: Suspect) -> Fault:
     if error > ROUNDING:
         return _fault(suspect, tried, _of_the_layer(suspect, output, tried), error)
     return _fault(suspect, tried, _round_the_layer(suspect, tried), suspect.error(suspect.given))
+
+
+@torch.no_grad()
+def explain_briefly(suspect: Suspect, causes: Collection[str]) -> Fault | None:
+    """The cause where the original's files show it or it is one of `causes`, without rivals; None where it is neither."""
+    output, tried = _output(suspect), Trials()
+    if not (error := suspect.error(output)) > ROUNDING:
+        return None
+    search = Search(suspect, output, FEWEST, tried)
+    known = _singles(suspect, output, SEEN, SUPPOSED)
+    shown = [item for item in known if item.evidence == SEEN]
+    supposed = (item for item in known if item.evidence == SUPPOSED and item.cause in causes)
+    found = search.first(shown) or search.first(_all_at_once(shown)) or search.first(supposed)
+    return None if found is None else _fault(suspect, tried, found, error)
 
 
 def _of_the_layer(suspect: Suspect, output: Tensor, tried: Trials) -> Item | None:

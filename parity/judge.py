@@ -13,13 +13,14 @@ from parity.case import Case
 from parity.chain import in_chain, in_precision
 from parity.passes import precision_of
 from parity.verdicts import conclude
-from parity.weights import Mismatch, mismatches, rounded_to_half
+from parity.weights import Mismatch, mismatches, of_another_release, rounded_to_half
 
 
 def prove(case: Case) -> Case:
     """The case with everything that can be said of it."""
     state = case.port.module.state_dict()
     wrong = mismatches(state, case.original)
+    case.remarks += filter(None, [of_another_release(wrong, case.original)])
     exact = _exact(case, state, wrong)
     judge_alone(case, exact)
     error64 = in_chain(case, exact, torch.float64)

@@ -19,7 +19,6 @@ from converter.mapping.rules import listing
 from converter.recording import RecordedNetwork, Recording
 from converter.version import __version__
 from parity.case import Case
-from parity.explain import explain
 from parity.gates import gates, probabilities
 from parity.joined import joined
 from parity.judge import prove
@@ -27,6 +26,7 @@ from parity.measure import UNITS
 from parity.original import Original
 from parity.ports import Port, stylex_port, user_port
 from parity.result import Pictures, Report
+from parity.several import explainer
 from torch_models.stylex import MANIFEST, NETWORKS
 
 Progress = Callable[[str, int, int], None]
@@ -92,7 +92,7 @@ def _verify(
     progress: Progress | None,
 ) -> Report:
     place = _device(device, precision)
-    cases, remarks = [], []
+    cases, remarks, explain = [], [], explainer()
     for i, network in enumerate(networks):
         if progress:
             progress(network.network, i, len(networks))

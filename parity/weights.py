@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 from parity.original import Original
 
 UNRELATED = "weight_value"
+# So many tensors, and such a share of a network's, are so far from the original's by no single mistake and no rounding.
+MANY, MOST, FAR = 8, 0.8, 0.05
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -73,6 +75,18 @@ def _relation(name: str, own: Tensor, theirs: Tensor) -> str:
     if last == "bias" and not own.any():
         return "bias_missing"
     return "noise" if last.startswith("noise_") else UNRELATED
+
+
+def of_another_release(wrong: Sequence[Mismatch], original: Original) -> str | None:
+    """A remark where hardly a tensor is the original's: then the recording and the port are of two releases."""
+    name, all_of_them = original.network.network, len(original.network.weights)
+    far = [m for m in wrong if not abs(m.found - m.expected) <= FAR * abs(m.expected)]
+    if len(far) < max(MANY, MOST * all_of_them):
+        return None
+    return (
+        f"{name}: {len(far)} of its {all_of_them} tensors hold other values than the recorded ones; the recording may be of another "
+        "release: compare the sha256 in conversion.json with the recording's"
+    )
 
 
 def rounded_to_half(state: Mapping[str, Tensor]) -> bool:

@@ -54,10 +54,9 @@ def _probabilities(expected: Tensor) -> Iterator[Hypothesis]:
 def _reordered(suspect: Suspect, axis: int, order: list[int]) -> Hypothesis:
     """Slices of the output in another order, as one look at the original's shows."""
     last = suspect.layer.rpartition(".")[2]
-    labels = setting(suspect.config, "labels") or setting(suspect.own, "labels")
-    ends = (
-        axis == 1 and (last in LAST_LAYERS or suspect.stage == "output") and labels in (None, len(order)) and suspect.network != "generator"
-    )
+    config = suspect.own if suspect.config is None else suspect.config
+    labelled = config is None or setting(config, "labels") == len(order)
+    ends = axis == 1 and (last in LAST_LAYERS or suspect.stage == "output") and labelled and suspect.network != "generator"
     cause = "label_order" if ends else "channel_order"
     what = "labels" if ends else {1: "channels", 2: "rows", 3: "columns"}.get(axis, "values")
     detail = f"the {what} come out in another order ({in_words(order)})"

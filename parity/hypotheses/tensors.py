@@ -67,7 +67,9 @@ def permutation(found: Tensor, wanted: Tensor, axis: int) -> list[int] | None:
     if not (bool(rows.isfinite().all()) and bool(targets.isfinite().all())):
         return None
     random = torch.randn(rows.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(rows.device)
-    places, order = (targets @ random).argsort(stable=True), (rows @ random).argsort(stable=True)
+    (there, places), (here, order) = ((slices @ random).sort(stable=True) for slices in (targets, rows))
+    if not close(here, there):
+        return None
     chosen = torch.empty_like(order)
     chosen[places] = order
     order_list: list[int] = chosen.tolist()

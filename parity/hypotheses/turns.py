@@ -61,6 +61,18 @@ TURNS: tuple[Turn, ...] = (
     Turn("in_out_swapped", "has inputs and outputs swapped", _square_channels, lambda t: t.transpose(0, 1)),
     Turn(
         "in_out_swapped",
+        "has inputs and outputs, and height and width swapped",
+        lambda t: t.ndim == 4 and _square_channels(t) and _square_map(t),
+        lambda t: t.permute(1, 0, 3, 2),
+    ),
+    Turn(
+        "in_out_swapped",
+        "has inputs and outputs swapped, and is turned round",
+        lambda t: t.ndim == 4 and _square_channels(t) and _tall(t) and _wide(t),
+        lambda t: t.transpose(0, 1).flip(-2, -1),
+    ),
+    Turn(
+        "in_out_swapped",
         "was reshaped where it had to be transposed",
         lambda t: _two_channels(t) or (t.ndim == 4 and t.shape[2] * t.shape[3] > 1),
         _from_memory,

@@ -190,7 +190,7 @@ def _reordered(suspect: Suspect, name: str, label: str, axis: int, order: list[i
         moved = [i for i, place in enumerate(order) if i != place]
         cause = "label_order" if moved and moved[-1] >= len(order) - (labels or 0) else "channel_order"
     else:
-        ends = suspect.layer.rpartition(".")[2] in LAST_LAYERS and (labels is None or labels == len(order))
+        ends = suspect.layer.rpartition(".")[2] in LAST_LAYERS and (labels == len(order) or suspect.config is None)
         cause = "label_order" if ends and axis == 0 else "channel_order"
     what = "labels" if cause == "label_order" else ("outputs", "inputs")[axis]
     flattened = axis == 1 and cause == "channel_order" and _flattening(order)

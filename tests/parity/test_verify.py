@@ -69,6 +69,18 @@ def test_two_faults_in_one_network_are_both_found(broken: Folder, recorded: Path
     assert report.faults[0].cause == "bias_missing"
 
 
+def test_outputs_of_a_network_without_labels_are_no_labels(broken: Folder, recorded: Path) -> None:
+    folder = broken("encoder", {"b4.out.weight": lambda w: w.flip(0), "b4.out.bias": lambda b: b.flip(0)})
+    assert [(fault.layer, fault.cause) for fault in verify(folder, recorded).faults] == [("b4.out", "channel_order")]
+
+
+def test_a_kernel_with_all_its_axes_reversed_is_named(broken: Folder, recorded: Path) -> None:
+    fault = verify(broken("generator", {"synthesis.b4.conv1.weight": lambda w: w.permute(1, 0, 3, 2)}), recorded).first_fault
+    assert fault is not None
+    assert (fault.layer, fault.cause) == ("synthesis.b4.conv1", "in_out_swapped")
+    assert "height and width" in fault.detail
+
+
 def test_a_wrong_constant_in_the_configuration_is_found_where_it_first_acts(broken: Folder, recorded: Path) -> None:
     report = verify(broken("discriminator", residual_scale=1.0), recorded)
     assert report.first_fault is not None
