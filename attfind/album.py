@@ -21,15 +21,17 @@ ENDS = ("minimum", "maximum")
 SIDE, SWEPT = 256, 128  # the longest side of a picture in the page, and of one in a sweep
 LARGE = 128  # the side of a picture in a sheet or an animation, about
 CURVE_HEIGHT = 40
+CLASSES = 6  # named at most, the most frequent first
 MILLISECONDS = 110  # a frame of an animation
 
 
 def write_page(subject: Subject, shown: Iterable[Shown], path: Path, about: Sequence[tuple[str, str]] = ()) -> Path:
     """index.html, with everything in it; `about` are names and values for its end."""
     cards = [_card(subject, one, rank) for rank, one in enumerate(shown, 1)]
-    first = subject.effects.classes[subject.effects.done]
-    counts = [(subject.label(c), int((first == c).sum())) for c in range(subject.effects.base_logits.shape[1])]
-    render(TEMPLATE, path, cards=cards, counts=counts, images=int(subject.effects.done.sum()), about=list(about))
+    classes, counts = np.unique(subject.effects.classes[subject.effects.done], return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:CLASSES]
+    named = [(subject.label(int(classes[i])), int(counts[i])) for i in most]
+    render(TEMPLATE, path, cards=cards, counts=named, more=len(classes) > CLASSES, images=int(counts.sum()), about=list(about))
     return path
 
 
