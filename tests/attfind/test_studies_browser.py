@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.attfind.studied import key_of, make_run
+from tests.attfind.studied import key_of, make_run, page_data
 from tests.conftest import DEMO, run
 
 pytestmark = pytest.mark.browser
@@ -149,6 +149,18 @@ def test_pictures_flicker_between_two_states_until_they_are_paused(page: Page, f
         still.add(upper.evaluate(opacity))
         page.wait_for_timeout(200)
     assert len(still) == 1
+
+
+def test_each_place_shows_its_own_pictures_original_first(page: Page, forms: Path) -> None:
+    form = forms / "classification"
+    data = page_data(form)
+    start(page, form, "p-08")
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Question 2 of 8")).to_be_visible()
+    for place, pairs in data["questions"][1]["places"].items():
+        shown = page.locator(f"[data-place={place}] img").evaluate_all("images => images.map((image) => image.src)")
+        assert shown == [data["pictures"][number] for pair in pairs for number in pair]
 
 
 @pytest.mark.parametrize("kind", ["classification", "verbal"])

@@ -8,7 +8,7 @@ from stylexport.lazy import lazy
 
 # command -> its module here, and its line of help
 COMMANDS: dict[str, tuple[str, str]] = {
-    "classification": ("classification", "Make the first study's form: which of two attributes is it?"),
+    "classification": ("classification", "Make the first study's form: which attribute is it?"),
     "verbal": ("verbal", "Make the second study's form: what changes, in words?"),
     "analyse": ("analyse", "Say what the forms' answers show."),
 }
