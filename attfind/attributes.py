@@ -33,7 +33,7 @@ class Attribute:
     target: int
 
     def turned(self) -> Attribute:
-        """The same of two classes, said towards the other one."""
+        """The same of two classes, said towards the other one; the score stays what was measured."""
         return replace(self, direction=1 - self.direction, target=1 - self.target)
 
 

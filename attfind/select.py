@@ -103,7 +103,7 @@ def select(
         image=image,
         parameters=job.parameters(target),
         remarks=(*remarks, *job.remarks()),
-        search=dict(effects.about).get("search", "exhaustive"),
+        search=effects.about.get("search", "exhaustive"),
     )
 
 
@@ -207,6 +207,8 @@ class _Job:
     def remarks(self) -> list[str]:
         """What was odd."""
         found = list(self.notes)
+        if self.source.about.get("search", "exhaustive") != "exhaustive":
+            found.append("the search was screened: a coordinate that was not measured is none that moves an image")
         if self.rejected:
             places = ", ".join(f"({d}, {s})" for d, s in sorted(self.rejected)[:10])
             found.append(f"the discriminator's score moved too far for {len(self.rejected)} (direction, coordinate): {places}")

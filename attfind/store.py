@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,17 +96,18 @@ def read_h5(path: Path) -> Effects:
 def write_h5(path: Path, found: Effects) -> None:
     """All of a run in one HDF5 file, whole or absent."""
     about = {**found.about, "layers": [list(layer) for layer in found.layers], "labels": list(found.labels)}
-    _fill(path, {name: getattr(found, name) for name in ARRAYS if name != "effects"}, found.effects, about)
+    _fill(path, {name: getattr(found, name) for name in ARRAYS if name != "effects"}, found.effects, found.effects.shape, about)
 
 
-def _fill(path: Path, arrays: Mapping[str, Array], effects: Iterable[Array], about: Mapping[str, Any]) -> None:
-    """The file of `write_h5`, with one image's effects [2, S, L] in memory at a time. It holds no times: same run, same bytes."""
-    images, labels = arrays["base_logits"].shape
-    size = arrays["style_min"].shape[0]
+def _fill(path: Path, arrays: Mapping[str, Array], effects: Iterable[Array], shape: Sequence[int], about: Mapping[str, Any]) -> None:
+    """The file of `write_h5`, with one image's effects [2, S, L] in memory at a time; `shape` is that of all.
+
+    It holds no times: same run, same bytes.
+    """
 
     def write(partial: Path) -> None:
         with h5py.File(partial, "w") as file:
-            values = file.create_dataset("effects", (images, 2, size, labels), np.float32)
+            values = file.create_dataset("effects", tuple(shape), np.float32)
             for i, image in enumerate(effects):
                 values[i] = image
             for name, array in arrays.items():
@@ -241,7 +242,9 @@ class Run:
         path = self.folder / H5
         if not path.is_file():
             arrays = {**self.arrays, "done": np.ones(self.images, bool)}
-            _fill(path, {name: arrays[name] for name in ARRAYS if name != "effects"}, map(self._part, range(self.images)), self.about)
+            shape = (self.images, 2, arrays["styles"].shape[1], arrays["base_logits"].shape[1])
+            kept = {name: arrays[name] for name in ARRAYS if name != "effects"}
+            _fill(path, kept, map(self._part, range(self.images)), shape, self.about)
         shutil.rmtree(self.folder / PARTS, ignore_errors=True)
         return path
 

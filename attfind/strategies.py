@@ -45,7 +45,7 @@ def greedy(gains: Array, threshold: float, top: int, accept: Accept) -> Picked:
     while len(found) < top:
         still = moved < np.float32(threshold)
         if not still.any():
-            return Picked(found, f"every image is moved by {threshold:g} already")
+            return Picked(found, f"every image is moved by {threshold:g} already; a larger threshold finds more")
         means = left[still].mean(0)
         entry = int(means.argmax())
         if means[entry] <= 0:

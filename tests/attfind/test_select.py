@@ -10,28 +10,10 @@ import pytest
 from attfind import Attribute, Effects, find_attributes
 from attfind.select import Rules, Strategy, select
 from converter.errors import BadInput
+from tests.attfind.runs import made
 
-LAYERS = (("b4.conv1", 5), ("b8.conv0", 4), ("b8.conv1", 3))
 S = 12
 Pair = tuple[int, int]
-
-
-def made(effects: np.ndarray, base: np.ndarray, **more: object) -> Effects:
-    n, _, size, labels = effects.shape
-    styles = np.linspace(-1, 1, n * size, dtype=np.float32).reshape(n, size)
-    values = {
-        "effects": effects.astype(np.float32),
-        "base_logits": base.astype(np.float32),
-        "latents": np.ones((n, 3), np.float32),
-        "styles": styles,
-        "style_min": styles.min(0),
-        "style_max": styles.max(0),
-        "done": np.ones(n, bool),
-        "layers": LAYERS,
-        "labels": tuple("abc"[:labels]),
-        "about": {"shift": 1.0},
-    }
-    return Effects(**{**values, **more})  # type: ignore[arg-type]
 
 
 def random_runs(count: int = 100, labels: int = 2) -> Iterator[Effects]:
@@ -235,7 +217,7 @@ def test_a_list_ends_where_every_image_has_moved() -> None:
     effects, base = np.full((3, 2, S, 2), 0.25), np.eye(2)[[0, 1, 1]]
     found = select(made(effects, base), 0, top=5)
     assert pairs(list(found)) == [(0, 0), (0, 1)]
-    assert found.remarks == ("towards a: 2 of 5 attributes: every image is moved by 0.5 already",)
+    assert found.remarks == ("towards a: 2 of 5 attributes: every image is moved by 0.5 already; a larger threshold finds more",)
 
 
 def test_images_of_one_class_only_give_the_other_classs_list() -> None:
@@ -273,7 +255,7 @@ def test_images_that_are_not_measured_do_not_count() -> None:
 def test_a_question_without_an_answer_is_refused(question: dict[str, object], why: str) -> None:
     run = made(np.zeros((4, 2, S, 2)), np.eye(2)[[0, 1, 1, 0]])
     with pytest.raises(BadInput, match=why):
-        find_attributes(run, **question)  # type: ignore[arg-type]
+        find_attributes(run, **question)
 
 
 def test_an_unstable_image_alone_is_refused() -> None:
