@@ -15,7 +15,6 @@ _HOME = {
     "find_attributes": "select",
     "Attribute": "select",
     "counterfactual": "edit",
-    "measure": "measure",
     "StylExModel": "model",
     "Autoencoder": "model",
     "Explained": "model",
