@@ -62,7 +62,7 @@ class Difference:
 class Comparison:
     """Of two runs: `top` is K, `rows` are by class and direction.
 
-    `differences`, the largest first, and `relative`, the largest as a share of the logits' spread, are None where the runs are not of
+    `differences`, the largest first (none where all effects are equal), and `relative`, the largest as a share of the logits' spread, are None where the runs are not of
     the same images, which `remarks` then say.
     """
 
@@ -159,7 +159,7 @@ def _differences(first: Effects, second: Effects, places: int) -> tuple[tuple[Di
     best = np.argpartition(-flat, min(places, flat.size) - 1)[:places]
     best = best[np.lexsort((best, -flat[best]))]
     found = []
-    for row, direction, coordinate, label in zip(*np.unravel_index(best, apart.shape), strict=True):
+    for row, direction, coordinate, label in zip(*np.unravel_index(best[flat[best] > 0], apart.shape), strict=True):
         at = (int(both[row]), int(direction), int(coordinate), int(label))
         layer, channel = (first if first.layers else second).where(at[2])
         found.append(Difference(*at[:3], layer, channel, at[3], float(first.effects[at]), float(second.effects[at])))

@@ -73,7 +73,7 @@ def test_images_that_one_run_has_not_measured_are_not_compared() -> None:
     effects = first.effects.copy()
     effects[1] = 7
     found = compare(first, dataclasses.replace(first, effects=effects, done=np.array([True, False])))
-    assert found.relative == 0
+    assert (found.relative, found.differences) == (0, ())
 
 
 def test_runs_of_other_images_are_compared_by_rank_alone() -> None:

@@ -46,7 +46,7 @@ def one_list(run: Effects, target: int, T: float, top: int, entries: int) -> lis
     P = [[max(0.0, coordinate[target]) for direction in image for coordinate in direction] for image in opposite]
     whole = [row[:] for row in P]
     e = [0.0 for _ in P]
-    found = []
+    found: list[tuple[int, int, float]] = []
     while len(found) < top:
         rows = [row for row, moved in zip(P, e, strict=True) if moved < T]
         if not rows:

@@ -69,7 +69,9 @@ def _print(found: Comparison) -> None:
         overlap = "-" if row.overlap is None else f"{row.overlap:.0%}"
         direction = "to minimum" if row.direction == 0 else "to maximum"
         click.echo(f"{row.label:12}{direction:12}{numbers}{overlap:>10}  {', '.join(map(str, row.shared))}".rstrip())
-    if found.differences is not None:
+    if found.differences == ():
+        click.echo("every single effect is the same in both")
+    elif found.differences:
         click.echo(f"largest difference {found.differences[0].size:.3g}, {found.relative:.2g} of the logits' spread; the largest are")
         for d in found.differences:
             place = f"image {d.image}, {'maximum' if d.direction else 'minimum'} of {d.coordinate}"
