@@ -62,8 +62,8 @@ class Difference:
 class Comparison:
     """Of two runs: `top` is K, `rows` are by class and direction.
 
-    `differences`, the largest first (none where all effects are equal), and `relative`, the largest as a share of the logits' spread, are None where the runs are not of
-    the same images, which `remarks` then say.
+    `differences`, the largest first (none where all effects are equal), and `relative`, the largest as a share of the logits' spread,
+    are None where the runs are not of the same images, which `remarks` then say.
     """
 
     top: int
