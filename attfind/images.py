@@ -54,11 +54,11 @@ def read_picture(path: Path, resolution: int, image_range: tuple[float, float]) 
         raise DamagedFile(path, f"is no picture that can be read ({error})", "replace it, or take it out of the folder") from error
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    if picture.size != (resolution, resolution):
-        picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR, box=box)
+    square = picture.crop((left, top, left + side, top + side))
+    if side != resolution:
+        square = square.resize((resolution, resolution), Image.Resampling.BILINEAR)
     low, high = image_range
-    return np.asarray(picture, np.float32).transpose(2, 0, 1) * np.float32((high - low) / 255) + np.float32(low)
+    return np.asarray(square, np.float32).transpose(2, 0, 1) * np.float32((high - low) / 255) + np.float32(low)
 
 
 @torch.no_grad()
