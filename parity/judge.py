@@ -12,6 +12,7 @@ from parity.alone import judge_alone
 from parity.case import Case
 from parity.chain import in_chain, in_precision
 from parity.passes import precision_of
+from parity.settings import other_settings
 from parity.verdicts import conclude
 from parity.weights import Mismatch, mismatches, of_another_release, rounded_to_half
 
@@ -21,6 +22,7 @@ def prove(case: Case) -> Case:
     state = case.port.module.state_dict()
     wrong = mismatches(state, case.original)
     case.remarks += filter(None, [of_another_release(wrong, case.original)])
+    case.remarks += [f"{case.port.network}: {other}" for other in other_settings(case.port.config, case.original.network.config)]
     exact = _exact(case, state, wrong)
     judge_alone(case, exact)
     error64 = in_chain(case, exact, torch.float64)

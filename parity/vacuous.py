@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_models.mbstd import MinibatchStd
 
 SYMMETRIC = 1e-6  # relative distance to its own mirror image under which a tensor is symmetric
+LIMIT = 6.0  # relu6's
 INVISIBLE = 1e-7  # relative change that a pass does not see
 
 # What leaves a kernel [O, I, kh, kw] as it is, and what is then not seen. Kernels of 1x1 have no direction to mistake.
@@ -31,6 +32,15 @@ def vacuous(module: nn.Module, samples: int | None = None) -> tuple[str, ...]:
     if isinstance(module, MinibatchStd) and samples is not None and samples // min(module.group, samples) < 2:
         found.append(f"{samples} samples are one group: how samples are grouped is not seen")
     return tuple(found)
+
+
+def vacuous_values(module: nn.Module, value: Tensor) -> tuple[str, ...]:
+    """What the values that an activation gave cannot show of it."""
+    if isinstance(module, nn.ReLU6) and not bool((value >= LIMIT).any()):
+        return (f"no value reaches {LIMIT:g}: a relu in its place is not seen",)
+    if type(module) is nn.ReLU and not bool((value >= LIMIT).any()):
+        return (f"no value exceeds {LIMIT:g}: a relu6 in its place is not seen",)
+    return ()
 
 
 def _tensors(module: nn.Module) -> Iterator[str]:

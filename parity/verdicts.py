@@ -6,12 +6,14 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
+from torch import nn
+
 from converter.recording import RecordedTap
 from parity.case import OUTPUT, VARIABLE, Case
 from parity.causes import CAUSES
 from parity.measure import EXACT, UNIT, Difference, allowed_in_chain, judge
 from parity.result import CARRIED, FAULT, MISSING, PASS, Fault, Layer
-from parity.vacuous import vacuous
+from parity.vacuous import vacuous, vacuous_values
 from parity.weights import Mismatch
 
 UNSEEN = "no call of the original uses it: compared by value"
@@ -62,7 +64,10 @@ def _vacuous(case: Case, layer: str, tap: RecordedTap) -> tuple[str, ...]:
     site = case.port.site(layer)
     if site is None or tap.stage in (OUTPUT, VARIABLE):
         return ()
-    return vacuous(case.port.module.get_submodule(site.own or site.module), case.original.network.samples)
+    module = case.port.module.get_submodule(site.own or site.module)
+    value = case.original.value(tap, case.shapes[layer]) if isinstance(module, nn.ReLU | nn.ReLU6) else None
+    found = vacuous(module, case.original.network.samples)
+    return found if value is None else (*found, *vacuous_values(module, value))
 
 
 def _missing(case: Case) -> None:

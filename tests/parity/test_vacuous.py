@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parity.vacuous import vacuous
+from parity.vacuous import vacuous, vacuous_values
 from tests.parity.broken import network, random
 from torch_models.mbstd import MinibatchStd
 from torch_models.mobilenet import BatchNorm
@@ -83,3 +83,10 @@ def test_one_group_of_samples_cannot_show_how_they_are_grouped() -> None:
     module = MinibatchStd(4, 1e-8)
     assert vacuous(module, 4) == ("4 samples are one group: how samples are grouped is not seen",)
     assert vacuous(module, 8) == ()
+
+
+def test_values_that_stay_below_six_do_not_tell_relu_from_relu6() -> None:
+    low, high = torch.tensor([0.0, 5.9]), torch.tensor([0.0, 6.0])
+    assert vacuous_values(nn.ReLU6(), low) == ("no value reaches 6: a relu in its place is not seen",)
+    assert vacuous_values(nn.ReLU(), low) == ("no value exceeds 6: a relu6 in its place is not seen",)
+    assert vacuous_values(nn.ReLU6(), high) == vacuous_values(nn.ReLU(), high + 1) == vacuous_values(nn.SiLU(), low) == ()
