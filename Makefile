@@ -35,13 +35,13 @@ benchmark: $(TEST)/ready
 	$(TEST)/bin/python -m benchmarks.convert
 	$(TEST)/bin/python -m benchmarks.synthesis
 
-$(DEMO)/ready: requirements/demo.txt setup.cfg pyproject.toml
+$(DEMO)/ready: requirements/demo.txt requirements/core.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python -m pip install -q -r requirements/demo.txt
 	$(DEMO)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
-$(TEST)/ready: requirements/test.txt requirements/demo.txt setup.cfg pyproject.toml
+$(TEST)/ready: requirements/test.txt requirements/core.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/python -m pip install -q -r requirements/test.txt
 	$(TEST)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
