@@ -29,7 +29,9 @@ def input_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
     if is_image(suspect):
         yield from _ranges(suspect)
     if suspect.layer == "mapping.fc0":
-        yield _first("input_range", "z comes in without being normalised by its second moment", _normalised)
+        nearly = bool(((x.square().mean(-1) - 1).abs() < 0.1).all())
+        words = "z is normalised with another epsilon" if nearly else "z comes in without being normalised by its second moment"
+        yield _first("input_range", words, _normalised)
     if x.ndim == 4:
         yield from _axes(x)
     if x.ndim == 2:

@@ -74,6 +74,12 @@ def test_outputs_of_a_network_without_labels_are_no_labels(broken: Folder, recor
     assert [(fault.layer, fault.cause) for fault in verify(folder, recorded).faults] == [("b4.out", "channel_order")]
 
 
+def test_another_epsilon_under_the_normalisation_of_z_is_called_so(broken: Folder, recorded: Path) -> None:
+    fault = verify(broken("generator", normalize_epsilon=1e-3), recorded).first_fault
+    assert fault is not None
+    assert (fault.layer, fault.detail) == ("mapping.fc0", "z is normalised with another epsilon")
+
+
 def test_a_kernel_with_all_its_axes_reversed_is_named(broken: Folder, recorded: Path) -> None:
     fault = verify(broken("generator", {"synthesis.b4.conv1.weight": lambda w: w.permute(1, 0, 3, 2)}), recorded).first_fault
     assert fault is not None
