@@ -111,6 +111,16 @@ def test_a_styles_batch_is_found_that_fits_the_layer_and_the_limit(demo: Path, c
     assert best_batch(model, model.stylex.classifier, latent, most=5) == 5
 
 
+def test_memory_that_runs_out_leaves_room_below_what_fitted() -> None:
+    def classify(images: Tensor) -> Tensor:
+        if len(images) > 40:
+            raise torch.OutOfMemoryError
+        return Counted()(images)
+
+    wide = Autoencoder(linear().encode, lambda z: linear().decode(z[:, :5]), 500)
+    assert best_batch(wide, classify, torch.zeros(500)) == 16  # 32 fitted, 64 did not
+
+
 def test_the_largest_tensor_of_a_computation_is_known_without_a_gpu() -> None:
     assert largest_tensor(lambda: (torch.ones(10, 3) @ torch.ones(3, 7)).sum()) == 10 * 7 * 4
 

@@ -1,6 +1,7 @@
 """A run on disk: whole or absent, one program's, and the same bytes however often it was interrupted."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,26 @@ def test_a_file_that_is_no_run_is_one_clear_error(tmp_path: Path) -> None:
         Effects.load(tmp_path)
     with pytest.raises(BadInput, match="is no run of AttFind"):
         Effects.load(tmp_path / "elsewhere")
+
+
+def test_a_run_is_finished_with_few_images_effects_in_memory_whatever_their_number(tmp_path: Path) -> None:
+    size, images = 4000, 60
+    arrays = {
+        "latents": np.zeros((images, 2), np.float32),
+        "styles": np.zeros((images, size), np.float32),
+        "base_logits": np.zeros((images, 3), np.float32),
+        "style_min": np.zeros(size, np.float32),
+        "style_max": np.ones(size, np.float32),
+    }
+    run = Run.begin(tmp_path / "run", {**ABOUT, "layers": [["b4.conv1", size]]}, arrays)
+    one = RNG.normal(size=(2, size, 3)).astype(np.float32)
+    for image in range(images):
+        run.add(image, one * image)
+    tracemalloc.start()
+    try:
+        run.finish()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * one.nbytes
+    np.testing.assert_array_equal(Effects.load(tmp_path / "run").effects[41], one * 41)

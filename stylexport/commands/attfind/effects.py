@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from converter.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
@@ -90,10 +92,14 @@ def command(
         raise click.UsageError("--weights is for a classifier that --classifier names")
     if batch != "auto" and not (batch.isdigit() and int(batch)):
         raise click.UsageError(f"--batch {batch}: give a number from 1, or auto")
+    if search == "screened":
+        raise BadInput("--search screened is not here yet; leave it out")
     square = size * 2 if size is not None and len(size) == 1 else size
     named = {"size": square, "range": values, "channels": channels, "mean": mean, "std": std}
     names = tuple(label.strip() for label in labels.split(",")) if labels else ()
 
+    # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must give the same bytes.
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     from attfind.classifiers import open_classifier
     from attfind.execution import compiled, computing, processes
     from attfind.measure import measure
@@ -134,6 +140,7 @@ def command(
         "effects": str(path),
         "images": run.images,
         "measured_now": lacking,
+        "processes": team.count,
         "coordinates": int(run.arrays["styles"].shape[1]),
         "labels": run.about["labels"],
         "batch": run.about["batch"] if settings.batch is None else settings.batch,
