@@ -6,7 +6,7 @@ image, both directions together, and what lies below the changed layer is comput
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attfind.model import Explained
+from attfind.model import Explained, layer_of
 from attfind.store import Run
 
 Array = NDArray[Any]
@@ -34,31 +34,29 @@ def effects_of(
     base: Tensor,
     target: Tensor,
     batch: int,
-    coordinates: Sequence[int] | None = None,
+    entries: Sequence[int] | None = None,
     *,
     tick: Callable[[int], None] | None = None,
 ) -> Array:
     """Effects [2, S, L] of one latent [D]: logits of each changed image minus `base` [L], `target` [2, S] being the new values.
 
-    Only `coordinates` are measured where they are given; the others' effects are zero. `tick(changes measured since the last call)`.
+    Only `entries` (direction * S + coordinate) are measured where they are given; the other effects are zero. `tick(changes measured since
+    the last call)`.
     """
     painter = model.painter(latent)
     found = torch.zeros((*target.shape, len(base)), device=base.device)
-    wanted = None if coordinates is None else set(coordinates)
-    for layer in model.layers:
-        own = [c for c in layer.coordinates if wanted is None or c in wanted]
-        for pairs in _chunks([(d, c) for c in own for d in (0, 1)], batch):
-            directions, changed = zip(*pairs, strict=True)
-            at = (list(directions), list(changed))
-            found[at] = classify(painter.change(layer, changed, target[at])) - base
-            if tick:
-                tick(len(pairs))
+    size = target.shape[1]
+    wanted = range(2 * size) if entries is None else set(entries)
+    changes = [(d, c) for c in range(size) for d in (0, 1) if d * size + c in wanted]
+    for start in range(0, len(changes), batch):
+        directions, coordinates = zip(*changes[start : start + batch], strict=True)
+        at = (list(directions), list(coordinates))
+        # A batch is full, though a layer may end in it: it starts at the lowest of its layers.
+        images = painter.change(layer_of(model.layers, coordinates[0]), coordinates, target[at])
+        found[at] = classify(images) - base
+        if tick:
+            tick(len(coordinates))
     return found.cpu().numpy().astype(np.float32)
-
-
-def _chunks(pairs: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    for start in range(0, len(pairs), size):
-        yield pairs[start : start + size]
 
 
 def measure(

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from torch_models.styles import Styles, conv_layers
 from torch_models.stylex import StylEx
+from torch_models.synthesis import SynthesisBlock
+
+CONST = ("const", "const")  # the released noise in both of a block's convolutions
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,10 @@ class Painter(Protocol):
     """Images of one latent under changes of its style coordinates. What no change touches is computed once."""
 
     def change(self, layer: Layer, coordinates: Sequence[int], values: Tensor) -> Tensor:
-        """Images [B, 3, R, R], in each of which one coordinate of `layer` (its index among all) has the value `values` [B]."""
+        """Images [B, 3, R, R], in each of which one coordinate (its index among all) has the value `values` [B].
+
+        The coordinates are of `layer` or of layers above it; what lies below `layer` is not computed again.
+        """
         ...
 
     def paint(self, styles: Tensor) -> Tensor:
@@ -108,48 +115,70 @@ class StylExModel:
 
 
 class StylePainter:
-    """One dlatent's images. The features and the image before each block are kept, so that a change costs what lies above it."""
+    """One dlatent's images. What enters each layer is kept, so that a change costs its own layer and those above it."""
 
     def __init__(self, model: StylExModel, latent: Tensor) -> None:
-        self.model = model
+        self.model, self.synthesis = model, model.generator.synthesis
         styles = model.generator.style_vectors(latent[None])
         self.conv, self.torgb = styles.conv, styles.torgb
-        self.before: list[tuple[Tensor | None, Tensor | None]] = []
-        x: Tensor | None = None
-        image: Tensor | None = None
-        for i in range(len(self.torgb)):
-            self.before.append((x, image))
-            x, image = self._block(i, x, image, self.conv)
-        assert image is not None
-        self.image = image.clamp(*model.image_range)
 
     def change(self, layer: Layer, coordinates: Sequence[int], values: Tensor) -> Tensor:
-        """Images [B, 3, R, R] with one coordinate of `layer` changed in each. The blocks below it are not run again."""
+        """Images [B, 3, R, R] with one coordinate of `layer`, or of one above it, changed in each. Layers below are not run again."""
         number = next(i for i, own in enumerate(self.model.layers) if own.name == layer.name)
-        style = self.conv[number].expand(len(coordinates), -1).clone()
-        style[list(range(len(coordinates))), [c - layer.first for c in coordinates]] = values.to(style)
-        conv = (*self.conv[:number], style, *self.conv[number + 1 :])
-        return self._from((number + 1) // 2, conv)
+        conv = self._changed(number, coordinates, values)
+        own = (number + 1) // 2
+        block = self._block(own)
+        x = self._kept.inputs[number]
+        if number % 2:
+            x = block.conv0(x, conv[number])
+        x = block.conv1(x, conv[2 * own])
+        image = self._kept.doubled[own] + block.torgb(x, self.torgb[own])
+        for i in range(own + 1, len(self.torgb)):
+            x, image = self._block(i)(x, image, conv[2 * i - 1 : 2 * i + 1], self.torgb[i], CONST)
+        return image.clamp(*self.model.image_range)
 
     def paint(self, styles: Tensor) -> Tensor:
         """Images [B, 3, R, R] of whole style vectors [B, S]; the toRGB styles stay this latent's."""
         conv = styles.to(self.conv[0]).split([layer.size for layer in self.model.layers], 1)
         torgb = tuple(t.expand(len(styles), -1) for t in self.torgb)
-        return self.model.generator.synthesis(Styles(tuple(conv), torgb)).clamp(*self.model.image_range)
+        return self.synthesis(Styles(tuple(conv), torgb)).clamp(*self.model.image_range)
 
-    def _from(self, block: int, conv: Sequence[Tensor]) -> Tensor:
-        """The image from a block on."""
-        x, image = self.before[block]
-        for i in range(block, len(self.torgb)):
-            x, image = self._block(i, x, image, conv)
-        assert image is not None
-        return image.clamp(*self.model.image_range)
+    @cached_property
+    def _kept(self) -> Kept:
+        """What the unchanged latent sends into every layer; made when it is first needed."""
+        first = self._block(0)
+        x: Tensor = first.const[None].to(self.conv[0].dtype)
+        inputs, doubled, image = [x], [torch.zeros((), dtype=x.dtype, device=x.device)], None
+        x = first.conv1(x, self.conv[0])
+        image = first.torgb(x, self.torgb[0])
+        for i in range(1, len(self.torgb)):
+            block = self._block(i)
+            middle = block.conv0(x, self.conv[2 * i - 1])
+            inputs += [x, middle]
+            doubled.append(block.upsample.upsample(image))
+            x = block.conv1(middle, self.conv[2 * i])
+            image = doubled[i] + block.torgb(x, self.torgb[i])
+        return Kept(tuple(inputs), tuple(doubled))
 
-    def _block(self, i: int, x: Tensor | None, image: Tensor | None, conv: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        synthesis = self.model.generator.synthesis
-        own = slice(max(2 * i - 1, 0), 2 * i + 1)
-        found: tuple[Tensor, Tensor] = getattr(synthesis, synthesis.blocks[i])(x, image, conv[own], self.torgb[i], ["const"] * 2)
-        return found
+    def _block(self, i: int) -> SynthesisBlock:
+        block: SynthesisBlock = getattr(self.synthesis, self.synthesis.blocks[i])
+        return block
+
+    def _changed(self, lowest: int, coordinates: Sequence[int], values: Tensor) -> list[Tensor]:
+        """The styles of all convolutions: a row an image where a coordinate is changed, else one for all. None is below `lowest`."""
+        conv = list(self.conv)
+        for number, layer in enumerate(self.model.layers[lowest:], lowest):
+            if rows := [row for row, coordinate in enumerate(coordinates) if coordinate in layer.coordinates]:
+                conv[number] = conv[number].expand(len(coordinates), -1).clone()
+                conv[number][rows, [coordinates[row] - layer.first for row in rows]] = values[rows].to(conv[number])
+        return conv
+
+
+class Kept(NamedTuple):
+    """The features [1, C, h, h] that enter each convolution, and the image [1, 3, r, r] that each block adds to (0 at 4 px)."""
+
+    inputs: tuple[Tensor, ...]
+    doubled: tuple[Tensor, ...]
 
 
 class Autoencoder:
@@ -168,7 +197,7 @@ class Autoencoder:
         device: str | torch.device = "cpu",
     ) -> None:
         self._encode, self._decode = encode, decode
-        self.layers = (Layer("latent", 0, size),)
+        self.layers: tuple[Layer, ...] = (Layer("latent", 0, size),)
         self.image_range, self.device = image_range, torch.device(device)
 
     def encode(self, images: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from attfind.interesting import interesting
 from attfind.latents import Encoded, file_digest, read_latents
 from attfind.model import StylExModel
 from attfind.opening import model_facts
+from attfind.screen import SHARE
 from attfind.store import Run
 from converter.errors import BadInput
 from converter.version import __version__
@@ -28,7 +29,8 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """What is to be measured: `model`'s folder, either `latents` (a file) or `images` (a folder), and which of them.
 
-    `query` (attfind/interesting.py) and `limit` choose images; `labels` name the logits; `batch` None is to be found.
+    `query` (attfind/interesting.py) and `limit` choose images; `labels` name the logits; `batch` None is to be found; `share` is a
+    screened search's.
     """
 
     model: Path
@@ -41,6 +43,7 @@ class Settings:
     precision: str = "fp32"
     search: str = "exhaustive"
     batch: int | None = None
+    share: float = SHARE
 
 
 def prepare(out: Path, model: StylExModel, classifier: Classifier, settings: Settings, progress: Progress | None = None) -> Run:
@@ -57,6 +60,7 @@ def prepare(out: Path, model: StylExModel, classifier: Classifier, settings: Set
         "images": _source(model, settings),
         "precision": settings.precision,
         "search": settings.search,
+        **({"share": settings.share} if settings.search == "screened" else {}),
     }
     layers = [[layer.name, layer.size] for layer in model.layers]
     if (run := Run.held(out, {**about, "shift": settings.shift, "labels": labels, "layers": layers})) is not None:

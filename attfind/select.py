@@ -209,6 +209,9 @@ class _Job:
         found = list(self.notes)
         if self.source.about.get("search", "exhaustive") != "exhaustive":
             found.append("the search was screened: a coordinate that was not measured is none that moves an image")
+            for label, recall in self.source.about.get("screening", {}).get("recall", {}).items():
+                if recall < 1:
+                    found.append(f"towards {self._name(int(label))} {recall:.0%} of the strongest are expected to be among those measured")
         if self.rejected:
             places = ", ".join(f"({d}, {s})" for d, s in sorted(self.rejected)[:10])
             found.append(f"the discriminator's score moved too far for {len(self.rejected)} (direction, coordinate): {places}")

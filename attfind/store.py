@@ -32,7 +32,7 @@ FORMAT = 1
 H5, PARTS, ABOUT, LATENTS = "effects.h5", "parts", "run.json", "latents.npz"
 REMEDY = "measure the effects again"
 # What of a run's description may differ when it goes on: where things lie, how much is done at once, and what follows from the rest.
-FREE = ("model_path", "batch", "tool", "names", "indices")
+FREE = ("model_path", "batch", "tool", "names", "indices", "screening")
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,11 @@ class Run:
     def add(self, image: int, effects: Array) -> None:
         """An image's effects [2, S, L]."""
         whole(self.folder / PARTS / f"{image:06}.npy", lambda path: _save(path, effects.astype(np.float32)))
+
+    def note(self, **facts: Any) -> None:
+        """Adds to the run's description what was found on the way; names that may be noted are in `FREE`."""
+        self.about |= facts
+        whole(self.folder / ABOUT, lambda path: path.write_text(json.dumps(self.about, indent=1) + "\n", encoding="utf-8"))
 
     def gathered(self) -> Effects:
         """All parts that are there. Raises DamagedFile, naming the part, where one cannot be read."""

@@ -66,7 +66,7 @@ def test_only_what_is_asked_for_is_measured() -> None:
     latent = torch.from_numpy(LATENTS[0])
     base = classify(model.decode(latent[None]))[0]
     before = classify.images
-    found = effects_of(model, classify, latent, base, torch.ones(2, 5), 64, coordinates=[3, 1])
+    found = effects_of(model, classify, latent, base, torch.ones(2, 5), 64, entries=[3, 1, 5 + 3, 5 + 1])
     assert classify.images - before == 4
     assert np.abs(found).sum((0, 2)).nonzero()[0].tolist() == [1, 3]
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from converter.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
@@ -51,6 +50,7 @@ class _Numbers(click.ParamType):
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images: the first, or the most interesting.")
 @click.option("--shift", type=float, default=1.0, show_default=True, help="How far towards its extreme a coordinate is moved; 1 is there.")
 @click.option("--search", type=click.Choice(["exhaustive", "screened"]), default="exhaustive", show_default=True, help="docs/attfind.md.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Screened: of the exhaustive search's passes.  [default: 0.1]")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda; under `accelerate launch`, cuda is each process's own.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True, help="16 bits by autocast.")
 @click.option("--batch", default="auto", show_default=True, metavar="N|auto", help="Changed images at once; auto tries what is fastest.")
@@ -74,6 +74,7 @@ def command(
     limit: int | None,
     shift: float,
     search: str,
+    share: float | None,
     device: str,
     precision: str,
     batch: str,
@@ -92,8 +93,8 @@ def command(
         raise click.UsageError("--weights is for a classifier that --classifier names")
     if batch != "auto" and not (batch.isdigit() and int(batch)):
         raise click.UsageError(f"--batch {batch}: give a number from 1, or auto")
-    if search == "screened":
-        raise BadInput("--search screened is not here yet; leave it out")
+    if share is not None and search != "screened":
+        raise click.UsageError("--share is for --search screened")
     square = size * 2 if size is not None and len(size) == 1 else size
     named = {"size": square, "range": values, "channels": channels, "mean": mean, "std": std}
     names = tuple(label.strip() for label in labels.split(",")) if labels else ()
@@ -105,9 +106,11 @@ def command(
     from attfind.measure import measure
     from attfind.opening import open_model
     from attfind.prepare import Settings, prepare
+    from attfind.screen import SHARE, screen
     from attfind.store import Run
 
-    settings = Settings(model, latents, images, query, limit, names, shift, precision, search, None if batch == "auto" else int(batch))
+    asked = None if batch == "auto" else int(batch)
+    settings = Settings(model, latents, images, query, limit, names, shift, precision, search, asked, share or SHARE)
     team = processes(device)
     opened = open_model(model, team.device)
     changes = {name: value for name, value in named.items() if value is not None}
@@ -133,6 +136,8 @@ def command(
             run = prepare(out, opened, classifier, settings, progress)
             with run.alone():
                 lacking = len(run.missing())
+                if search == "screened":  # by one process: what is measured next depends on all that was measured
+                    screen(run, opened, classifier, settings.batch or int(run.about["batch"]), share=settings.share, progress=progress)
                 team.wait()
                 measure_own(run, progress)
                 path = run.finish()
@@ -146,9 +151,15 @@ def command(
         "batch": run.about["batch"] if settings.batch is None else settings.batch,
         "seconds": round(time.perf_counter() - started, 3),
     }
+    if search == "screened":
+        facts["screening"] = {key: value for key, value in run.about["screening"].items() if key != "entries"}
     if as_json:
         print_json(facts)
         return
     gone_on = f" ({lacking} of them now)" if lacking < run.images else ""
     click.echo(f"measured {run.images} images{gone_on}, {facts['coordinates']:,} coordinates, labels {', '.join(facts['labels'])}")
+    if search == "screened":
+        found = run.about["screening"]
+        recall = ", ".join(f"{share:.0%} towards {run.about['labels'][int(label)]}" for label, share in found["recall"].items())
+        click.echo(f"screened: {found['passes']:,} passes, not {found['exhaustive']:,}; expected of the top 10: {recall}")
     click.echo(f"wrote {path}")
