@@ -26,7 +26,6 @@ Measure = Callable[[int, Sequence[int]], Array]
 SEEN, FIRST, LAST, FOLLOWING = 0.15, 0.35, 0.5, 0.15
 EVERY = 16  # one in so many of the first round's entries is drawn by chance
 BORROWED = 3  # observations that an entry's variance borrows from the others
-MOVED = 1.0  # the authors' T of algorithm 1 with both classes
 
 
 class Plan(NamedTuple):
@@ -58,8 +57,11 @@ def plan(entries: int, images: int, budget: float) -> Plan:
     return Plan(first, seen, min(last, first), int(FOLLOWING * budget), int(budget))
 
 
-def race(predicted: Array, measure: Measure, planned: Plan, top: int, seed: int = 0) -> Raced:
-    """Runs a plan on images in a random order. `predicted` [n, E] are the gains as predicted; `top` is how many entries matter."""
+def race(predicted: Array, measure: Measure, planned: Plan, top: int, thresholds: Sequence[float] = (1.0,), seed: int = 0) -> Raced:
+    """Runs a plan on images in a random order.
+
+    `predicted` [n, E] are the gains as predicted; `top` is how many entries matter; algorithm 1 is followed with each T of `thresholds`.
+    """
     images, size = predicted.shape
     draw = np.random.default_rng(seed)
     gains = Gains(predicted, measure)
@@ -73,7 +75,8 @@ def race(predicted: Array, measure: Measure, planned: Plan, top: int, seed: int 
     ranked = first[np.argsort(-mean[first], kind="stable")]
     last = ranked[: planned.last]
     gains.of(everywhere, last)
-    last = np.concatenate([last, followed(gains, last, planned.following, top)])
+    for threshold in thresholds:
+        last = np.concatenate([last, followed(gains, last, planned.following // len(thresholds), top, threshold)])
     more = max((planned.budget - gains.spent) // max(images - planned.seen, 1), 0)
     last = np.concatenate([last, ranked[~np.isin(ranked, last)][:more]])
     own = gains.of(everywhere, last).mean(0)
@@ -99,7 +102,7 @@ class Gains:
         return self.known[np.ix_(images, entries)]
 
 
-def followed(gains: Gains, measured: Array, budget: int, top: int) -> Array:
+def followed(gains: Gains, measured: Array, budget: int, top: int, threshold: float) -> Array:
     """The entries beside `measured` that algorithm 1 takes, for about `budget` measurements. They are measured on every image.
 
     At each step half of what is left of the budget goes to the entries of which most is predicted for the images still unmoved.
@@ -108,7 +111,7 @@ def followed(gains: Gains, measured: Array, budget: int, top: int) -> Array:
     moved = np.zeros(len(everywhere))
     chosen: list[int] = []
     for step in range(top):
-        still = everywhere[moved < MOVED]
+        still = everywhere[moved < threshold]
         if not len(still):
             break
         candidates = np.setdiff1d(measured, chosen)

@@ -21,6 +21,7 @@ from torch import Tensor
 from attfind.measure import effects_of, targets
 from attfind.model import Explained
 from attfind.racing import Raced, plan, race
+from attfind.select import COMBINED, ONE_AGAINST_ALL
 from attfind.store import Effects, Run, whole
 from attfind.strategies import gains_towards
 from converter.errors import BadInput
@@ -66,12 +67,13 @@ def screen(
     each = (2 * share * size - passes / images) / max(labels - 1, 1) - UNCHANGED
     if each * images < 4 * labels:
         raise BadInput(f"screening with {share:g} of {2 * size} passes an image measures nothing after the gradients; take a larger share")
+    thresholds = (COMBINED, ONE_AGAINST_ALL) if labels == 2 else (ONE_AGAINST_ALL,)
     raced: dict[int, Raced] = {}
     for label, chosen in enumerate(others):
         if len(chosen):
             predicted = np.concatenate([gains_towards(known.predicted(i)[None], label) for i in chosen.tolist()])
             planned = plan(2 * size, len(chosen), each * len(chosen))
-            raced[label] = race(predicted, partial(_measure, known, chosen, label), planned, top, seed)
+            raced[label] = race(predicted, partial(_measure, known, chosen, label), planned, top, thresholds, seed)
     known.save()
     facts = {"share": share, "top": top, "seed": seed, "passes": known.passes, "exhaustive": images * (2 * size + 1)}
     recall = {str(label): round(found.recall, 3) for label, found in raced.items()}
