@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 SHARE = 0.1  # of the exhaustive search's forward passes
 BACKWARD = 2  # forward passes that a backward pass costs
-UNCHANGED = 3  # times that an image without changes is made, for each class
+UNCHANGED = 4  # times that an image without changes is made, for each class
 FILE = "screening.npz"
 SECONDS = 30.0  # between saves of what is known
 

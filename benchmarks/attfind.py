@@ -220,7 +220,7 @@ def _screened(given: argparse.Namespace) -> int:
     few = [found for found in results if found["passes_ratio"] >= SCREENED_RATIO]
     tops = len({found["model"] for found in few if found["recall"] == 1})
     selections = len({found["model"] for found in few if found["selected_too"] == found["selected"]})
-    print(f"for {SCREENED_RATIO:g} times fewer passes or less: ", end="")
+    print(f"with at least {SCREENED_RATIO:g} times fewer passes: ", end="")
     print(f"the same top 10s on {tops} models, the same selection on {selections} (target {MODELS})")
     return 0 if min(tops, selections) >= MODELS else 1
 

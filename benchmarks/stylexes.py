@@ -91,7 +91,7 @@ def trained(
         optimiser.step()
     generator.eval().requires_grad_(False)
     chosen = torch.linspace(0, len(latents) - 1, images).long()
-    name = f"a generator trained here ({resolution} px, {classes} classes)"
+    name = f"a generator trained here ({resolution} px, {classes} classes, latent {latent}, seed {seed})"
     return Subject(name, StylExModel(StylEx(generator=generator)), network, latents[chosen])
 
 
