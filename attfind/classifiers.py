@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from torch import Tensor, nn
 from attfind.preprocessing import Preprocessing
 from attfind.weights import as_torchvision, load_into, read_weights
 from converter.errors import BadInput
+from torch_models.building import build
 from torch_models.precision import full_dtype
 from torch_models.stylex import StylEx
 
@@ -152,24 +151,12 @@ def _torchvision(spec: str, weights: Path | None) -> nn.Module:
 
 
 def _built(spec: str) -> nn.Module:
-    """What `package:function` returns. Raises BadInput that says which of the three is not there, or what it raised."""
-    package, colon, attribute = spec.partition(":")
-    if not (package and colon and attribute):
+    if ":" not in spec:
         raise BadInput(f"--classifier {spec}: is no folder here, and not torchvision:NAME or PACKAGE:BUILD")
-    sys.path.insert(0, str(Path.cwd()))  # a script beside which the command is called, as `python -m` finds it
     try:
-        found: Any = getattr(importlib.import_module(package), attribute)()
-    except ModuleNotFoundError as error:
-        raise BadInput(f"--classifier {spec}: {error}; install it, or run the command in its folder") from error
-    except AttributeError as error:
+        return build(spec)
+    except ValueError as error:
         raise BadInput(f"--classifier {spec}: {error}") from error
-    except Exception as error:
-        raise BadInput(f"--classifier {spec}: raised {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    if not isinstance(found, nn.Module):
-        raise BadInput(f"--classifier {spec}: returned a {type(found).__name__}, not a torch.nn.Module")
-    return found
 
 
 def recorded(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,7 +184,7 @@ class Kept(NamedTuple):
 class Autoencoder:
     """Any encoder and decoder with a vector latent; its entries are the coordinates (docs/attfind.md works an example).
 
-    `encode` takes images [N, 3, H, W] to latents [N, D] and `decode` the other way; `sizes` names groups of entries, by default one.
+    `encode` takes images [N, 3, H, W] to latents [N, D] and `decode` the other way; `size` is D.
     """
 
     def __init__(

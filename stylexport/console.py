@@ -11,7 +11,11 @@ from typing import Any
 
 import click
 
+from converter.errors import BadInput
+
 verbose_option = click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+# What keeps TensorFlow's remarks down while it works, and tf.keras what it was.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
@@ -30,13 +34,19 @@ def human_bytes(count: float) -> str:
 
 
 @contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keeps what compiled libraries print while they load off the terminal: TensorFlow's start-up remarks heed no setting."""
+def importing_tensorflow(command: str) -> Iterator[None]:
+    """Keeps what TensorFlow prints while it loads off the terminal: its start-up remarks heed no setting.
+
+    Raises BadInput, naming the command and the extra, where it is not installed.
+    """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
+    except ImportError as error:
+        raise BadInput(f"{command} needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import fmean, pstdev, stdev
 from typing import Any
 
+from attfind.intervals import wilson
 from attfind.studies.answers import Answer, Key, checked, read_key
-from attfind.studies.intervals import Interval, student, wilson
+from attfind.studies.intervals import Interval, student
 from attfind.studies.words import Word, common
 
 CHANCE = 0.5  # of two groups one is right
@@ -36,7 +37,7 @@ class Score:
     @property
     def interval(self) -> Interval:
         """At 95 %."""
-        return wilson(self.right, self.total)
+        return wilson(self.accuracy, self.total)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Intervals at 95 %: of a share of independent answers, and of a mean over participants."""
+"""Student's interval, at 95 %, of a mean over participants."""
 
 from __future__ import annotations
 
@@ -14,14 +14,6 @@ STUDENT = (
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
-
-
-def wilson(hits: int, total: int) -> Interval:
-    """Wilson's score interval of `hits` out of `total` (1 or more) independent answers."""
-    share, spread = hits / total, Z * Z / total
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def student(values: Sequence[float]) -> Interval | None:

@@ -64,7 +64,6 @@ class Dial:
     others: Sequence[Any]
     set: Callable[[nn.Module, Any], None]
     fitted: bool = True
-    at_root: bool = False
 
     def hypothesis(self, value: Any, evidence: int = SUPPOSED) -> Hypothesis:
         """The dial put to `value`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from converter.errors import BadInput
-from stylexport.console import json_option, print_json, verbose_option
+from stylexport.console import importing_tensorflow, json_option, print_json, verbose_option
 
 
 @click.command("export-tf")
@@ -29,22 +29,11 @@ def command(folder: Path, out: Path, data_format: str, as_json: bool) -> None:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; name one that `stylexport convert` wrote")
-    quieten_tensorflow()
-    try:
+    with importing_tensorflow("export-tf"):
         from reference_tf.export import export_folder
-    except ImportError as error:
-        raise BadInput(f"export-tf needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
     written = export_folder(folder, out, data_format)
     if as_json:
         print_json({"output": str(out), "networks": {name: str(path) for name, path in written.items()}})
         return
     for name, path in written.items():
         click.echo(f"{name}: {path}")
-
-
-def quieten_tensorflow() -> None:
-    """Keep TensorFlow's start-up remarks off the terminal; its errors stay."""
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

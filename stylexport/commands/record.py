@@ -7,9 +7,7 @@ from typing import Any
 
 import click
 
-from converter.errors import BadInput
-from stylexport.commands.export_tf import quieten_tensorflow
-from stylexport.console import human_bytes, json_option, print_json, quiet_libraries, steps_progress, verbose_option
+from stylexport.console import human_bytes, importing_tensorflow, json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -46,14 +44,10 @@ def command(
     on a CPU whatever their data format. `stylexport verify --against OUTPUT` compares a port with the file and needs PyTorch alone
     (docs/recording.md). Needs the extra [tensorflow].
     """
-    quieten_tensorflow()
-    try:
-        with quiet_libraries():
-            from reference_tf.inputs import read_given
-            from reference_tf.observe import STORE
-            from reference_tf.record import record, summary
-    except ImportError as error:
-        raise BadInput(f"record needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
+    with importing_tensorflow("record"):
+        from reference_tf.inputs import read_given
+        from reference_tf.observe import STORE
+        from reference_tf.record import record, summary
     given = read_given(inputs, images, latents, seed)
     with steps_progress() as progress:
         done = record(release, out, given, count=samples, mapping=mapping, networks=networks, store=store or STORE, progress=progress)

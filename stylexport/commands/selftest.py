@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from converter.errors import BadInput
-from stylexport.apart import record_apart
+from stylexport.apart import recorded
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
@@ -39,15 +38,10 @@ def command(
         raise click.UsageError("name the release by --release PATH, or a recording by --against FILE")
     if not converted.is_dir():
         raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
-    with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
-        file = recording or Path(folder) / "recording.safetensors"
-        if recording is None:
-            with steps_progress() as progress:
-                record_apart(releases, file, ["--seed", str(seed)], progress)
+    with recorded(recording, releases, ["--seed", str(seed)]) as file, steps_progress() as progress:
         from parity.selftest import selftest
 
-        with steps_progress() as progress:
-            found = selftest(converted, file, only=networks, device=device, progress=progress)
+        found = selftest(converted, file, only=networks, device=device, progress=progress)
     if as_json:
         print_json(found.to_json())
     else:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from converter.errors import BadInput
-from stylexport.apart import record_apart
+from stylexport.apart import recorded
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
@@ -60,8 +57,8 @@ def command(
         raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
     if converted is not None and not converted.is_dir():
         raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
-    built = build(module) if module is not None else None
-    with _recorded(recording, releases, mapping, seed, samples) as file, steps_progress() as progress:
+    built = _built(module) if module is not None else None
+    with recorded(recording, releases, _options(mapping, seed, samples)) as file, steps_progress() as progress:
         from parity.verify import verify, verify_module
 
         if built is not None:
@@ -84,42 +81,17 @@ def command(
     sys.exit(found.exit_code)
 
 
-@contextlib.contextmanager
-def _recorded(recording: Path | None, releases: tuple[str, ...], mapping: Path | None, seed: int, samples: int | None) -> Iterator[Path]:
-    """The recording that is named, or one of the release that lasts as long as the block."""
-    if recording is not None:
-        yield recording
-        return
+def _options(mapping: Path | None, seed: int, samples: int | None) -> list[str]:
+    """What the recorder is told."""
     options = ["--seed", str(seed)]
     options += ["--samples", str(samples)] if samples else []
-    options += ["--mapping", str(mapping)] if mapping else []
-    with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
-        file = Path(folder) / "recording.safetensors"
-        with steps_progress() as progress:
-            record_apart(releases, file, options, progress)
-        yield file
+    return options + (["--mapping", str(mapping)] if mapping else [])
 
 
-def build(name: str) -> nn.Module:
-    """What `package:function` returns. Raises BadInput that says which of the three is not there, or what it raised."""
-    import importlib
+def _built(name: str) -> nn.Module:
+    from torch_models.building import build
 
-    from torch import nn
-
-    package, colon, attribute = name.partition(":")
-    if not (package and colon and attribute):
-        raise BadInput(f"--module {name}: is not PACKAGE:BUILD, a module's import path and a function in it")
-    sys.path.insert(0, str(Path.cwd()))  # a script beside which the command is called, as `python -m` finds it
     try:
-        found: Any = getattr(importlib.import_module(package), attribute)()
-    except ModuleNotFoundError as error:
-        raise BadInput(f"--module {name}: {error}; install it, or run the command in its folder") from error
-    except AttributeError as error:
+        return build(name)
+    except ValueError as error:
         raise BadInput(f"--module {name}: {error}") from error
-    except Exception as error:
-        raise BadInput(f"--module {name}: raised {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    if not isinstance(found, nn.Module):
-        raise BadInput(f"--module {name}: returned a {type(found).__name__}, not a torch.nn.Module")
-    return found

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from attfind.studies.intervals import quantile, student, wilson
+from attfind.intervals import wilson
+from attfind.studies.intervals import quantile, student
 from attfind.studies.words import common, words
 from tests.conftest import run
 
@@ -84,7 +85,7 @@ def test_one_participant_has_no_deviation_and_no_interval_of_the_mean(tmp_path: 
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],  # Newcombe 1998, table I
 )
 def test_wilson_gives_newcombes_intervals(hits: int, total: int, low: float, high: float) -> None:
-    assert wilson(hits, total) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(hits / total, total) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(("freedom", "expected"), [(2, 4.303), (30, 2.042), (31, 2.0395), (40, 2.0211), (60, 2.0003), (120, 1.9799)])
