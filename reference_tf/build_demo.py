@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from checkpoints.mnist import Digits
 from converter.errors import BadInput, StylexportError
 from converter.recording import Recording
 from reference_tf import digit_classifier, digit_stylex, run
 from reference_tf.digit_classifier import accuracy
-from reference_tf.digits import Digits, as_images, eights_and_nines
+from reference_tf.digits import as_images, eights_and_nines
 from reference_tf.inputs import Given
 from reference_tf.record import record
 from reference_tf.release import FILES, export_release

@@ -9,8 +9,9 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from checkpoints.mnist import Digits
 from reference_tf import networks
-from reference_tf.digits import Digits, as_images
+from reference_tf.digits import as_images
 from reference_tf.variables import names
 from torch_models.config import MobileNetV1Config
 

@@ -14,8 +14,9 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from checkpoints.mnist import Digits
 from reference_tf import networks, run
-from reference_tf.digits import Digits, as_images
+from reference_tf.digits import as_images
 from reference_tf.variables import assign, draw, names
 from torch_models.config import EncoderConfig, GeneratorConfig, MobileNetV1Config
 

@@ -15,11 +15,12 @@ ROOT = Path(__file__).parents[1]
 ARROWS = {
     "converter": {"converter", "torch_models.config"},
     "torch_models": {"torch_models"},
-    "reference_tf": {"reference_tf", "converter", "torch_models.config"},
+    "reference_tf": {"reference_tf", "converter", "torch_models.config", "checkpoints.mnist"},
     "checkpoints": {"checkpoints", "converter"},
     "parity": {"parity", "converter", "torch_models"},
     "attfind": {"attfind", "converter", "torch_models", "parity.pages"},
-    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity", "attfind"},
+    "training": {"training", "converter", "torch_models", "attfind", "perceptual", "checkpoints"},
+    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity", "attfind", "training"},
 }
 FRAMEWORKS = {
     "converter": {"torch", "tensorflow", "tf_keras"},
@@ -28,6 +29,7 @@ FRAMEWORKS = {
     "checkpoints": {"torch", "tensorflow", "tf_keras"},
     "parity": {"tensorflow", "tf_keras"},
     "attfind": {"tensorflow", "tf_keras"},
+    "training": {"tensorflow", "tf_keras"},
     "stylexport": {"tensorflow", "tf_keras"},
 }
 

@@ -1,0 +1,1 @@
+"""Training: a StylEx for a classifier, from converted weights or from scratch, and the classifier itself."""

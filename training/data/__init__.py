@@ -1,0 +1,1 @@
+"""Images to learn from: MNIST's digits, folders, folders with a table of labels."""

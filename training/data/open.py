@@ -1,0 +1,78 @@
+"""Opening a data set that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.errors import BadInput
+from training.data.images import Images
+from training.data.mnist import PADDED, digits_data
+
+Progress = Callable[[str, int, int], None]
+
+PARTS = ("train", "held_out")
+SMALLEST = 4
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to learn from. `kind`:
+
+        mnist    the `digits` of MNIST, in its own two parts; `path` may hold its four idx files
+        folder   the pictures under `path`; its subfolders, where it has any, are the labels
+        csv      the pictures under `path` that the table `csv` labels, a row a file
+
+    A `held_out` share of a folder's or table's pictures, chosen by `seed`, is not trained on. `flip` mirrors half of the images, by
+    default all kinds' but MNIST's, which are never. `limit` takes the first so many of each part. `workers` are processes that load.
+    """
+
+    kind: str = "mnist"
+    path: str | None = None
+    resolution: int = PADDED
+    digits: tuple[int, ...] = (8, 9)
+    csv: str | None = None
+    held_out: float = 0.1
+    seed: int = 0
+    flip: bool | None = None
+    workers: int = 2
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digits", tuple(self.digits))
+        if self.kind not in OPENERS:
+            raise BadInput(f"data.kind: {self.kind!r} is none of {', '.join(OPENERS)}")
+        if self.resolution < SMALLEST:
+            raise BadInput(f"data.resolution: {self.resolution} is less than {SMALLEST} pixels")
+        if len(self.digits) < 2 or len({*self.digits}) != len(self.digits) or not {*self.digits} <= {*range(10)}:
+            raise BadInput(f"data.digits: {list(self.digits)} are no two or more different digits; for example [8, 9]")
+        if not 0 < self.held_out < 1:
+            raise BadInput(f"data.held_out: {self.held_out:g} is no share between 0 and 1; 0.1 keeps a tenth from training")
+        if self.kind == "mnist" and self.flip:
+            raise BadInput("data.flip: a mirrored digit is none; leave it out")
+        if self.limit is not None and self.limit < 1:
+            raise BadInput(f"data.limit: {self.limit} leaves no image; give a number from 1, or leave it out")
+        if self.workers < 0:
+            raise BadInput(f"data.workers: {self.workers} is no number of processes; 0 loads in the training's own")
+
+
+def open_data(config: DataConfig, part: str, progress: Progress | None = None) -> Images:
+    """The images of a part, "train" or "held_out". `progress` is told (what, done, total) while pictures are resized the first time.
+
+    Raises BadInput, naming file and remedy, where there are none.
+    """
+    if part not in PARTS:
+        raise ValueError(f"a part is {' or '.join(PARTS)}, not {part!r}")
+    data = OPENERS[config.kind](config, part, progress)
+    data = data.first(config.limit) if config.limit is not None else data
+    if not len(data):
+        raise BadInput(f"{config.path or config.kind}: no image is left for the part {part}; change data.held_out, or give more images")
+    return data
+
+
+def _open_mnist(config: DataConfig, part: str, progress: Progress | None) -> Images:
+    return digits_data(config.digits, part, config.resolution, None if config.path is None else Path(config.path))
+
+
+OPENERS: dict[str, Callable[[DataConfig, str, Progress | None], Images]] = {"mnist": _open_mnist}
