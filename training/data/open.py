@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converter.errors import BadInput
+from training.data.cache import picture_store
+from training.data.folder import Pictures, folder_pictures
 from training.data.images import Images
+from training.data.labelled import labelled_pictures
 from training.data.mnist import PADDED, digits_data
+from training.data.split import split
 
 Progress = Callable[[str, int, int], None]
 
@@ -29,10 +33,10 @@ class DataConfig:
     """
 
     kind: str = "mnist"
-    path: str | None = None
+    path: Path | None = None
     resolution: int = PADDED
     digits: tuple[int, ...] = (8, 9)
-    csv: str | None = None
+    csv: Path | None = None
     held_out: float = 0.1
     seed: int = 0
     flip: bool | None = None
@@ -72,7 +76,33 @@ def open_data(config: DataConfig, part: str, progress: Progress | None = None) -
 
 
 def _open_mnist(config: DataConfig, part: str, progress: Progress | None) -> Images:
-    return digits_data(config.digits, part, config.resolution, None if config.path is None else Path(config.path))
+    return digits_data(config.digits, part, config.resolution, config.path)
 
 
-OPENERS: dict[str, Callable[[DataConfig, str, Progress | None], Images]] = {"mnist": _open_mnist}
+def _open_folder(config: DataConfig, part: str, progress: Progress | None) -> Images:
+    return _part(config, folder_pictures(_named(config.path, "path", config)), part, progress)
+
+
+def _open_csv(config: DataConfig, part: str, progress: Progress | None) -> Images:
+    found = labelled_pictures(_named(config.path, "path", config), _named(config.csv, "csv", config))
+    return _part(config, found, part, progress)
+
+
+def _named(path: Path | None, name: str, config: DataConfig) -> Path:
+    if path is None:
+        raise BadInput(f"data.{name}: is not given; data.kind {config.kind} needs it")
+    return path
+
+
+def _part(config: DataConfig, found: Pictures, part: str, progress: Progress | None) -> Images:
+    """A part of pictures, mirrored where the configuration does not forbid it."""
+    rows = split(found.names, config.held_out, config.seed)[PARTS.index(part)]
+    store = picture_store(found, config.resolution, progress)
+    return Images(store, found.targets, found.labels, flippable=config.flip is not False, rows=rows)
+
+
+OPENERS: dict[str, Callable[[DataConfig, str, Progress | None], Images]] = {
+    "mnist": _open_mnist,
+    "folder": _open_folder,
+    "csv": _open_csv,
+}
