@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from converter.errors import BadInput
 from training.data.cache import picture_store
@@ -13,6 +16,7 @@ from training.data.images import Images
 from training.data.labelled import labelled_pictures
 from training.data.mnist import PADDED, digits_data
 from training.data.split import split
+from training.settings import STRICT
 
 Progress = Callable[[str, int, int], None]
 
@@ -31,6 +35,8 @@ class DataConfig:
     A `held_out` share of a folder's or table's pictures, chosen by `seed`, is not trained on. `flip` mirrors half of the images, by
     default all kinds' but MNIST's, which are never. `limit` takes the first so many of each part. `workers` are processes that load.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     kind: str = "mnist"
     path: Path | None = None

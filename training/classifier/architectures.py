@@ -1,0 +1,60 @@
+"""A fresh classifier of each kind, behind the preprocessing that it has when it is opened again by its name."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import nn
+
+from attfind.classifiers import IMAGENET, TORCHVISION, Classifier
+from attfind.preprocessing import Preprocessing
+from converter.errors import BadInput
+from torch_models.building import build
+from torch_models.config import MobileNetV1Config, mobilenet_layers
+from torch_models.mobilenet import MobileNetV1
+from training.classifier.config import MOBILENET, ClassifierTraining
+
+IMAGE_RANGE = (-1.0, 1.0)
+
+
+def fresh(config: ClassifierTraining, labels: tuple[str, ...]) -> Classifier:
+    """The classifier with random weights, of images in [-1, 1]. Raises BadInput where there is no such architecture."""
+    name = config.architecture
+    if name == MOBILENET:
+        if config.size not in (None, config.data.resolution):
+            raise BadInput(f"size: a MobileNetV1 takes images of data.resolution, {config.data.resolution}; leave size out")
+        module, usual = _mobilenet(config, len(labels)), Preprocessing((config.data.resolution,) * 2)
+    elif name.startswith(TORCHVISION):
+        module, usual = _torchvision(name, len(labels)), IMAGENET
+    else:
+        module, usual = _built(name), Preprocessing()
+    chosen = usual if config.size is None else dataclasses.replace(usual, size=(config.size, config.size))
+    return Classifier(module, chosen, IMAGE_RANGE, name, None, labels)
+
+
+def _mobilenet(config: ClassifierTraining, labels: int) -> nn.Module:
+    layers = mobilenet_layers(config.width)
+    return MobileNetV1(
+        MobileNetV1Config(layers, labels=labels, resolution=config.data.resolution, dropout=config.dropout, momentum=config.momentum)
+    )
+
+
+def _torchvision(name: str, labels: int) -> nn.Module:
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise BadInput(f"architecture: {name} needs torchvision; pip install 'stylexport[train]'") from error
+    kind = name.removeprefix(TORCHVISION)
+    if kind not in models.list_models(module=models):
+        raise BadInput(f"architecture: torchvision has no {kind!r} among its classifiers; its documentation lists them")
+    module: nn.Module = models.get_model(kind, weights=None, num_classes=labels)
+    return module
+
+
+def _built(name: str) -> nn.Module:
+    if ":" not in name:
+        raise BadInput(f"architecture: {name!r} is not {MOBILENET}, {TORCHVISION}NAME or PACKAGE:BUILD")
+    try:
+        return build(name)
+    except ValueError as error:
+        raise BadInput(f"architecture: {name} {error}") from error

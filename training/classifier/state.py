@@ -1,0 +1,133 @@
+"""A classifier's training on disk: OUT/checkpoint.safetensors after each epoch, and what it leaves when it is finished.
+
+    metrics.json                     accuracy and calibration on held-out images, settings, curve, how to open the classifier
+    stylex.json, classifier/         a MobileNetV1: a converted folder like any other
+    model.safetensors                any other: its weights, for --classifier SPEC --weights FILE
+
+Each file is whole or absent. The checkpoint goes when the rest is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from attfind.classifiers import Classifier
+from converter.errors import BadInput, DamagedFile
+from torch_models.mobilenet import MobileNetV1
+from torch_models.pretrained import write_whole
+from torch_models.stylex import StylEx
+from training.classifier.config import MOBILENET
+
+CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.json", "model.safetensors"
+MODULE, OPTIMISER = "module", "optimiser"
+FREE = {"data.workers"}  # what may differ when a training goes on
+
+
+def begin(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
+    """The metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput where the folder is another's."""
+    held = _facts(out)
+    if not resume:
+        if out.exists() and (not out.is_dir() or any(not entry.name.startswith(".") for entry in out.iterdir())):
+            raise BadInput(f"{out}: is there already; --resume goes on with what it holds, or name a new folder")
+    elif held is None and out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+        raise BadInput(f"{out}: holds no training of a classifier to go on with; name its folder, or a new one")
+    elif held is not None and (other := _different(held["settings"], settings)):
+        raise BadInput(f"{out}: was begun with other settings ({', '.join(other)}); give the same, or name a new folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be made ({error.strerror}); name another folder") from error
+    return held if (out / METRICS).is_file() else None
+
+
+def save(out: Path, module: nn.Module, optimiser: Optimizer, facts: Mapping[str, Any]) -> None:
+    """The checkpoint of a finished epoch; `facts` are JSON-ready: settings, epoch, curve."""
+    state = optimiser.state_dict()["state"]
+    tensors = {f"{MODULE}.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors |= {f"{OPTIMISER}.{i}.{key}": torch.as_tensor(value) for i, own in state.items() for key, value in own.items()}
+    _save_file(out / CHECKPOINT, tensors, {"training": json.dumps(dict(facts))})
+
+
+def restore(out: Path, module: nn.Module, optimiser: Optimizer) -> dict[str, Any] | None:
+    """Fills module and optimiser from the checkpoint and returns its facts; None where there is none. Raises DamagedFile."""
+    path = out / CHECKPOINT
+    if not path.is_file():
+        return None
+    facts = _checkpoint_facts(path)
+    weights: dict[str, Tensor] = {}
+    moments: dict[int, dict[str, Tensor]] = {}
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 (no mapping)
+            kind, name = key.split(".", 1)
+            if kind == MODULE:
+                weights[name] = file.get_tensor(key)
+            else:
+                number, _, field = name.partition(".")
+                moments.setdefault(int(number), {})[field] = file.get_tensor(key)
+    module.load_state_dict(weights)
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    return facts
+
+
+def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> None:
+    """Writes the classifier, then its metrics, and removes the checkpoint."""
+    if isinstance(classifier.module, MobileNetV1):
+        StylEx(classifier=classifier.module, labels=classifier.labels, metadata={"trained": {"by": MOBILENET}}).save_pretrained(out)
+    else:
+        _save_file(out / WEIGHTS, classifier.module.state_dict(), {"format": "pt"})
+    text = json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n"
+    _written(out / METRICS, lambda path: path.write_text(text, encoding="utf-8"))
+    (out / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _facts(out: Path) -> dict[str, Any] | None:
+    """What a finished or begun training says of itself."""
+    if (path := out / METRICS).is_file():
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found["settings"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(path, f"is no record of a classifier's training ({error})", "remove the folder and train again") from error
+        return found
+    return _checkpoint_facts(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else None
+
+
+def _checkpoint_facts(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads(file.metadata()["training"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(path, f"is no checkpoint ({error})", "remove it: the training then begins anew") from error
+    return facts
+
+
+def _different(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names of settings that are not the same."""
+    old, new = _flat(before), _flat(now)
+    return sorted(name for name in (old.keys() | new.keys()) - FREE if old.get(name) != new.get(name))
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    data = {f"data.{name}": value for name, value in settings["data"].items()}
+    return data | {name: value for name, value in settings.items() if name != "data"}
+
+
+def _save_file(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    _written(path, lambda partial: save_file(own, partial, metadata))
+
+
+def _written(path: Path, write: Any) -> None:
+    try:
+        write_whole(path, write)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path}: cannot be written ({error}); make room, or name another folder") from error
