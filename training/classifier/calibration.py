@@ -93,5 +93,5 @@ def temperature(logits: Array, targets: Array) -> float:
     low, high = TEMPERATURES
     for _ in range(60):
         middle = (low * high) ** 0.5
-        low, high = (low, middle) if slope(middle) < 0 else (middle, high)
+        low, high = (low, middle) if slope(middle) <= 0 else (middle, high)
     return (low * high) ** 0.5
