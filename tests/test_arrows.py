@@ -18,9 +18,10 @@ ARROWS = {
     "reference_tf": {"reference_tf", "converter", "torch_models.config", "checkpoints.mnist"},
     "checkpoints": {"checkpoints", "converter"},
     "parity": {"parity", "converter", "torch_models"},
-    "attfind": {"attfind", "converter", "torch_models", "parity.pages"},
+    "perceptual": {"perceptual", "converter"},
+    "attfind": {"attfind", "converter", "torch_models", "parity.pages", "perceptual"},
     "training": {"training", "converter", "torch_models", "attfind", "perceptual", "checkpoints"},
-    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity", "attfind", "training"},
+    "stylexport": {"stylexport", "converter", "torch_models", "reference_tf", "checkpoints", "parity", "attfind", "perceptual", "training"},
 }
 FRAMEWORKS = {
     "converter": {"torch", "tensorflow", "tf_keras"},
@@ -28,6 +29,7 @@ FRAMEWORKS = {
     "reference_tf": {"torch"},
     "checkpoints": {"torch", "tensorflow", "tf_keras"},
     "parity": {"tensorflow", "tf_keras"},
+    "perceptual": {"tensorflow", "tf_keras"},
     "attfind": {"tensorflow", "tf_keras"},
     "training": {"tensorflow", "tf_keras"},
     "stylexport": {"tensorflow", "tf_keras"},

@@ -1,0 +1,54 @@
+"""Sufficiency in training is AttFind's count, on a few images, without a run left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from attfind.begin import begin
+from attfind.classifiers import Classifier
+from attfind.measure import measure as measure_effects
+from attfind.model import StylExModel
+from attfind.select import select
+from torch_models.stylex import StylEx
+from training.metrics import sufficiency
+from training.metrics.latents import encoded
+
+
+def test_of_one_attribute_it_is_what_the_effects_alone_foretell(
+    stylex: StylEx, classify: Classifier, images: Tensor, tmp_path: Path
+) -> None:
+    model = StylExModel(stylex)
+    with torch.no_grad():
+        latents = encoded(stylex, images[:5], classify(images[:5]))
+    run = begin(tmp_path / "run", model, classify, latents.numpy())
+    measure_effects(run, model, classify, 64)
+    effects = run.gathered()
+    lists = select(effects, top=1).by_class
+    flipped = []
+    for image, own in enumerate(effects.classes.tolist()):
+        first = lists[1 - own][0]
+        logits = effects.base_logits[image] + effects.effects[image, first.direction, first.coordinate]
+        flipped.append(int(logits.argmax()) != own)
+    found = sufficiency(stylex, images[:5], classify, top=1)
+    assert found["sufficiency"] == pytest.approx(sum(flipped) / 5)
+
+
+def test_a_classifier_that_looks_at_brightness_is_turned_by_attributes_sooner_than_by_others(stylex: StylEx, images: Tensor) -> None:
+    with torch.no_grad():
+        middle = stylex(images[:4]).mean((1, 2, 3)).median()
+
+    def brightness(shown: Tensor) -> Tensor:
+        score = (shown.mean((1, 2, 3)) - middle) * 100
+        return torch.stack([-score, score], 1)
+
+    found = sufficiency(stylex, images[:4], brightness, top=3)
+    assert found["sufficiency"] > max(found["sufficiency_random"], found["sufficiency_variance"])
+
+
+def test_a_classifier_that_always_says_the_same_has_no_attributes(stylex: StylEx, images: Tensor) -> None:
+    found = sufficiency(stylex, images[:2], lambda shown: torch.tensor([[2.0, -1.0]]).expand(len(shown), 2), top=3)
+    assert found == {"sufficiency": 0.0, "sufficiency_random": 0.0, "sufficiency_variance": 0.0}

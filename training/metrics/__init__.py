@@ -1,0 +1,13 @@
+"""What a checkpoint is worth, on images that were not trained on (docs/perceptual.md).
+
+    meters, remarks = open_meters(device, stylex.image_range)  # once a run
+    measure(stylex, images, classify, meters=meters)  # at each checkpoint
+    sufficiency(stylex, images[:64], classify, top=10)
+
+Meters that cannot be had here are left out, and `remarks` says why.
+"""
+
+from training.metrics.measure import Meters, measure, open_meters
+from training.metrics.sufficiency import sufficiency
+
+__all__ = ["Meters", "measure", "open_meters", "sufficiency"]
