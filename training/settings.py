@@ -26,7 +26,7 @@ def read_settings(parser: TypeAdapter[T], path: Path | None, overrides: Sequence
     try:
         return parser.validate_python(values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}" for fault in error.errors()]
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise BadInput(f"{path or where}: {'; '.join(faults[:SHOWN])}") from error
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from checkpoints.mnist import IDX
 from converter.errors import BadInput
 from training.data.cache import picture_store
 from training.data.folder import Pictures, folder_pictures
@@ -82,6 +83,8 @@ def open_data(config: DataConfig, part: str, progress: Progress | None = None) -
 
 
 def _open_mnist(config: DataConfig, part: str, progress: Progress | None) -> Images:
+    if config.path is not None and (lacking := [name for name in IDX if not (config.path / name).is_file()]):
+        raise BadInput(f"{config.path}: has no {', '.join(lacking)}; leave data.path out, and MNIST is fetched")
     return digits_data(config.digits, part, config.resolution, config.path)
 
 

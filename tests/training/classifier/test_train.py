@@ -174,7 +174,7 @@ def test_settings_come_from_yaml_and_the_command_line(tmp_path: Path) -> None:
     assert (found.epochs, found.data.digits, found.data.limit) == (7, (3, 5), 10)
     with pytest.raises(BadInput, match=r"c\.yaml: data\.digit: .*"):
         read_training(tmp_path / "c.yaml", ["data.digit=7"])
-    with pytest.raises(BadInput, match=r"settings: width: input should be greater than 0"):
+    with pytest.raises(BadInput, match=r"settings: width: Input should be greater than 0"):
         read_training(None, ["width=0"])
 
 
