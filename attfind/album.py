@@ -106,6 +106,7 @@ def _card(subject: Subject, one: Shown, rank: int) -> dict[str, Any]:
         "helps": one.helps,
         "among": one.among,
         "mean": one.mean,
+        "unknown": one.unknown,
         "score": a.score,
         "ways": ways,
         "glance": _example(subject, one.examples[0]) if one.examples else None,

@@ -41,17 +41,20 @@ class Attribute:
 class Selection:
     """Attributes in their order, and how they came about.
 
-    `target` is None where both or all classes were asked for, `image` is set where one image was. `parameters` are name -> (value, where
-    it comes from); `search` is the run's.
+    `target` is None where both or all classes were asked for, `image` is set where one image was. `by_class` has each target's own list,
+    as it was chosen on images of other classes: where two classes are combined, `attributes` is another list. `parameters` are name ->
+    (value, where it comes from); `search` is the run's, and `measured_on` its digests of model and classifier, where it has them.
     """
 
     attributes: tuple[Attribute, ...]
+    by_class: Mapping[int, tuple[Attribute, ...]]
     strategy: str = "global"
     target: int | None = None
     image: int | None = None
     parameters: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     search: Any = "exhaustive"
+    measured_on: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Attribute]:
         return iter(self.attributes)
@@ -67,9 +70,11 @@ class Selection:
             "target": self.target,
             "image": self.image,
             "search": self.search,
+            "measured_on": dict(self.measured_on),
             "parameters": {name: {"value": value, "from": origin} for name, (value, origin) in self.parameters.items()},
             "remarks": list(self.remarks),
             "attributes": [asdict(attribute) for attribute in self.attributes],
+            "by_class": {str(target): [asdict(attribute) for attribute in own] for target, own in self.by_class.items()},
         }
 
 
@@ -92,21 +97,24 @@ def read_attributes(run: str | os.PathLike[str]) -> Selection:
             raise ValueError(f"format {values['format']!r}, expected {FORMAT}")
         return Selection(
             attributes=tuple(_attribute(row) for row in values["attributes"]),
+            by_class={int(target): tuple(_attribute(row, int(target)) for row in own) for target, own in values["by_class"].items()},
             strategy=str(values["strategy"]),
             target=values.get("target"),
             image=values.get("image"),
             parameters={name: (row["value"], row["from"]) for name, row in values.get("parameters", {}).items()},
             remarks=tuple(values.get("remarks", ())),
             search=values.get("search", "exhaustive"),
+            measured_on={str(name): str(digest) for name, digest in values.get("measured_on", {}).items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFile(path, f"is no selection ({type(error).__name__}: {error})", REMEDY) from error
 
 
-def _attribute(row: Mapping[str, Any]) -> Attribute:
-    """One row. Raises ValueError where a value is none that an attribute can have."""
+def _attribute(row: Mapping[str, Any], target: int | None = None) -> Attribute:
+    """One row, of `target`'s list where one is given. Raises ValueError where a value is none that an attribute can have."""
     found = Attribute(**{f.name: row[f.name] for f in fields(Attribute)})
     numbers = (found.direction, found.coordinate, found.channel, found.target)
-    if not all(type(number) is int and number >= 0 for number in numbers) or found.direction > 1 or not isinstance(found.layer, str):
+    whole_numbers = all(type(number) is int and number >= 0 for number in numbers)
+    if not whole_numbers or found.direction > 1 or not isinstance(found.layer, str) or target not in (None, found.target):
         raise ValueError(f"a row is {dict(row)}")
     return replace(found, score=float(found.score))

@@ -80,9 +80,9 @@ def moved(styles: Array, moves: Sequence[Move], shift: float, style_min: Array, 
     return found
 
 
-def growing(styles: Array, moves: Sequence[Move], shift: float, style_min: Array, style_max: Array) -> Array:
-    """The styles [K, S] with the first 1, 2, ... K moves made together."""
-    return np.stack([moved(styles, moves[:k], shift, style_min, style_max) for k in range(1, len(moves) + 1)])
+def growing(styles: Array, moves: Sequence[Move], count: int, shift: float, style_min: Array, style_max: Array) -> Array:
+    """The styles [K, S] with the first 1, 2, ... K = `count` moves made together; where there are fewer moves, all of them."""
+    return np.stack([moved(styles, moves[:k], shift, style_min, style_max) for k in range(1, count + 1)])
 
 
 def paint(painter: Painter, styles: Array, device: torch.device, batch: int) -> Iterator[Tensor]:

@@ -1,21 +1,21 @@
 """Sufficiency: how many images change their class when the first 1, 2, ... K attributes move together (Lang et al. 2021, section 4.3).
 
-The same count is made for coordinates drawn at random and for those whose style varies most over the images. Both take, of a coordinate's
-two directions, the one with the larger mean effect, so that what is compared is the choice of coordinates alone.
+An image is moved by the list of the class that it is to become, which was chosen on images like it. The same count is made for
+coordinates drawn at random and for those whose style varies most over the images. Both take, of a coordinate's two directions, the one with
+the larger mean effect, so that what is compared is the choice of coordinates alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attfind.attributes import Attribute
 from attfind.edit import Array, Move, growing, paint
-from attfind.goals import Goal, Step, gains, goals, turned
+from attfind.goals import Goal, Step, gains, towards
 from attfind.reopen import Subject
 from attfind.store import Effects
 from converter.errors import BadInput
@@ -51,12 +51,12 @@ class Tried:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The count for attributes towards `target`, over images with these `goals`, and for both baselines (`tried` by their name).
+    """The count over images with these `goals`, each moved by its goal's list, and for both baselines (`tried` by their name).
 
-    `classes` [N] are the images' own, before.
+    `lengths` says how many attributes each target's list has; `classes` [N] are the images' own, before.
     """
 
-    target: int
+    lengths: dict[int, int]
     goals: tuple[Goal, ...]
     classes: Array
     tried: dict[str, Tried]
@@ -70,7 +70,7 @@ class Evaluation:
 
 def evaluate(
     subject: Subject,
-    attributes: Sequence[Attribute],
+    lists: Mapping[int, Sequence[Move]],
     *,
     top: int | None = None,
     random: int = 5,
@@ -79,51 +79,51 @@ def evaluate(
     distance: Distance | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Counts on all measured images of other classes than the target; of two classes on the target's too, directions turned round.
+    """Counts, for each target's list (`Selection.by_class`), on all measured images of other classes than the target.
 
-    `top` is K, by default all attributes; `random` how many rankings are drawn with `seed`; `distance` takes two batches of images
-    to [B] (LPIPS). At most `batch` images are made at once. Raises BadInput where the attributes do not speak of one target.
+    `top` is K, by default the longest list's; a shorter list moves whole from its end on. `random` is how many rankings are drawn with
+    `seed`, each as long as the target's list; `distance` takes two batches of images to [B] (LPIPS). At most `batch` images are made at
+    once. Raises BadInput where there is nothing to move, or nothing to be moved.
     """
-    moves, target = towards_one(attributes, subject.effects.base_logits.shape[1])
-    if top is not None and top > len(moves):
+    longest, effects = max((len(own) for own in lists.values()), default=0), subject.effects
+    if not longest:
+        raise BadInput("no attributes are selected; run `stylexport attfind select` with other settings")
+    if top is not None and top > longest:
         raise BadInput(
-            f"the first {top} attributes are asked for, and {len(moves)} are selected; select more by `--top {top}`, or ask for fewer"
+            f"the first {top} attributes are asked for, and {longest} are selected; select more by `--top {top}`, or ask for fewer"
         )
-    moves = moves[:top]
-    effects, aims = subject.effects, goals(subject.effects, target)
-    if not aims:
-        raise BadInput(f"no measured image is of another class than {subject.label(target)}, so none can be flipped to it; measure others")
-    rankings = {
-        ATTRIBUTES: [moves],
-        RANDOM: drawn(effects, aims, len(moves), random, seed),
-        VARIANCE: [varying(effects, aims, len(moves))],
-    }
-    each = [one for kind in rankings.values() for one in kind]
-    found = []
+    jobs: list[tuple[Goal, dict[str, list[Sequence[Move]]]]] = []
+    for target, own in lists.items():
+        aims, moves = towards(effects, target), own[:top]
+        if not aims:
+            continue
+        rankings: dict[str, list[Sequence[Move]]] = {
+            ATTRIBUTES: [moves],
+            RANDOM: [*drawn(effects, aims, len(moves), random, seed)],
+            VARIANCE: [varying(effects, aims, len(moves))],
+        }
+        jobs += [(goal, rankings) for goal in aims]
+    if not jobs:
+        names = " or ".join(map(subject.label, lists))
+        raise BadInput(f"no measured image is of another class than {names}, so none can be flipped to it; measure others")
+    jobs.sort(key=lambda job: job[0].image)
+    found: list[list[Array]] = []
     with torch.no_grad():
-        for number, goal in enumerate(aims):
+        for number, (goal, rankings) in enumerate(jobs):
             if progress:
-                progress("images", number, len(aims))
-            found.append(_image(subject, goal, each, distance, batch))
+                progress("images", number, len(jobs))
+            found.append(_image(subject, goal, [one for kind in rankings.values() for one in kind], top or longest, distance, batch))
     if progress:
-        progress("images", len(aims), len(aims))
+        progress("images", len(jobs), len(jobs))
     flipped, l1 = (np.stack([one[i] for one in found], 1) for i in (0, 1))
     lpips = np.stack([one[2] for one in found], 1) if distance else None
     tried, start = {}, 0
-    for name, kind in rankings.items():
-        own = slice(start, start + len(kind))
-        tried[name] = Tried(flipped[own], l1[own], None if lpips is None else lpips[own])
-        start += len(kind)
-    return Evaluation(target, tuple(aims), effects.classes[[goal.image for goal in aims]], tried)
-
-
-def towards_one(attributes: Sequence[Attribute], labels: int) -> tuple[list[Step], int]:
-    """The attributes as moves towards the first one's target; of two labels the others are turned round. Raises BadInput."""
-    target = attributes[0].target
-    told = [attribute if attribute.target == target or labels > 2 else attribute.turned() for attribute in attributes]
-    if others := sorted({attribute.target for attribute in told} - {target}):
-        raise BadInput(f"the attributes speak of {len(others) + 1} target classes; select those of one by --target-class")
-    return [Step(attribute.direction, attribute.coordinate) for attribute in told], target
+    for name, count in ((ATTRIBUTES, 1), (RANDOM, random), (VARIANCE, 1)):
+        part = slice(start, start + count)
+        tried[name] = Tried(flipped[part], l1[part], None if lpips is None else lpips[part])
+        start += count
+    lengths = {target: len(own[:top]) for target, own in lists.items()}
+    return Evaluation(lengths, tuple(goal for goal, _ in jobs), effects.classes[[goal.image for goal, _ in jobs]], tried)
 
 
 def drawn(effects: Effects, aims: Sequence[Goal], count: int, rankings: int, seed: int) -> list[list[Step]]:
@@ -141,11 +141,13 @@ def _directed(mean: Array, coordinates: Array) -> list[Step]:
     return [Step(int(mean[:, c].argmax()), int(c)) for c in coordinates]
 
 
-def _image(subject: Subject, goal: Goal, rankings: Sequence[Sequence[Move]], distance: Distance | None, batch: int) -> list[Array]:
+def _image(
+    subject: Subject, goal: Goal, rankings: Sequence[Sequence[Move]], top: int, distance: Distance | None, batch: int
+) -> list[Array]:
     """One image under every ranking: flipped, L1, and LPIPS where there is a `distance`; each [R, K]."""
     effects, model = subject.effects, subject.model
     styles = effects.styles[goal.image]
-    changed = np.stack([growing(styles, turned(one, goal), subject.shift, effects.style_min, effects.style_max) for one in rankings])
+    changed = np.stack([growing(styles, one, top, subject.shift, effects.style_min, effects.style_max) for one in rankings])
     painter = model.painter(torch.from_numpy(effects.latents[goal.image]).to(model.device))
     before = next(paint(painter, styles[None], model.device, 1))
     parts = []

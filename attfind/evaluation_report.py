@@ -31,9 +31,10 @@ def to_json(found: Evaluation, subject: Subject, *, seed: int, remarks: Sequence
     flips = least > 0
     return {
         "format": FORMAT,
-        "target": subject.label(found.target),
+        "attributes": {subject.label(target): length for target, length in found.lengths.items()},
         "images": len(found.goals),
         "top": attributes.flipped.shape[2],
+        "gap": _gap(found, subject),
         "shift": subject.shift,
         "random": {"rankings": len(found.tried[RANDOM].flipped), "seed": seed},
         "interval": SAID,
@@ -87,6 +88,12 @@ def _rows(tried: Tried, images: Array | None = None) -> list[dict[str, Any]]:
         row = {"k": k + 1, "images": flipped.shape[1], "share": share, "low": float(low[k]), "high": float(high[k])}
         rows.append(row | ({"deviation": float(spread[:, k].std(ddof=1))} if len(spread) > 1 else {}))
     return rows
+
+
+def _gap(found: Evaluation, subject: Subject) -> float:
+    """By how much the goal's logit is below the image's own before anything moves: the median."""
+    logits, images = subject.effects.base_logits, [goal.image for goal in found.goals]
+    return float(np.median(logits[images, found.classes] - logits[images, [goal.label for goal in found.goals]]))
 
 
 def _means(values: Array) -> list[float]:

@@ -1,7 +1,8 @@
 """Which class an image is to become, and which way attributes move it there.
 
-An attribute found for target t says which direction makes images of other classes more of t. Between two classes the same coordinate, the
-other way, makes images of t less of it, so that images of both are shown and counted. Of more classes, images of t itself have no goal.
+An attribute found for target t says which direction makes images of other classes more of t; on those it was chosen, and on those it is
+counted (`towards`). Between two classes the same coordinate, the other way, may make images of t less of it: images of both are shown
+(`goals`). Of more classes, images of t itself have no goal.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attfind.attributes import Attribute
+from attfind.attributes import Selection
 from attfind.edit import Array, Move
+from attfind.screen import measured_of
 from attfind.store import Effects
 from converter.errors import BadInput
 
@@ -34,8 +36,13 @@ class Step(NamedTuple):
     coordinate: int
 
 
+def towards(effects: Effects, target: int) -> list[Goal]:
+    """The goals of all measured images of other classes, in their order."""
+    return [goal for goal in goals(effects, target) if not goal.turned]
+
+
 def goals(effects: Effects, target: int) -> list[Goal]:
-    """The goals of all measured images that have one, in their order."""
+    """The goals of all measured images that have one, in their order; of two classes the target's own images are to leave it."""
     labels = effects.base_logits.shape[1]
     found = []
     for image, own in enumerate(effects.classes.tolist()):
@@ -58,12 +65,33 @@ def gains(effects: Effects, goals: Sequence[Goal]) -> Array:
     return found
 
 
-def check(effects: Effects, attributes: Iterable[Attribute]) -> None:
-    """Raises BadInput where there are no attributes, or where one is none of this run's."""
-    found = list(attributes)
+def known(effects: Effects, goals: Sequence[Goal], move: Move) -> Array:
+    """Whether a move of the target's list was measured in each goal's image [len(goals)]: always, unless the run was screened."""
+    size = effects.effects.shape[2]
+    own = {label: measured_of(effects.about, label, size) for label in set(effects.classes.tolist())}
+    ways = [(own[int(effects.classes[goal.image])], turned([move], goal)[0]) for goal in goals]
+    return np.array([measured[step.direction, step.coordinate] for measured, step in ways], bool)
+
+
+def label_of(effects: Effects, name: str) -> int:
+    """A label by its name, else by its number. Raises BadInput."""
+    labels = effects.labels
+    if name in labels:
+        return labels.index(name)
+    if name.isdecimal() and int(name) < effects.base_logits.shape[1]:
+        return int(name)
+    raise BadInput(f"--target-class {name}: the run's labels are {', '.join(f'{label} ({i})' for i, label in enumerate(labels))}")
+
+
+def check(effects: Effects, selection: Selection) -> None:
+    """Raises BadInput where there are no attributes, or where they were selected from a run of another model or classifier."""
+    found = [*selection, *(attribute for own in selection.by_class.values() for attribute in own)]
     size, labels = effects.effects.shape[2:]
     if not found:
         raise BadInput("no attributes are selected; run `stylexport attfind select` with other settings")
+    for what, digest in selection.measured_on.items():
+        if effects.digests.get(what, digest) != digest:
+            raise BadInput(f"the attributes were selected on another {what} than this run's; run `stylexport attfind select` on this run")
     for attribute in found:
         if attribute.coordinate >= size or attribute.target >= labels:
             raise BadInput(

@@ -8,7 +8,7 @@ Pure numpy; what needs a network is asked of functions that attfind.networks mak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -86,25 +86,35 @@ def select(
     """As `find_attributes`, with all that there is to say of the selection."""
     _check(effects, target, top, strategy, image)
     job = _Job(effects, top, strategy, rules, discriminator, logits)
-    remarks = job.prepare()
+    remarks, labels = job.prepare(), effects.base_logits.shape[1]
     if strategy in OF_ONE_IMAGE:
         assert image is not None
         target, found = job.of_one_image(image, target)
+        lists = {target: found}
     elif target is not None:
-        found = job.towards(target, ONE_AGAINST_ALL)
-    elif effects.base_logits.shape[1] == 2:
-        found = job.combined()
+        lists = {target: job.towards(target, ONE_AGAINST_ALL)}
     else:
-        found = [a for label in range(effects.base_logits.shape[1]) for a in job.one_of_all(label)]
+        lists = job.each(COMBINED if labels == 2 else ONE_AGAINST_ALL)
+    together = target is None and labels == 2
     return Selection(
-        attributes=tuple(found),
+        attributes=tuple(combined(lists.values(), top) if together else (a for own in lists.values() for a in own)),
+        by_class={label: tuple(own) for label, own in lists.items()},
         strategy=strategy,
         target=target,
         image=image,
         parameters=job.parameters(target),
         remarks=(*remarks, *job.remarks()),
         search=effects.about.get("search", "exhaustive"),
+        measured_on=effects.digests,
     )
+
+
+def combined(lists: Iterable[Iterable[Attribute]], top: int) -> list[Attribute]:
+    """Two classes' lists as one: the second's directions turned round, without repeats, by score, all said towards class 0."""
+    joined: dict[tuple[int, int], Attribute] = {}
+    for attribute in (a if a.target == 0 else a.turned() for own in lists for a in own):
+        joined.setdefault((attribute.direction, attribute.coordinate), attribute)
+    return sorted(joined.values(), key=lambda a: -a.score)[:top]
 
 
 class _Job:
@@ -143,27 +153,15 @@ class _Job:
             scores = (gains > np.float32(self.rules.effect)).mean(0)
         return self._attributes(found, scores, target)
 
-    def one_of_all(self, target: int) -> list[Attribute]:
-        """As `towards`, of one of several classes; no attribute and a remark where it has no images to move."""
-        try:
-            return self.towards(target, ONE_AGAINST_ALL)
-        except BadInput as error:
-            self.notes.append(str(error))
-            return []
-
-    def combined(self) -> list[Attribute]:
-        """Both classes' lists, the second's directions turned round, without repeats, by score, as said towards class 0."""
-        lists = []
-        for target in (0, 1):
-            images = self.source.done & (self.source.classes != target)
-            if images.any():
-                lists.append(self.towards(target, COMBINED))
+    def each(self, threshold: float) -> dict[int, list[Attribute]]:
+        """Every class's attributes against all others; a remark where a class has no images to move."""
+        lists = {}
+        for target in range(self.source.base_logits.shape[1]):
+            if (self.source.done & (self.source.classes != target)).any():
+                lists[target] = self.towards(target, threshold)
             else:
-                self.notes.append(f"every measured image is of class {self._name(target)}: only the other class's list is here")
-        joined: dict[tuple[int, int], Attribute] = {}
-        for attribute in (a if a.target == 0 else a.turned() for found in lists for a in found):
-            joined.setdefault((attribute.direction, attribute.coordinate), attribute)
-        return sorted(joined.values(), key=lambda a: -a.score)[: self.top]
+                self.notes.append(f"every measured image is of class {self._name(target)}: there is no list towards it")
+        return lists
 
     def of_one_image(self, image: int, target: int | None) -> tuple[int, list[Attribute]]:
         """The target and the attributes of one image."""

@@ -10,7 +10,7 @@ import torch
 
 from attfind.attributes import Attribute
 from attfind.edit import Array, Move, moved, paint
-from attfind.goals import Goal, Step, gains, goals, turned
+from attfind.goals import Goal, Step, gains, goals, known, turned
 from attfind.model import layer_of
 from attfind.reopen import Subject
 
@@ -51,24 +51,33 @@ class Example:
 
 @dataclass(frozen=True)
 class Shown:
-    """An attribute with its examples, the best first; `helps` of `among` images move towards their goal, by `mean` a logit on average."""
+    """An attribute with its examples, the best first; `helps` of `among` images move towards their goal, by `mean` a logit on average.
+
+    In `unknown` others a screened run did not measure it.
+    """
 
     attribute: Attribute
     examples: tuple[Example, ...]
     helps: int
     among: int
     mean: float
+    unknown: int = 0
 
 
 def show(
     subject: Subject, attribute: Attribute, *, images: int = 6, frames: int = FRAMES, batch: int = 32, only: int | None = None
 ) -> Shown:
-    """The `images` in which an attribute works best, shared between its two ways where there are two classes; or `only` one image."""
+    """The `images` in which an attribute works best, shared between its two ways where there are two classes; or `only` one image.
+
+    Of a screened run those where it was measured.
+    """
     effects = subject.effects
-    aims = [goal for goal in goals(effects, attribute.target) if only in (None, goal.image)]
+    every = [goal for goal in goals(effects, attribute.target) if only in (None, goal.image)]
+    aims = [goal for goal, there in zip(every, known(effects, every, attribute), strict=True) if there]
     gained = gains(effects, aims)[:, attribute.direction, attribute.coordinate]
     examples = tuple(example(subject, attribute, goal, frames, batch) for goal in best(aims, gained, images))
-    return Shown(attribute, examples, int((gained > 0).sum()), len(aims), float(gained.mean()) if len(aims) else 0.0)
+    mean = float(gained.mean()) if aims else 0.0
+    return Shown(attribute, examples, int((gained > 0).sum()), len(aims), mean, len(every) - len(aims))
 
 
 def best(aims: Sequence[Goal], gained: Array, count: int) -> list[Goal]:

@@ -60,6 +60,12 @@ class Effects:
         """The class of each reconstruction [N]."""
         return self.base_logits.argmax(1)
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of the model and of the classifier that were measured, by these names; without what the run does not say."""
+        facts = {name: self.about.get(name) for name in ("model", "classifier")}
+        return {name: str(found["sha256"]) for name, found in facts.items() if isinstance(found, Mapping) and "sha256" in found}
+
     @classmethod
     def load(cls, run: str | os.PathLike[str]) -> Effects:
         """A run's effects, finished or as far as they are. Raises BadInput where there is no run, DamagedFile where it is broken."""

@@ -63,11 +63,11 @@ def _pairs(kind: str, shown: Sequence[Change], count: int, chance: random.Random
 def _question(kind: str, pair: tuple[Change, Change], answer: str, examples: int, gallery: Gallery, chance: random.Random) -> Question:
     """A question whose images are all different, each drawn from those where its attribute works best."""
     needed, groups = 2 * examples + 1, {"A": pair[0], "B": pair[1]}
-    pool = max(needed, min(SPARE * needed, int(gallery.subject.effects.done.sum())))
     chosen: dict[str, list[int]] = {}
     for place, attribute, count in (("asked", groups[answer], 1), ("A", pair[0], examples), ("B", pair[1], examples)):
         used = {i for images in chosen.values() for i in images}
-        chosen[place] = chance.sample([i for i in best_images(gallery.subject.effects, attribute, pool) if i not in used], count)
+        pool = best_images(gallery.subject.effects, attribute, SPARE * needed, needed)
+        chosen[place] = chance.sample([i for i in pool if i not in used], count)
     shown = {"asked": groups[answer], **groups}
     return Question(
         {place: [gallery.animation(i, shown[place]) for i in images] for place, images in chosen.items()},

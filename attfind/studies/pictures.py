@@ -14,6 +14,7 @@ from attfind.attributes import Attribute
 from attfind.measure import targets
 from attfind.model import layer_of
 from attfind.reopen import Subject
+from attfind.screen import measured
 from attfind.store import Effects
 from converter.errors import BadInput
 
@@ -50,17 +51,25 @@ def changes(attributes: Iterable[Attribute], first: int | None) -> tuple[Change,
     return tuple(found[: first or MOST])
 
 
-def best_images(effects: Effects, change: Change, count: int) -> tuple[int, ...]:
-    """The `count` measured images where a change works best: its target's logit rises most, or without a target any logit moves most.
+def best_images(effects: Effects, change: Change, most: int, least: int) -> tuple[int, ...]:
+    """The `most` measured images where a change works best, or as many as there are.
 
-    Raises BadInput where fewer are measured.
+    With a target they are of other classes, and its logit rises most; without one any logit moves most. Raises BadInput where there are
+    fewer than `least`.
     """
-    measured = np.flatnonzero(effects.done)
-    if len(measured) < count:
-        raise BadInput(f"this study needs {count} measured images and the run has {len(measured)}; measure more, or show fewer --examples")
-    moved = effects.effects[measured, change.direction, change.coordinate]  # [N, L]
+    there = measured(effects)[:, change.direction, change.coordinate]
+    images = np.flatnonzero(there if change.target is None else there & (effects.classes != change.target))
+    if len(images) < least:
+        place = f"coordinate {change.coordinate} to its {('minimum', 'maximum')[change.direction]}"
+        kind = "" if change.target is None else " of another class than its target"
+        remedy = "search exhaustively, or select by --target-class" if "screening" in effects.about else "measure more"
+        raise BadInput(
+            f"this study needs {least} images{kind} where {place} was measured, and the run has {len(images)}; "
+            f"{remedy}, or show fewer --examples"
+        )
+    moved = effects.effects[images, change.direction, change.coordinate]  # [N, L]
     gain = np.abs(moved).max(1) if change.target is None else moved[:, change.target]
-    return tuple(int(i) for i in measured[np.argsort(-gain, kind="stable")[:count]])
+    return tuple(int(i) for i in images[np.argsort(-gain, kind="stable")[:most]])
 
 
 class Gallery:

@@ -28,7 +28,7 @@ def verbal(
     random.Random(seed).shuffle(shown)
     gallery, asked = Gallery(subject), []
     for change in shown:
-        images = best_images(subject.effects, change, examples)
+        images = best_images(subject.effects, change, examples, examples)
         places = {"asked": [gallery.animation(i, change) for i in images]}
         asked.append(Question(places, {"attribute": change.facts, "images": list(images)}))
     return write(out, KIND, asked, gallery.pictures, {"seed": seed, "labels": list(subject.effects.labels)})

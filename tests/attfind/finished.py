@@ -17,7 +17,10 @@ DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
 
 
 def finished(folder: Path, converted: Path, images: int = 4) -> Path:
-    """The run, its attributes selected: coordinate 72 to its maximum, 193 to its minimum and 20 to its maximum, towards label 0."""
+    """The run, its attributes selected: coordinate 72 to its maximum, 193 to its minimum and 20 to its maximum, towards label 0.
+
+    Label 0's own list has the first two of them, label 1's all three turned round.
+    """
     model = open_model(converted)
     classify = open_classifier("own", own=model.stylex.classifier, image_range=model.image_range)
     latents = read_dlatents(DEMO / "dlatents.pkl").values[:images]
@@ -28,6 +31,7 @@ def finished(folder: Path, converted: Path, images: int = 4) -> Path:
         run.add(image, made_up[image])
     run.finish()
     where = [("b8.conv0", 32), ("b32.conv1", 1), ("b4.conv1", 20)]
-    chosen = zip((1, 0, 1), COORDINATES, where, (4.0, 2.5, 0.5), strict=True)
-    write_attributes(folder, Selection(tuple(Attribute(d, c, layer, channel, score, 0) for d, c, (layer, channel), score in chosen)))
+    rows = zip((1, 0, 1), COORDINATES, where, (4.0, 2.5, 0.5), strict=True)
+    chosen = tuple(Attribute(d, c, layer, channel, score, 0) for d, c, (layer, channel), score in rows)
+    write_attributes(folder, Selection(chosen, {0: chosen[:2], 1: tuple(a.turned() for a in chosen)}))
     return folder

@@ -20,13 +20,13 @@ from attfind.opening import open_model
 from stylexport.demonstration import digits_as_images
 
 Array = NDArray[Any]
-IMAGES = 14
+IMAGES = 24
 # coordinate, direction, target: layers b4 to b32 of the embedded release's 204 coordinates
 CHOSEN = ((72, 1, 0), (193, 1, 1), (40, 0, 0), (195, 1, 0))
 
 
 def make_run(folder: Path, converted: Path, digits: Path) -> Path:
-    """A run of 14 digits whose effects are drawn from a seed, with four attributes selected."""
+    """A run of 24 digits whose effects are drawn from a seed, with four attributes selected."""
     model = open_model(converted)
     with np.load(digits) as file, torch.no_grad():
         latents = model.encode(digits_as_images(file["images"][:IMAGES])).numpy()
@@ -39,7 +39,7 @@ def make_run(folder: Path, converted: Path, digits: Path) -> Path:
     for score, (coordinate, direction, target) in enumerate(CHOSEN):
         layer = next(layer for layer in model.layers if coordinate in layer.coordinates)
         attributes.append(Attribute(direction, coordinate, layer.name, coordinate - layer.first, 4.0 - score, target))
-    write_attributes(folder, Selection(tuple(attributes)))
+    write_attributes(folder, Selection(tuple(attributes), {}))
     return folder
 
 

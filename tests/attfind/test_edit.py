@@ -44,8 +44,13 @@ def test_a_coordinate_that_is_named_twice_goes_where_the_first_says() -> None:
 
 
 def test_growing_makes_one_move_more_each_time() -> None:
-    found = growing(OWN, [Picked(1, 2), Picked(0, 0)], 1.0, LOW, HIGH)
+    found = growing(OWN, [Picked(1, 2), Picked(0, 0)], 2, 1.0, LOW, HIGH)
     assert found.tolist() == [[0.5, 1.0, 6.0], [-1.0, 1.0, 6.0]]
+
+
+def test_growing_stays_where_the_moves_end() -> None:
+    assert growing(OWN, [Picked(0, 1)], 3, 1.0, LOW, HIGH).tolist() == [[0.5, -2.0, 3.5]] * 3
+    assert growing(OWN, [], 1, 1.0, LOW, HIGH).tolist() == [OWN.tolist()]
 
 
 @pytest.mark.parametrize(("move", "error"), [(Picked(2, 0), ValueError), (Picked(0, 3), IndexError), (Picked(0, -1), IndexError)])

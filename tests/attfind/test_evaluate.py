@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from attfind.evaluation_report import to_json
 from attfind.goals import Step
 from attfind.intervals import of_rankings, wilson
 from attfind.model import Autoencoder
-from attfind.perceptual import lpips
 from attfind.reopen import Subject
 from attfind.store import Effects
 from converter.errors import BadInput
@@ -44,6 +41,7 @@ def attribute(direction: int, coordinate: int, target: int = 0) -> Attribute:
 
 
 CHOSEN = [attribute(1, 4), attribute(0, 1), attribute(0, 3), attribute(1, 0)]
+LISTS = {0: CHOSEN, 1: [attribute(1, 3, 1), attribute(0, 0, 1), attribute(0, 4, 1)]}
 
 
 def flips(of: Subject, image: int, moves: list[tuple[int, int]], goal: int) -> tuple[bool, float]:
@@ -56,9 +54,9 @@ def flips(of: Subject, image: int, moves: list[tuple[int, int]], goal: int) -> t
     return int(logits.argmax()) == goal, float(np.abs(styles - found.styles[image]).mean())
 
 
-def test_the_count_between_two_classes_is_the_one_written_out() -> None:
+def test_an_image_is_moved_by_the_list_of_the_other_class_and_the_count_is_the_one_written_out() -> None:
     of = subject()
-    found = evaluate(of, CHOSEN, batch=3)
+    found = evaluate(of, LISTS, batch=3)
     tried = found.tried[ATTRIBUTES]
     assert [goal.image for goal in found.goals] == [i for i in range(IMAGES) if i != 4]
     shares = []
@@ -66,7 +64,7 @@ def test_the_count_between_two_classes_is_the_one_written_out() -> None:
         rows = []
         for row, goal in enumerate(found.goals):
             own = int(of.effects.classes[goal.image])
-            moves = [(1 - a.direction if own == 0 else a.direction, a.coordinate) for a in CHOSEN[: k + 1]]
+            moves = [(a.direction, a.coordinate) for a in LISTS[1 - own][: k + 1]]
             flipped, l1 = flips(of, goal.image, moves, 1 - own)
             assert tried.flipped[0, row, k] == flipped
             assert tried.l1[0, row, k] == pytest.approx(l1, rel=1e-5)
@@ -76,45 +74,58 @@ def test_the_count_between_two_classes_is_the_one_written_out() -> None:
     assert 0 < shares[0] < shares[-1]
 
 
+def test_a_class_without_a_list_is_not_a_goal() -> None:
+    of = subject()
+    found = evaluate(of, {0: CHOSEN})
+    assert set(found.classes.tolist()) == {1}
+    assert [goal.image for goal in found.goals] == [i for i in np.flatnonzero(of.effects.classes == 1).tolist() if i != 4]
+
+
+def test_where_a_list_ends_its_images_stay_as_all_of_it_leaves_them() -> None:
+    found = evaluate(subject(), LISTS, random=2)
+    towards_one = found.classes == 0
+    for tried in found.tried.values():
+        assert np.array_equal(tried.flipped[:, towards_one, 3], tried.flipped[:, towards_one, 2])
+        assert np.array_equal(tried.l1[:, towards_one, 3], tried.l1[:, towards_one, 2])
+    assert not np.array_equal(found.tried[ATTRIBUTES].l1[:, ~towards_one, 3], found.tried[ATTRIBUTES].l1[:, ~towards_one, 2])
+    assert found.lengths == {0: 4, 1: 3}
+
+
 def test_of_three_classes_only_others_than_the_target_are_counted_and_only_its_label_is_a_flip() -> None:
     of = subject(3)
-    found = evaluate(of, [attribute(1, 4, 2), attribute(1, 1, 2)], random=2)
+    found = evaluate(of, {2: [attribute(1, 4, 2), attribute(1, 1, 2)]}, random=2)
     assert 2 not in found.classes
     assert {goal.label for goal in found.goals} == {2}
     for row, goal in enumerate(found.goals):
         assert found.tried[ATTRIBUTES].flipped[0, row, 1] == flips(of, goal.image, [(1, 4), (1, 1)], 2)[0]
 
 
-def test_attributes_of_two_classes_that_speak_of_the_other_are_turned_round() -> None:
-    told_otherwise = [CHOSEN[0], *(a.turned() for a in CHOSEN[1:])]
-    assert {a.target for a in told_otherwise} == {0, 1}
-    same = evaluate(subject(), told_otherwise).tried[ATTRIBUTES].flipped
-    assert np.array_equal(same, evaluate(subject(), CHOSEN).tried[ATTRIBUTES].flipped)
-
-
-def test_attributes_of_several_of_three_targets_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"2 target classes.*--target-class"):
-        evaluate(subject(3), [attribute(1, 4, 2), attribute(1, 1, 0)])
+def test_of_three_classes_with_two_lists_an_image_of_the_third_counts_once_for_each() -> None:
+    of = subject(3)
+    lists = {2: [attribute(1, 4, 2), attribute(1, 1, 2)], 0: [attribute(1, 4, 0)]}
+    found = evaluate(of, lists, random=2)
+    third = [(goal.image, goal.label) for goal, own in zip(found.goals, found.classes, strict=True) if own == 1]
+    assert third == [(i, t) for i in np.flatnonzero(of.effects.classes == 1).tolist() if i != 4 for t in (2, 0)]
 
 
 def test_more_attributes_than_are_selected_are_refused() -> None:
     with pytest.raises(BadInput, match=r"first 9 .* 4 are selected"):
-        evaluate(subject(), CHOSEN, top=9)
+        evaluate(subject(), LISTS, top=9)
 
 
 def test_a_target_that_every_image_of_three_classes_is_already_leaves_nothing_to_count() -> None:
     of = subject(3)
     of = replace(of, effects=replace(of.effects, base_logits=of.effects.base_logits + np.array([0, 0, 99], np.float32)))
     with pytest.raises(BadInput, match="no measured image is of another class than owl"):
-        evaluate(of, [attribute(1, 4, 2)])
+        evaluate(of, {2: [attribute(1, 4, 2)]})
 
 
 def test_the_baselines_take_the_better_direction_and_random_ones_repeat_with_their_seed() -> None:
     from attfind.evaluate import drawn, varying
-    from attfind.goals import gains, goals
+    from attfind.goals import gains, towards
 
     of = subject()
-    aims = goals(of.effects, 0)
+    aims = towards(of.effects, 0)
     mean = gains(of.effects, aims).mean(0)
     order = np.argsort(-of.effects.styles.var(0))
     assert varying(of.effects, aims, 3) == [Step(int(mean[:, c].argmax()), int(c)) for c in order[:3]]
@@ -125,14 +136,14 @@ def test_the_baselines_take_the_better_direction_and_random_ones_repeat_with_the
 
 
 def test_the_attributes_that_matter_flip_more_than_random_ones() -> None:
-    found = evaluate(subject(), CHOSEN, top=3, random=8)
+    found = evaluate(subject(), LISTS, top=3, random=8)
     assert found.tried[ATTRIBUTES].share()[-1] > found.tried[RANDOM].share()[-1]
     assert found.tried[RANDOM].flipped.shape == (8, 24, 3)
     assert found.tried[VARIANCE].flipped.shape == (1, 24, 3)
 
 
 def test_the_least_number_is_the_first_that_flips() -> None:
-    found = evaluate(subject(), CHOSEN)
+    found = evaluate(subject(), LISTS)
     flipped = found.tried[ATTRIBUTES].flipped[0]
     for k, row in zip(found.least.tolist(), flipped, strict=True):
         assert row.tolist()[:k] == [False] * (k - 1) + [True] if k else not row.any()
@@ -141,8 +152,14 @@ def test_the_least_number_is_the_first_that_flips() -> None:
     assert values["least"]["counts"][0] == int(flipped[:, 0].sum())
 
 
+def test_the_gap_is_what_the_goal_s_logit_lacks_at_first() -> None:
+    of = subject()
+    base = of.effects.base_logits[[i for i in range(IMAGES) if i != 4]]
+    assert to_json(evaluate(of, LISTS), of, seed=0)["gap"] == pytest.approx(float(np.median(np.abs(base[:, 0] - base[:, 1]))))
+
+
 def test_json_holds_each_class_and_its_interval() -> None:
-    found = evaluate(subject(), CHOSEN)
+    found = evaluate(subject(), LISTS)
     rows = to_json(found, subject(), seed=0)["sufficiency"][ATTRIBUTES]
     own = found.classes == 1
     assert rows["classes"]["dog"][1]["images"] == own.sum()
@@ -179,45 +196,19 @@ def test_one_ranking_s_interval_is_wilson_s() -> None:
     assert (low[0], high[0]) == wilson(0.35, 20)
 
 
-def test_without_lpips_there_is_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    assert lpips(torch.device("cpu"), (-1.0, 1.0)) == (None, "LPIPS is left out: pip install lpips")
-
-
-def test_lpips_without_its_weights_is_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=fail))
-    assert lpips(torch.device("cpu"), (-1.0, 1.0))[1] == "LPIPS is left out: its network could not be loaded (OSError: no network)"
-
-
-class Squares(torch.nn.Module):
-    """Stands for LPIPS: the mean square, as [B, 1, 1, 1] as the package gives it."""
-
-    def __init__(self, **_: object) -> None:
-        super().__init__()
-
-    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        assert left.abs().max() <= 1
-        return (left - right).square().mean((1, 2, 3), keepdim=True)
-
-
-def test_lpips_is_asked_in_its_own_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=Squares))
+def test_a_distance_is_asked_of_each_changed_image_and_the_unchanged_one() -> None:
     of = subject()
-    distance, remark = lpips(torch.device("cpu"), of.model.image_range)
-    found = evaluate(of, CHOSEN, distance=distance).tried[ATTRIBUTES]
-    assert remark == ""
-    assert found.lpips is not None
-    assert found.lpips[0, 3, 2] == pytest.approx(squares(of, 3), rel=1e-4)
+    found = evaluate(of, LISTS, distance=lambda left, right: ((left - right) / 20).square().mean((1, 2, 3)))
+    measured = found.tried[ATTRIBUTES].lpips
+    assert measured is not None
+    assert found.goals[3].image == 3
+    assert measured[0, 3, 2] == pytest.approx(squares(of, 3), rel=1e-4)
 
 
-def squares(of: Subject, row: int) -> float:
-    """What `Squares` says of the row's image with the first three attributes, in [-1, 1] for [-20, 20]."""
-    own = int(of.effects.classes[row])
-    styles: Array = of.effects.styles[row].copy()
-    for a in CHOSEN[:3]:
-        direction = 1 - a.direction if own == 0 else a.direction
-        styles[a.coordinate] = (of.effects.style_min, of.effects.style_max)[direction][a.coordinate]
-    return float(np.square((styles - of.effects.styles[row]) / 20).mean())
+def squares(of: Subject, image: int) -> float:
+    """The mean square of an image's change by the first three attributes, in twentieths."""
+    own = int(of.effects.classes[image])
+    styles: Array = of.effects.styles[image].copy()
+    for a in LISTS[1 - own][:3]:
+        styles[a.coordinate] = (of.effects.style_min, of.effects.style_max)[a.direction][a.coordinate]
+    return float(np.square((styles - of.effects.styles[image]) / 20).mean())

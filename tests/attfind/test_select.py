@@ -198,6 +198,16 @@ def test_a_coordinate_says_its_layer_and_channel() -> None:
     assert find_attributes(made(effects, base), 0) == [Attribute(1, 7, "b8.conv0", 2, 0.75, 0)]
 
 
+def test_each_class_keeps_its_own_list_beside_the_combined_one() -> None:
+    effects, base = np.zeros((4, 2, S, 2)), np.eye(2)[[0, 0, 1, 1]]
+    effects[2:, 1, 3, 0] = 0.25  # images of b, towards a
+    effects[:2, 1, 5, 1] = 0.75  # images of a, towards b
+    found = select(made(effects, base))
+    assert [(a.direction, a.coordinate, a.target) for a in found] == [(0, 5, 0), (1, 3, 0)]
+    own = {target: [(a.direction, a.coordinate, a.target) for a in chosen] for target, chosen in found.by_class.items()}
+    assert own == {0: [(1, 3, 0)], 1: [(1, 5, 1)]}
+
+
 def test_coordinate_zero_is_one_like_any_other() -> None:
     effects, base = np.zeros((4, 2, S, 2)), np.eye(2)[[0, 0, 1, 1]]
     effects[2:, 0, 0, 0] = 0.25
@@ -226,7 +236,8 @@ def test_images_of_one_class_only_give_the_other_classs_list() -> None:
     run = made(effects, base)
     found = select(run)
     assert [(a.direction, a.coordinate, a.target) for a in found] == [(0, 2, 0)]
-    assert "every measured image is of class a: only the other class's list is here" in found.remarks
+    assert "every measured image is of class a: there is no list towards it" in found.remarks
+    assert list(found.by_class) == [1]
     with pytest.raises(BadInput, match="no measured image is of another class than a"):
         find_attributes(run, 0)
 

@@ -45,6 +45,8 @@ def test_attributes_json_holds_what_is_found_and_what_it_went_by(folder: Path) -
     assert json.loads((folder / "attributes.json").read_text()) == values
     assert [(a["direction"], a["coordinate"]) for a in values["attributes"]] == [(a.direction, a.coordinate) for a in found]
     assert read_attributes(folder).attributes == tuple(found)
+    assert read_attributes(folder).by_class == {1: tuple(found)}
+    assert read_attributes(folder).measured_on == Effects.load(folder).digests
     assert (values["format"], values["strategy"], values["target"], values["search"]) == (1, "global", 1, "exhaustive")
     assert values["parameters"]["threshold"] == {"value": 20.0, "from": "chosen"}
     assert values["parameters"]["unstable_entries"] == {"value": 750, "from": "the authors"}
@@ -178,6 +180,6 @@ def test_options_that_do_not_go_together_are_refused(folder: Path, options: list
     ],
 )
 def test_attributes_that_are_none_are_refused_with_the_file_and_the_remedy(tmp_path: Path, row: dict[str, Any]) -> None:
-    (tmp_path / "attributes.json").write_text(json.dumps({"format": 1, "strategy": "global", "attributes": [row]}))
+    (tmp_path / "attributes.json").write_text(json.dumps({"format": 1, "strategy": "global", "attributes": [row], "by_class": {}}))
     with pytest.raises(DamagedFile, match=r"attributes\.json.*attfind select"):
         read_attributes(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from attfind.album import percent
-from attfind.attributes import Attribute
+from attfind.attributes import Attribute, Selection
 from attfind.goals import Goal, check
 from attfind.model import Autoencoder
 from attfind.pictures import RAMP, animation, change_map, data_uri, picture, resized, sheet, strip
@@ -104,11 +105,28 @@ def test_styles_that_a_run_does_not_keep_are_computed() -> None:
 
 
 def test_attributes_of_another_run_are_refused() -> None:
-    check(subject().effects, [CAT])
+    check(subject().effects, Selection((CAT,), {}))
     with pytest.raises(BadInput, match="coordinate 8 towards label 0, the run has 3 coordinates and 2 labels"):
-        check(subject().effects, [CAT, Attribute(1, 8, "b8.conv0", 1, 1.0, 0)])
+        check(subject().effects, Selection((CAT, Attribute(1, 8, "b8.conv0", 1, 1.0, 0)), {}))
     with pytest.raises(BadInput, match="no attributes are selected"):
-        check(subject().effects, [])
+        check(subject().effects, Selection((), {0: ()}))
+
+
+def test_attributes_that_were_selected_on_another_model_are_refused() -> None:
+    about = {"model": {"sha256": "aa"}, "classifier": {"sha256": "bb"}}
+    run = replace(subject().effects, about=about)
+    check(run, Selection((CAT,), {}, measured_on={"model": "aa", "classifier": "bb"}))
+    with pytest.raises(BadInput, match="selected on another classifier than this run's"):
+        check(run, Selection((CAT,), {}, measured_on={"model": "aa", "classifier": "cc"}))
+
+
+def test_of_a_screened_run_only_images_are_shown_where_the_attribute_was_measured() -> None:
+    of = subject()
+    entries = {"0": [1 * 3 + 0], "1": [1 * 3 + 2]}  # CAT towards cat; turned round, towards dog, it was not measured
+    of = replace(of, effects=replace(of.effects, about={"shift": 1.0, "screening": {"entries": entries}}))
+    shown = show(of, CAT, images=4)
+    assert [(example.goal.image, example.goal.label) for example in shown.examples] == [(1, 0), (2, 0)]
+    assert (shown.helps, shown.among, shown.unknown, shown.mean) == (2, 2, 2, 1.5)
 
 
 def test_a_picture_takes_the_range_s_ends_to_black_and_white() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ from tests.conftest import run
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, converted: Path) -> Path:
     return finished(tmp_path_factory.mktemp("attfind") / "run", converted)
+
+
+@pytest.fixture(autouse=True)
+def without_lpips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LPIPS would fetch its weights."""
+    monkeypatch.setitem(sys.modules, "lpips", None)
 
 
 def test_show_writes_one_page_that_needs_nothing_else(done: Path) -> None:
@@ -55,8 +62,20 @@ def test_evaluate_writes_its_numbers_and_a_page(done: Path) -> None:
 def test_evaluate_says_the_table(done: Path) -> None:
     ran = run("attfind", "evaluate", done, "--top", "1", "--random", "1")
     assert ran.code == 0
-    assert "4 images; share whose class changes" in ran.out
+    assert "4 images, attributes: 1 towards 8 and 1 towards 9; share whose class changes" in ran.out
     assert f"wrote {done / 'evaluation.html'}" in ran.out
+
+
+def test_evaluate_moves_the_list_of_one_class_where_it_is_named(done: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(done, tmp_path / "run")
+    values = json.loads(run("attfind", "evaluate", copy, "--target-class", "8", "--json").out)
+    assert (values["attributes"], values["top"]) == ({"8": 2}, 2)
+    assert {row["goal"] for row in values["least"]["images"]} == {"8"}
+    chosen = json.loads((copy / "attributes.json").read_text())
+    del chosen["by_class"]["0"]
+    (copy / "attributes.json").write_text(json.dumps(chosen))
+    ran = run("attfind", "evaluate", copy, "--target-class", "8")
+    assert (ran.code, "no list towards 8 is selected (there are: 9)" in ran.one_line_error()) == (2, True)
 
 
 def test_without_attributes_one_line_says_what_to_do(done: Path, tmp_path: Path) -> None:

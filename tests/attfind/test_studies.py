@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from attfind.store import Effects
 from attfind.studies.classification import classification
 from attfind.studies.pictures import Change, best_images
 from attfind.studies.verbal import verbal
-from tests.attfind.studied import CHOSEN, key_of, make_run, page_data, pixels
+from converter.errors import BadInput
+from tests.attfind.studied import CHOSEN, Array, key_of, make_run, page_data, pixels
 from tests.conftest import DEMO, run
 
 
@@ -84,7 +86,9 @@ def test_a_questions_images_differ_and_are_those_where_the_attribute_works_best(
             facts = question[question["answer"] if place == "asked" else place]
             gains = subject.effects.effects[:, facts["direction"], facts["coordinate"]]
             gain = np.abs(gains).max(1) if facts["target"] is None else gains[:, facts["target"]]
+            gain = np.where(subject.effects.classes == facts["target"], -np.inf, gain)
             assert set(images[place]) <= set(np.argsort(-gain)[:10].tolist())
+            assert facts["target"] not in subject.effects.classes[images[place]]
 
 
 def test_every_animation_is_the_reconstruction_and_the_same_with_the_keys_coordinate_moved(form: Path, subject: Subject) -> None:
@@ -104,14 +108,28 @@ def test_every_animation_is_the_reconstruction_and_the_same_with_the_keys_coordi
                     assert np.abs(pixels(data["pictures"][picture]) - (expected.numpy() + 1) * 127.5).max() <= 0.51
 
 
-def test_best_images_are_those_whose_target_logit_rises_most_among_the_measured() -> None:
-    effects = np.zeros((5, 2, 3, 2), np.float32)
-    effects[:, 1, 2, 0] = [0.5, -3.0, 2.0, 0.7, 9.0]
-    effects[:, 1, 2, 1] = [0.1, 0.2, -0.3, -4.0, 0.0]
-    found = Effects(effects, *(np.zeros(1),) * 5, done=np.array([1, 1, 1, 1, 0], bool))
-    assert best_images(found, Change(1, 2, "b4.conv", 2, 0), 3) == (2, 3, 0)
-    assert best_images(found, Change(1, 2, "b4.conv", 2, 1), 2) == (1, 0)
-    assert best_images(found, Change(1, 2, "b4.conv", 2, None), 3) == (3, 1, 2)
+def seen(effects: Array, own: list[int], done: list[int], about: dict[str, Any]) -> Effects:
+    """Effects of images of these classes."""
+    return Effects(effects, np.eye(2, dtype=np.float32)[own], *(np.zeros(1),) * 4, done=np.array(done, bool), about=about)
+
+
+def test_best_images_are_those_of_other_classes_whose_target_logit_rises_most_among_the_measured() -> None:
+    effects = np.zeros((6, 2, 3, 2), np.float32)
+    effects[:, 1, 2, 0] = [0.5, -3.0, 2.0, 0.7, 9.0, 8.0]
+    effects[:, 1, 2, 1] = [0.1, 0.2, -0.3, -4.0, 0.0, 0.3]
+    found = seen(effects, [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1], {})
+    assert best_images(found, Change(1, 2, "b4.conv", 2, 0), 3, 3) == (2, 3, 0)
+    assert best_images(found, Change(1, 2, "b4.conv", 2, 1), 3, 1) == (5,)
+    assert best_images(found, Change(1, 2, "b4.conv", 2, None), 3, 3) == (5, 3, 1)
+
+
+def test_of_a_screened_run_a_study_takes_images_where_the_change_was_measured() -> None:
+    effects = np.zeros((4, 2, 3, 2), np.float32)
+    effects[:, 1, 2] = [[1, 0], [2, 0], [0, 3], [0, 4]]
+    found = seen(effects, [0, 0, 1, 1], [1, 1, 1, 1], {"screening": {"entries": {"0": [1 * 3 + 2], "1": []}}})
+    assert best_images(found, Change(1, 2, "b4.conv", 2, None), 4, 1) == (3, 2)
+    with pytest.raises(BadInput, match=r"needs 1 images .* coordinate 2 to its maximum was .* the run has 0; search exhaustively"):
+        best_images(found, Change(1, 2, "b4.conv", 2, 1), 4, 1)
 
 
 def test_the_verbal_form_asks_of_each_attribute_once_with_its_best_images(subject: Subject, measured: Path, tmp_path: Path) -> None:
@@ -122,6 +140,7 @@ def test_the_verbal_form_asks_of_each_attribute_once_with_its_best_images(subjec
     for question in questions:
         facts = question["attribute"]
         gain = subject.effects.effects[:, facts["direction"], facts["coordinate"], facts["target"]]
+        gain = np.where(subject.effects.classes == facts["target"], -np.inf, gain)
         assert question["images"] == np.argsort(-gain)[:3].tolist()
     assert set(page_data(tmp_path)["questions"][0]) == {"id", "places"}
 
@@ -130,9 +149,9 @@ def test_the_verbal_form_asks_of_each_attribute_once_with_its_best_images(subjec
     ("options", "said"),
     [
         (["classification", "--attributes", "5"], "4 attributes are selected, not 5"),
-        (["classification", "--examples", "7"], "needs 15 measured images and the run has 14"),
+        (["classification", "--examples", "7"], "needs 15 images of another class than its target"),
         (["classification", "--attributes", "1"], "one attribute cannot be told from others"),
-        (["verbal", "--examples", "15"], "needs 15 measured images and the run has 14"),
+        (["verbal", "--examples", "25"], "needs 25 images of another class than its target"),
         (["verbal", "--model", "nowhere"], "nowhere"),
     ],
 )

@@ -62,6 +62,12 @@ def start(page: Page, form: Path, participant: str) -> None:
     page.keyboard.press("Enter")
 
 
+def order(page: Page) -> list[str]:
+    """The names of the questions as this participant is asked them."""
+    found: list[str] = page.evaluate("study.questions.map((question) => question.id)")
+    return found
+
+
 def save(page: Page, folder: Path) -> Path:
     with page.expect_download() as download:
         page.get_by_role("button", name="Save my answers").click()
@@ -72,15 +78,18 @@ def save(page: Page, folder: Path) -> Path:
 
 def test_classification_by_keyboard_from_form_to_accuracy(page: Page, forms: Path, tmp_path: Path) -> None:
     form = forms / "classification"
-    right = [question["answer"] for question in key_of(form)["questions"]]
-    files = []
+    right = {question["id"]: question["answer"] for question in key_of(form)["questions"]}
+    files, orders = [], []
     for participant, wrong in (("p-01", {2}), ("p-02", {0, 5, 7})):
         start(page, form, participant)
-        for number, answer in enumerate(right):
+        orders.append(order(page))
+        for number, name in enumerate(orders[-1]):
             expect(page.get_by_role("heading", name=f"Question {number + 1} of 8")).to_be_visible()
-            page.keyboard.press({"A": "b", "B": "a"}[answer] if number in wrong else answer.lower())
+            page.keyboard.press({"A": "b", "B": "a"}[right[name]] if number in wrong else right[name].lower())
             page.keyboard.press("Enter")
         files.append(save(page, tmp_path))
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(right)
+    assert orders[0] != orders[1]
     assert [file.name for file in files] == [f"classification-{key_of(form)['study']}-{p}.csv" for p in ("p-01", "p-02")]
     found = json.loads(run("study", "analyse", *files, "--key", form / "key.json", "--json").out)["classification"]
     assert [(p["name"], p["right"], p["total"]) for p in found["participants"]] == [("p-01", 7, 8), ("p-02", 5, 8)]
@@ -158,9 +167,18 @@ def test_each_place_shows_its_own_pictures_original_first(page: Page, forms: Pat
     page.keyboard.press("a")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Question 2 of 8")).to_be_visible()
-    for place, pairs in data["questions"][1]["places"].items():
+    second = next(question for question in data["questions"] if question["id"] == order(page)[1])
+    for place, pairs in second["places"].items():
         shown = page.locator(f"[data-place={place}] img").evaluate_all("images => images.map((image) => image.src)")
         assert shown == [data["pictures"][number] for pair in pairs for number in pair]
+
+
+def test_a_participant_who_begins_again_is_asked_in_the_same_order(page: Page, forms: Path) -> None:
+    seen = []
+    for participant in ("p-09", "p-10", "p-09"):
+        start(page, forms / "classification", participant)
+        seen.append(order(page))
+    assert seen[0] == seen[2] != seen[1]
 
 
 @pytest.mark.parametrize("kind", ["classification", "verbal"])

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from converter.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
-    from attfind.attributes import Selection
+    from attfind.attributes import Attribute, Selection
+    from attfind.reopen import Subject
     from attfind.store import Effects
 
 _PATH = click.Path(path_type=Path)
@@ -18,9 +20,8 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("evaluate")
 @click.argument("run", type=_PATH)
-@click.option(
-    "--top", type=click.IntRange(min=1), metavar="K", help="Up to how many attributes together; by default all that are selected."
-)
+@click.option("--target-class", "target", metavar="C", help="Only the list towards this label (name or number); by default every list.")
+@click.option("--top", type=click.IntRange(min=1), metavar="K", help="Up to how many attributes together; by default the longest list.")
 @click.option(
     "--random", "drawings", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="Drawings of random coordinates."
 )
@@ -30,26 +31,38 @@ _PATH = click.Path(path_type=Path)
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="How many images are made at once.")
 @json_option
 @verbose_option
-def command(run: Path, top: int | None, drawings: int, seed: int, model: Path | None, device: str, batch: int, as_json: bool) -> None:
+def command(
+    run: Path,
+    target: str | None,
+    top: int | None,
+    drawings: int,
+    seed: int,
+    model: Path | None,
+    device: str,
+    batch: int,
+    as_json: bool,
+) -> None:
     """Count how many images change their class when the selected attributes of a RUN move together.
 
-    Against as many random coordinates, and those that vary most. Writes RUN/evaluation.json and RUN/evaluation.html.
+    Each image is moved by the list of a class that it is not of. Against as many random coordinates, and those that vary most. Writes
+    RUN/evaluation.json and RUN/evaluation.html.
     """
     from attfind.attributes import read_attributes
     from attfind.evaluate import evaluate
     from attfind.evaluation_report import to_json, write_json, write_page
-    from attfind.goals import check
-    from attfind.perceptual import lpips
+    from attfind.goals import check, label_of
     from attfind.reopen import reopen
+    from perceptual import lpips_or_why
 
     selection = read_attributes(run)
     subject = reopen(run, model, device)
     check(subject.effects, selection)
-    distance, remark = lpips(subject.model.device, subject.model.image_range)
+    lists = _lists(selection, subject, None if target is None else label_of(subject.effects, target))
+    distance, remark = lpips_or_why("alex", subject.model.device, subject.model.image_range)
     options: dict[str, Any] = {"top": top, "random": drawings, "seed": seed, "batch": batch, "distance": distance}
     with steps_progress() as progress:
-        found = evaluate(subject, selection.attributes, **options, progress=progress)
-    remarks = [*_remarks(subject.effects, selection), *([remark] if remark else [])]
+        found = evaluate(subject, lists, **options, progress=progress)
+    remarks = [*_remarks(subject.effects, selection, len(lists)), *([remark] if remark else [])]
     values = to_json(found, subject, seed=seed, remarks=remarks)
     write_json(values, run / "evaluation.json")
     write_page(values, run / "evaluation.html")
@@ -60,11 +73,23 @@ def command(run: Path, top: int | None, drawings: int, seed: int, model: Path | 
     click.echo(f"wrote {run / 'evaluation.html'}")
 
 
-def _remarks(effects: Effects, selection: Selection) -> list[str]:
+def _lists(selection: Selection, subject: Subject, target: int | None) -> dict[int, tuple[Attribute, ...]]:
+    """Every target's list, or one."""
+    if target is None:
+        return dict(selection.by_class)
+    if target not in selection.by_class:
+        there = ", ".join(map(subject.label, selection.by_class))
+        raise BadInput(f"no list towards {subject.label(target)} is selected (there are: {there}); `stylexport attfind select` selects")
+    return {target: selection.by_class[target]}
+
+
+def _remarks(effects: Effects, selection: Selection, lists: int) -> list[str]:
     """What a reader must know of how the attributes were chosen."""
     found = list(selection.remarks)
     if selection.image is not None:
         found.append(f"the attributes were selected for image {selection.image} alone, and are tried on all")
+    if lists > 1 and effects.base_logits.shape[1] > 2:
+        found.append("an image counts once for each class that it is to become")
     if selection.search != "exhaustive":
         found.append(
             "the search was screened: a coordinate that was not measured goes to its minimum among random ones and those that vary most"
@@ -77,7 +102,8 @@ def _remarks(effects: Effects, selection: Selection) -> list[str]:
 def _print(values: dict[str, Any]) -> None:
     """The table on the terminal."""
     sufficiency = values["sufficiency"]
-    click.echo(f"{values['images']} images; share whose class changes when the first K coordinates move together:")
+    lists = " and ".join(f"{length} towards {label}" for label, length in values["attributes"].items())
+    click.echo(f"{values['images']} images, attributes: {lists}; share whose class changes when the first K coordinates move together:")
     click.echo("  K  attributes  95 % interval   random  vary most      L1")
     rows = zip(
         *(sufficiency[name]["all"] for name in ("attributes", "random", "variance")), values["change"]["attributes"]["l1"], strict=True
@@ -88,6 +114,7 @@ def _print(values: dict[str, Any]) -> None:
     for label, by_class in sufficiency["attributes"]["classes"].items():
         click.echo(f"of class {label}: {by_class[-1]['share']:.0%} of {by_class[-1]['images']} images with all {values['top']}")
     least = values["least"]
+    click.echo(f"The goal's logit is {values['gap']:.2g} below the image's own at first (median).")
     if least["median"] is not None:
         click.echo(f"An image that changes needs {least['median']:g} attributes (median); {least['never']} do not change.")
     for remark in values["remarks"]:

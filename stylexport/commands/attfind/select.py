@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converter.errors import BadInput
 from stylexport.console import json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def command(
     if add_effects and strategy != "subset":
         raise click.UsageError("--add-effects is of --strategy subset")
     from attfind.attributes import write_attributes
+    from attfind.goals import label_of
     from attfind.select import Rules, select
     from attfind.store import Effects
 
@@ -74,7 +74,7 @@ def command(
         logits = logits_of(subject) if strategy == "subset" and not add_effects else None
     found = select(
         effects,
-        None if target is None else _label(effects, target),
+        None if target is None else label_of(effects, target),
         top=top,
         strategy=strategy,
         image=image,
@@ -97,16 +97,6 @@ def _subject(run: Path, model: Path | None, device: str, asked: bool) -> Subject
     from attfind.reopen import reopen
 
     return reopen(run, model, device)
-
-
-def _label(effects: Effects, target: str) -> int:
-    """A label by its name, else by its number."""
-    labels = effects.labels
-    if target in labels:
-        return labels.index(target)
-    if target.isdecimal() and int(target) < effects.base_logits.shape[1]:
-        return int(target)
-    raise BadInput(f"--target-class {target}: the run's labels are {', '.join(f'{name} ({i})' for i, name in enumerate(labels))}")
 
 
 def _print(found: Selection, effects: Effects) -> None:
