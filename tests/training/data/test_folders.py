@@ -172,7 +172,7 @@ def test_what_is_not_given_or_not_there_is_named(tmp_path: Path) -> None:
         open_data(DataConfig("folder"), "train")
     with pytest.raises(BadInput, match=r"nowhere: no such folder; data\.path"):
         open_data(DataConfig("folder", tmp_path / "nowhere"), "train")
-    with pytest.raises(BadInput, match="has no train-images-idx3-ubyte, .*; leave data.path out"):
+    with pytest.raises(BadInput, match=r"has no train-images-idx3-ubyte, .*; leave data.path out"):
         open_data(DataConfig("mnist", tmp_path), "train")
 
 
