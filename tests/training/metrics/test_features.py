@@ -39,6 +39,15 @@ def test_mobilenet_s_features_are_its_pooled_channels() -> None:
     assert torch.allclose(features @ head.weight[:, :, 0, 0].T + (0 if head.bias is None else head.bias), logits, atol=1e-6)
 
 
+def test_features_at_several_places_are_their_mean() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Tanh(), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = torch.randn(4, 3, 5, 6)
+    _, features = observed(network, images)
+    assert features is not None
+    assert torch.allclose(features, images.tanh().mean((2, 3)), atol=1e-6)
+
+
 def test_no_hook_is_left_behind() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     observed(network, torch.zeros(1, 3, 2, 2))
