@@ -50,6 +50,8 @@ def begin(
         "style_max": styles.max(0),
     }
     layers = [[layer.name, layer.size] for layer in model.layers]
+    if not np.isfinite(shift):
+        raise BadInput(f"shift {shift}: is no number of the ways to the minimum and maximum; 1 is all the way")
     return Run.begin(Path(folder), {**(about or {}), "shift": shift, "layers": layers, "labels": names}, arrays)
 
 

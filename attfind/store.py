@@ -169,9 +169,14 @@ class Run:
         about = {"format": FORMAT, **json.loads(json.dumps(about))}
         if (run := cls.held(folder, about)) is not None:
             return run
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{folder}: is a file; name a new folder for the run")
         if folder.exists() and any(entry.name not in (PARTS, LATENTS) and not entry.name.startswith(".") for entry in folder.iterdir()):
             raise BadInput(f"{folder}: is not empty and holds no run; name a new folder")
-        (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        try:
+            (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder}: cannot be made ({error.strerror}); name another folder") from error
         whole(folder / LATENTS, lambda path: _savez(path, arrays))
         whole(folder / ABOUT, lambda path: path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
         return cls(folder)

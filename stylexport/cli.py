@@ -20,6 +20,7 @@ COMMANDS = {
     "selftest": ("selftest", "Prove the proof: inject faults and see them found."),
     "attfind": ("attfind", "Find and show the attributes that change the classifier's mind."),
     "study": ("study", "User studies of the attributes."),
+    "train": ("train", "Train a StylEx, from the start or from converted weights."),
     "classifier": ("classifier", "Train a classifier for a StylEx to explain."),
     "export-tf": ("export_tf", "Write a converted StylEx back as TensorFlow SavedModels."),
     "fetch": ("fetch", "Download released files, verified."),

@@ -20,7 +20,8 @@ with contextlib.suppress(ImportError):
 from converter.convert import convert
 from stylexport.cli import main
 
-DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "checkpoints" / "demo"
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,4 @@
-"""Training: a StylEx for a classifier, from converted weights or from scratch, and the classifier itself."""
+"""Training: a StylEx for one's own classifier, from the start or from converted weights (Lang et al. 2021, section 3).
+
+Data, classifier and networks come together in `begin`, `step` is one step, `loop` is the whole.
+"""

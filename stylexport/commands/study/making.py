@@ -29,10 +29,13 @@ seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show
 def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
     """A run with its model, and the attributes that were selected. Raises BadInput where one of them is not there."""
     from attfind.attributes import read_attributes
+    from attfind.goals import check
     from attfind.reopen import reopen
 
     chosen = read_attributes(run)
-    return reopen(run, model), chosen
+    subject = reopen(run, model)
+    check(subject.effects, chosen)
+    return subject, chosen
 
 
 def report(made: Study, as_json: bool) -> None:

@@ -1,0 +1,58 @@
+"""`stylexport train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from stylexport.console import json_option, print_json, steps_progress, verbose_option
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("train")
+@click.argument("config", type=_PATH)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("-o", "--output", "out", required=True, type=_PATH, metavar="RUN", help="The run's folder.")
+@click.option("--resume", is_flag=True, help="Go on after RUN's last checkpoint.")
+@click.option("--from", "release", type=_PATH, metavar="CONVERTED", help="Begin with the networks of a converted folder.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU where one is.")
+@json_option
+@verbose_option
+def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, release: Path | None, device: str, as_json: bool) -> None:
+    """Train a StylEx as CONFIG, a YAML file, and KEY=VALUE on top of it say.
+
+    RUN is a converted folder when it is finished: attfind, export-tf and verify take it. A run that was interrupted, or killed, goes on by
+    --resume. `accelerate launch -m training CONFIG ...` spreads it over processes, GPUs and machines. docs/train.md has the settings.
+    """
+    # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must compute the same.
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    from training.config import load
+    from training.loop import train
+
+    settings = load(config, overrides)
+    with steps_progress() as progress:
+        found = train(settings, out, resume=resume, release=release, device=device, progress=progress, say=_say)
+    if not _main():
+        return
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"trained {found['steps']:,} steps, {found['images']:,} images")
+    for name, value in found["metrics"].items():
+        click.echo(f"  {name} {value:.4g}")
+    click.echo(f"wrote {out}, a converted folder: stylexport attfind effects {out} --images DIR -o EFFECTS")
+
+
+def _main() -> bool:
+    """Whether this process is the one that speaks for all."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
+
+
+def _say(text: str) -> None:
+    if _main():
+        click.echo(text, err=True)

@@ -1,0 +1,164 @@
+"""A training run: it goes on bit for bit after a kill, two processes teach as one, and what it leaves is a converted folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import ROOT, run
+from tests.training.digits import digits_folder, settings
+from torch_models.stylex import StylEx
+
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digits_folder(tmp_path_factory.mktemp("digits"))
+
+
+def command(config: Path, out: Path, converted: Path, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "stylexport",
+        "train",
+        str(config),
+        "-o",
+        str(out),
+        f"classifier.spec={converted}",
+        "--device",
+        "cpu",
+        *more,
+    ]
+
+
+def log(out: Path) -> list[dict[str, float]]:
+    """The journal without the pace."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: Path, converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    out = folder / "run"
+    subprocess.run(command(settings(folder, data), out, converted), check=True, cwd=ROOT, env=QUIET, capture_output=True)
+    return out
+
+
+def test_a_run_killed_twice_ends_in_the_bytes_of_one_that_was_not(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    config, out = settings(tmp_path, data), tmp_path / "run"
+    for wanted, more in ((4, ()), (8, ("--resume",))):
+        process = subprocess.Popen(command(config, out, converted, *more), cwd=ROOT, env=QUIET, stdout=-3, stderr=-3)
+        while not (out / "checkpoints" / f"{wanted:07}").exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not (out / "stylex.json").exists()
+    subprocess.run(command(config, out, converted, "--resume"), check=True, cwd=ROOT, env=QUIET, capture_output=True)
+    for name in ("generator", "encoder", "discriminator"):
+        assert (out / name / "model.safetensors").read_bytes() == (uninterrupted / name / "model.safetensors").read_bytes()
+    last = out / "checkpoints" / "0000012"
+    for name in ("weights.safetensors", "optimisers.safetensors"):
+        assert (last / name).read_bytes() == (uninterrupted / "checkpoints" / last.name / name).read_bytes()
+    assert log(out) == log(uninterrupted)
+
+
+def test_two_processes_follow_the_loss_curve_of_one(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    out = tmp_path / "run"
+    # --multi_gpu is accelerate's word for several processes on one machine; it starts them without a GPU too.
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"]
+    arguments = command(settings(tmp_path, data), out, converted, "--json")[4:]
+    both = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "training", *arguments]
+    done = subprocess.run(both, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 12  # the main process speaks for both
+    one, two = ({row["step"]: row["image_l1"] for row in log(path) if "image_l1" in row} for path in (uninterrupted, out))
+    assert one.keys() == two.keys()
+    assert two[2] == pytest.approx(one[2], rel=0.02)  # the same images and weights; noise images alone are drawn anew
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=0.15)
+    assert one[12] < 0.9 * one[2]  # there was something to follow
+
+
+def test_a_finished_run_is_a_converted_folder(uninterrupted: Path, data: Path, tmp_path: Path) -> None:
+    stylex = StylEx.from_pretrained(uninterrupted)
+    assert stylex.labels == ("eight", "nine") or stylex.labels == ("8", "9")
+    assert stylex(torch.zeros(2, 3, 16, 16)).shape == (2, 3, 16, 16)
+    effects = run("attfind", "effects", uninterrupted, "--images", data, "--limit", "3", "-o", tmp_path / "effects")
+    assert effects.code == 0, effects.err
+    assert run("attfind", "select", tmp_path / "effects", "--top", "3").code == 0
+
+
+def test_a_checkpoint_is_a_stylex_too(uninterrupted: Path) -> None:
+    folders = sorted(path.name for path in (uninterrupted / "checkpoints").iterdir())
+    assert folders == ["0000004", "0000008", "0000012"]
+    last = load_file(uninterrupted / "checkpoints" / "0000012" / "generator" / "model.safetensors")
+    final = load_file(uninterrupted / "generator" / "model.safetensors")
+    assert all(torch.equal(last[name], final[name]) for name in final)
+
+
+def test_the_average_is_not_the_weights(uninterrupted: Path) -> None:
+    folder = uninterrupted / "checkpoints" / "0000012"
+    weights, average = load_file(folder / "weights.safetensors"), load_file(folder / "generator" / "model.safetensors")
+    name = "synthesis.b16.conv1.weight"
+    assert not torch.equal(weights[f"generator.{name}"], average[name])
+
+
+def test_the_journal_tells_every_loss_and_metric(uninterrupted: Path) -> None:
+    names = {name for row in log(uninterrupted) for name in row}
+    assert {"adversarial", "discriminator", "image_l1", "w_l1", "agreement", "same_answer", "r1", "path_length", "metrics"} <= names
+    assert [row["step"] for row in log(uninterrupted) if "metrics" in row] == [4, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("run.step=4",), "run.step: unexpected keyword argument"),
+        (("run.steps=none",), "run.steps: input should be a valid integer"),
+        (("run.batch=6", "run.accumulate=4"), "run.batch 6 is not 4 equal parts"),
+        (("model.channels=[8, 8]",), "16 px takes 3 channel counts"),
+        (("classifier.spec=nowhere",), "nowhere"),
+        (("data.path=/nowhere",), "/nowhere"),
+        (("losses.adversarial=wgan", "losses.r1=0"), "gradient_penalty"),
+        (("steps",), "no name=value"),
+    ],
+)
+def test_bad_settings_are_one_line_that_names_them(data: Path, converted: Path, tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+    out = tmp_path / "run"
+    found = run(*command(settings(tmp_path, data), out, converted)[3:], *more)
+    assert found.code == 2
+    assert said in found.one_line_error()
+
+
+def test_a_run_is_not_written_over(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    found = run(*command(settings(tmp_path, data), uninterrupted, converted)[3:])
+    assert found.code == 2
+    assert "--resume goes on with it" in found.one_line_error()
+
+
+def test_resuming_nothing_is_refused(data: Path, converted: Path, tmp_path: Path) -> None:
+    found = run(*command(settings(tmp_path, data), tmp_path / "run", converted, "--resume")[3:])
+    assert found.code == 2
+    assert "holds no run to go on with" in found.one_line_error()
+
+
+def test_a_number_that_is_none_stops_the_run_and_leaves_the_checkpoint_before(data: Path, converted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    found = run(*command(settings(tmp_path, data), out, converted)[3:], "optimiser.learning_rate=1e30", "run.checkpoint_every=1")
+    assert found.code == 1
+    line = found.err.strip().splitlines()[-1]
+    assert "became nan" in line
+    assert "optimiser.learning_rate" in line
+    for folder in (out / "checkpoints").glob("*"):
+        assert all(torch.isfinite(t).all() for t in load_file(folder / "optimisers.safetensors").values())

@@ -1,0 +1,125 @@
+"""Checkpoints: RUN/checkpoints/0001000/, each a converted folder of the averages with what training needs to go on beside it.
+
+    stylex.json, generator/, ...     the averages of generator and encoder, discriminator, classifier: a StylEx like any other
+    weights.safetensors              the networks as they train, "generator.synthesis.b4.const" ...
+    optimisers.safetensors           Adam's moments, "generator.synthesis.b4.const.exp_avg" ...
+    training.json                    step, settings, and every other number that the next step depends on
+
+A checkpoint appears whole or not at all. No pickle is written.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from converter.errors import BadInput, DamagedFile
+from converter.staging import staged
+from torch_models.stylex import StylEx
+from training.optimisers import names
+
+CHECKPOINTS = "checkpoints"
+WEIGHTS, OPTIMISERS, TRAINING = "weights.safetensors", "optimisers.safetensors", "training.json"
+REMEDY = "remove that folder, so that --resume takes the checkpoint before it"
+
+
+def save(
+    run: Path,
+    step: int,
+    stylex: StylEx,
+    networks: Mapping[str, nn.Module],
+    optimisers: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    keep: int,
+) -> Path:
+    """Writes the checkpoint after `step` steps, and removes all but the last `keep`. `facts` go into training.json."""
+    target = run / CHECKPOINTS / f"{step:07d}"
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with staged(target) as stage:
+        save_stylex(stylex, stage)
+        save_file(_laid_out(networks), stage / WEIGHTS)
+        save_file(
+            {key: value for name, own in optimisers.items() for key, value in _moments(own, names(networks, name))}, stage / OPTIMISERS
+        )
+        text = json.dumps({"format": 1, "step": step, **facts}, indent=1, ensure_ascii=False) + "\n"
+        (stage / TRAINING).write_text(text, encoding="utf-8")
+    for old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def save_stylex(stylex: StylEx, folder: Path) -> None:
+    """The StylEx as a converted folder; a classifier that is none of this project's networks is left out, its users name it again."""
+    from torch_models.pretrained import PretrainedNetwork
+
+    own = stylex.classifier if isinstance(stylex.classifier, PretrainedNetwork) else None
+    StylEx(
+        stylex.generator,
+        stylex.encoder,
+        stylex.discriminator,
+        own,
+        labels=stylex.labels,
+        image_range=stylex.image_range,
+        metadata=stylex.metadata,
+    ).save_pretrained(folder)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The whole checkpoints of a run, the oldest first."""
+    found = [path.parent for path in (run / CHECKPOINTS).glob(f"*/{TRAINING}") if path.parent.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def restore(
+    folder: Path, networks: Mapping[str, nn.Module], averages: Mapping[str, nn.Module], optimisers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fills networks, averages and optimisers from a checkpoint, and returns training.json. Raises BadInput where it does not fit."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+        weights, moments = load_file(folder / WEIGHTS), load_file(folder / OPTIMISERS)
+        own = {name: load_file(folder / name / "model.safetensors") for name in averages}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise DamagedFile(folder, f"is no whole checkpoint ({error})", REMEDY) from error
+    try:
+        for name, network in networks.items():
+            prefix = f"{name}."
+            network.load_state_dict({key.removeprefix(prefix): t for key, t in weights.items() if key.startswith(prefix)})
+        for name, average in averages.items():
+            average.load_state_dict(own[name])
+        for name, optimiser in optimisers.items():
+            _restore_moments(optimiser, names(networks, name), moments)
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(f"{folder}: holds other networks than the configuration ({reason}); resume with the run's own settings") from error
+    return facts
+
+
+def _laid_out(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": t.detach().cpu().contiguous() for name, network in networks.items() for key, t in network.state_dict().items()}
+
+
+def _moments(optimiser: Any, parameters: list[str]) -> list[tuple[str, Tensor]]:
+    state = optimiser.state_dict()["state"]
+    return [
+        (f"{parameters[i]}.{key}", torch.as_tensor(v).detach().cpu().contiguous()) for i, own in state.items() for key, v in own.items()
+    ]
+
+
+def _restore_moments(optimiser: Any, parameters: list[str], moments: Mapping[str, Tensor]) -> None:
+    state = optimiser.state_dict()
+    state["state"] = {
+        i: {key: moments[f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        for i, name in enumerate(parameters)
+        if f"{name}.step" in moments  # a parameter that had no gradient yet has none
+    }
+    optimiser.load_state_dict(state)

@@ -1,0 +1,44 @@
+"""A run's folder: whose it is, and where it stopped.
+
+RUN/settings.yaml     the settings, all of them
+RUN/log.jsonl         losses and metrics, a line each
+RUN/tensorboard/      the same, with pictures
+RUN/checkpoints/      the last few (training.checkpoint)
+RUN/stylex.json ...   when it is finished: a converted folder like any other
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from converter.errors import BadInput
+from torch_models.pretrained import write_whole
+from training.checkpoint import checkpoints
+from training.config import TrainConfig
+
+SETTINGS = "settings.yaml"
+
+
+def resumed(out: Path) -> Path | None:
+    """The last checkpoint of a run; None where it had none yet. Raises BadInput where there is no run."""
+    if not (out / SETTINGS).is_file():
+        raise BadInput(f"{out}: holds no run to go on with; leave --resume out to begin one")
+    found = checkpoints(out)
+    return found[-1] if found else None
+
+
+def claim(out: Path, config: TrainConfig, goes_on: bool, resume: bool) -> None:
+    """Makes the folder and writes the settings. Raises BadInput where something is there that this run would mix with."""
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out}: is a file; name a folder")
+    if not resume and out.is_dir() and any(out.iterdir()):
+        what = "holds a run: --resume goes on with it" if (out / SETTINGS).is_file() else "is not empty"
+        raise BadInput(f"{out}: {what}; or name a new folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+        write_whole(out / SETTINGS, lambda path: path.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder where you may write") from error

@@ -1,0 +1,129 @@
+"""The training loop, from the first step or the last checkpoint to a finished run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from training import checkpoint, ema
+from training.begin import Job, begin
+from training.board import Board
+from training.checkpoint import save_stylex
+from training.config import TrainConfig
+from training.folder import claim, resumed
+from training.journal import Journal
+from training.optimisers import schedule, set_rate
+from training.watch import Watch
+
+Progress = Callable[[str, int, int], None]
+Say = Callable[[str], None]
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    release: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Trains as the settings say and leaves a converted folder in `out`; returns the last metrics and what was done.
+
+    `resume` goes on from the last checkpoint, bit for bit on a CPU; `release` is a converted folder to begin from. Raises BadInput, and
+    `training.watch.Stopped` where a run cannot get better.
+    """
+    precision = {"fp32": "no"}.get(config.run.precision, config.run.precision)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    found = resumed(out) if resume else None
+    if accelerator.is_main_process:
+        claim(out, config, found is not None, resume)
+    accelerator.wait_for_everyone()
+    job = begin(config, accelerator, release, progress)
+    for line in (*(f"{name}: {reuse.told()}" for name, reuse in job.reuses.items()), *job.remarks):
+        say(line)
+    watch = Watch(config.run.stuck_after, job.blank_l1)
+    start = _restore(job, found, watch) if found else 0
+    if found:
+        say(f"goes on after step {start:,}")
+    with Journal(out, start, accelerator.is_main_process) as journal, Board(out, start, accelerator.is_main_process) as board:
+        metrics = _run(job, out, start, watch, journal, board, progress)
+    if accelerator.is_main_process:
+        save_stylex(job.stylex, out)
+    accelerator.wait_for_everyone()
+    return {"run": str(out), "steps": config.run.steps, "images": config.run.steps * config.run.batch, "metrics": metrics}
+
+
+def _run(job: Job, out: Path, start: int, watch: Watch, journal: Journal, board: Board, progress: Progress | None) -> dict[str, float]:
+    """Steps `start` ... to the last; the last checkpoint's metrics."""
+    config, run = job.config, job.config.run
+    metrics: dict[str, float] = {}
+    began = time.perf_counter()
+    batches = iter(job.batches(start))
+    for number in range(start, run.steps):
+        images, _ = next(batches)
+        set_rate(job.step.optimisers, schedule(config.optimiser, run.steps, number))
+        losses = job.step(number, images.to(job.accelerator.device, non_blocking=True))
+        done = number + 1
+        ramp = None if job.reuses else 0.05
+        ema.update(job.averages, job.networks, ema.decay(run.batch, run.ema_half_life, done * run.batch, ramp))
+        journal.add(losses)
+        due = done % run.checkpoint_every == 0 or done == run.steps
+        if due or done % run.log_every == 0:
+            means, window = journal.means(job.accelerator)
+            watch.look(done, window, means)
+            pace = (done - start) * run.batch / (time.perf_counter() - began)
+            journal.write(done, means, pace)
+            board.losses(done, means, pace)
+        if due:
+            metrics = _checkpoint(job, out, done, watch, board, journal)
+        if progress:
+            progress("images", done * run.batch, run.steps * run.batch)
+    return metrics
+
+
+def _checkpoint(job: Job, out: Path, step: int, watch: Watch, board: Board, journal: Journal) -> dict[str, float]:
+    """Measures and saves; the main process does both, the others wait."""
+    found: dict[str, float] = {}
+    if job.accelerator.is_main_process:
+        stylex = job.stylex.eval()
+        found = job.measured(stylex)
+        facts = {
+            "images": step * job.config.run.batch,
+            "path_mean": float(job.step.path_mean),
+            "stuck": watch.stuck,
+            "scaler": _scaler(job.accelerator),
+            "settings": job.config.to_json(),
+            "metrics": found,
+        }
+        journal.write_metrics(step, found)  # first, so that what a checkpoint is the end of has been told
+        checkpoint.save(out, step, stylex, job.networks, job.step.optimisers, facts, job.config.run.keep)
+        board.metrics(step, found)
+        board.images(step, stylex, job.held_out, job.accelerator.device)
+    job.accelerator.wait_for_everyone()
+    for network in job.networks.values():
+        network.train()
+    return found
+
+
+def _restore(job: Job, folder: Path, watch: Watch) -> int:
+    """Fills the job from a checkpoint; the number of steps that it has done."""
+    facts = checkpoint.restore(folder, job.networks, job.averages, job.step.optimisers)
+    job.step.path_mean.fill_(facts["path_mean"])
+    watch.stuck = dict(facts["stuck"])
+    if facts["scaler"] and job.accelerator.scaler is not None:
+        job.accelerator.scaler.load_state_dict(facts["scaler"])
+    return int(facts["step"])
+
+
+def _scaler(accelerator: Accelerator) -> dict[str, Any] | None:
+    """The loss scale of fp16, as JSON."""
+    if accelerator.scaler is None:
+        return None
+    return {name: value.item() if isinstance(value, Tensor) else value for name, value in accelerator.scaler.state_dict().items()}
