@@ -116,6 +116,12 @@ def _attribute(row: Mapping[str, Any], target: int | None = None) -> Attribute:
     found = Attribute(**{f.name: row[f.name] for f in fields(Attribute)})
     numbers = (found.direction, found.coordinate, found.channel, found.target)
     whole_numbers = all(type(number) is int and number >= 0 for number in numbers)
-    if not whole_numbers or not math.isfinite(found.score) or found.direction > 1 or not isinstance(found.layer, str) or target not in (None, found.target):
+    if (
+        not whole_numbers
+        or not math.isfinite(found.score)
+        or found.direction > 1
+        or not isinstance(found.layer, str)
+        or target not in (None, found.target)
+    ):
         raise ValueError(f"a row is {dict(row)}")
     return replace(found, score=float(found.score))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from attfind.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
 from attfind.measure import measure as measure_effects
 from attfind.model import StylExModel
 from attfind.reopen import Subject
-from attfind.select import select
+from attfind.select import Rules, select
 from torch_models.stylex import StylEx
 from training.metrics.latents import encoded
 
@@ -38,7 +39,8 @@ def sufficiency(
     """Which share of reconstructions changes its class when `top` coordinates move together: AttFind's, random ones, those that vary most.
 
     The effects of all 2 S changes of every image [N, 3, R, R] are measured, so N is kept small; the minima and maxima are those of these
-    images. Where AttFind finds no attribute at all, each share is 0. Raises BadInput where the classifier gives no raw logits.
+    images. The threshold T is infinite, so that a list ends at `top` and not where effects would add up to T. Where AttFind finds no
+    attribute at all, each share is 0. Raises BadInput where the classifier gives no raw logits.
     """
     model = StylExModel(stylex)
     parts = [part.to(model.device) for part in images.split(batch)]
@@ -47,7 +49,7 @@ def sufficiency(
         run = begin(Path(folder), model, classify, latents, labels=stylex.labels, batch=batch)
         measure_effects(run, model, classify, batch, progress=progress)
         effects = run.gathered()
-    lists = select(effects, top=top).by_class
+    lists = select(effects, top=top, rules=Rules(threshold=math.inf)).by_class
     if not any(lists.values()):
         return dict.fromkeys(NAMES.values(), 0.0)
     found = evaluate(Subject(effects, model, classify), lists, random=random, seed=seed, batch=batch)

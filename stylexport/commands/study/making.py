@@ -23,7 +23,7 @@ model_option = click.option("--model", type=_PATH, metavar="DIR", help="The conv
 attributes_option = click.option(
     "--attributes", "first", type=click.IntRange(min=1), help="The first so many; by default 6, or as many as there are."
 )
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of questions, images and their order.")
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of questions, images and sides.")
 
 
 def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
