@@ -77,7 +77,7 @@ def _array(path: Path) -> Array:
             return _only(path, {name: found[name] for name in found.files})
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if "allow_pickle" in str(error):  # what numpy says of any file that it does not know, too
-            raise DamagedFile(path, "is no array, or not whole", "name dlatents.pkl, .npy, .npz or .safetensors") from error
+            raise DamagedFile(path, "holds no latents (no array, or not whole)", "name dlatents.pkl, .npy, .npz or .safetensors") from error
         raise DamagedFile(
             path, f"holds no latents ({str(error).splitlines()[0]})", "name dlatents.pkl, .npy, .npz or .safetensors"
         ) from error

@@ -134,3 +134,11 @@ def test_the_worked_example_of_the_documentation_runs_as_it_stands(tmp_path: Pat
     best = names["best"]
     assert names["effects"].effects.shape == (200, 2, 4, 2)
     assert (best.coordinate, best.target) == (2, 1)
+
+
+@pytest.mark.parametrize("shift", [float("nan"), float("inf")])
+def test_a_shift_that_is_no_number_begins_no_run(tmp_path: Path, shift: float) -> None:
+    model = Autoencoder(lambda x: x.flatten(1), lambda z: z.reshape(-1, 3, 1, 1), 3)
+    with pytest.raises(BadInput, match=f"shift {shift}"):
+        begin(tmp_path / "run", model, lambda images: images.flatten(1)[:, :2], np.zeros((2, 3), np.float32), shift=shift)
+    assert not (tmp_path / "run").exists()

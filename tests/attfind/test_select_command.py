@@ -177,6 +177,7 @@ def test_options_that_do_not_go_together_are_refused(folder: Path, options: list
         {"direction": 2, "coordinate": 1, "layer": "b4.conv1", "channel": 1, "score": 0.5, "target": 0},
         {"direction": 1, "coordinate": -1, "layer": "b4.conv1", "channel": 1, "score": 0.5, "target": 0},
         {"direction": 1, "coordinate": 1, "layer": "b4.conv1", "score": 0.5, "target": 0},
+        {"direction": 1, "coordinate": 1, "layer": "b4.conv1", "channel": 1, "score": float("nan"), "target": 0},
     ],
 )
 def test_attributes_that_are_none_are_refused_with_the_file_and_the_remedy(tmp_path: Path, row: dict[str, Any]) -> None:

@@ -77,6 +77,13 @@ def test_another_batch_size_and_another_place_of_the_model_are_the_same_run(tmp_
     assert Run.begin(tmp_path / "run", {**ABOUT, "batch": 99, "model_path": "/elsewhere"}, ARRAYS).missing() == [0, 2, 3]
 
 
+def test_a_file_where_the_run_is_to_be_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("precious")
+    with pytest.raises(BadInput, match="run: is a file; name a new folder"):
+        Run.begin(tmp_path / "run", ABOUT, ARRAYS)
+    assert (tmp_path / "run").read_text() == "precious"
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(BadInput, match="is not empty and holds no run"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from attfind.attributes import read_attributes
+from attfind.attributes import Attribute, Selection, read_attributes, write_attributes
 from attfind.model import layer_of
 from attfind.reopen import Subject, reopen
 from attfind.store import Effects
@@ -160,6 +160,13 @@ def test_what_cannot_be_shown_is_said_in_one_line(options: list[str], said: str,
     assert found.code == 2
     assert said in found.one_line_error()
     assert not (tmp_path / "out").exists()
+
+
+def test_attributes_of_another_run_make_no_study(measured: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(measured, tmp_path / "run")
+    write_attributes(copy, Selection((Attribute(1, 999, "b64.conv0", 3, 1.0, 0),), {}))
+    ran = run("study", "verbal", copy, "-o", tmp_path / "out")
+    assert (ran.code, "it was selected from another run" in ran.one_line_error()) == (2, True)
 
 
 def test_a_run_without_a_selection_is_told_to_select(measured: Path, tmp_path: Path) -> None:
