@@ -23,7 +23,8 @@ class Attribute:
     """A coordinate and the way that it goes: to its minimum (direction 0) or its maximum (1) it moves images towards class `target`.
 
     `coordinate` is its index among all, `layer` and `channel` say where that is. `score` orders a list: the mean gain in the target's
-    logit over the images of other classes; with image-fraction the share of them that move; of one image its gain.
+    logit over the images of other classes; of two classes combined the mean effects of both directions on both, over all images; with
+    image-fraction the share of images that move; of one image its gain.
     """
 
     direction: int

@@ -8,7 +8,7 @@ Pure numpy; what needs a network is asked of functions that attfind.networks mak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -97,7 +97,7 @@ def select(
         lists = job.each(COMBINED if labels == 2 else ONE_AGAINST_ALL)
     together = target is None and labels == 2
     return Selection(
-        attributes=tuple(combined(lists.values(), top) if together else (a for own in lists.values() for a in own)),
+        attributes=tuple(combined(lists, job.effects, top) if together else (a for own in lists.values() for a in own)),
         by_class={label: tuple(own) for label, own in lists.items()},
         strategy=strategy,
         target=target,
@@ -109,12 +109,21 @@ def select(
     )
 
 
-def combined(lists: Iterable[Iterable[Attribute]], top: int) -> list[Attribute]:
-    """Two classes' lists as one: the second's directions turned round, without repeats, by score, all said towards class 0."""
-    joined: dict[tuple[int, int], Attribute] = {}
-    for attribute in (a if a.target == 0 else a.turned() for own in lists for a in own):
-        joined.setdefault((attribute.direction, attribute.coordinate), attribute)
-    return sorted(joined.values(), key=lambda a: -a.score)[:top]
+def combined(lists: Mapping[int, Iterable[Attribute]], effects: Array, top: int) -> list[Attribute]:
+    """Two classes' lists as one, said towards class 0: the second's directions turned round, its repeats dropped, by mean effect.
+
+    A repeat is a coordinate, either way, that the first list has. As in the authors' notebook the mean effect of (d, s) is that on class 0
+    over all images, plus that of (1 - d, s) on class 1, of the stable images' `effects` [n, 2, S, 2].
+    """
+    first = list(lists.get(0, ()))
+    taken = {a.coordinate for a in first}
+    joined = [*first, *(a.turned() for a in lists.get(1, ()) if a.coordinate not in taken)]
+    means = effects.mean(0, dtype=np.float64)
+
+    def scored(a: Attribute) -> Attribute:
+        return replace(a, score=float(means[a.direction, a.coordinate, 0] + means[1 - a.direction, a.coordinate, 1]))
+
+    return sorted(map(scored, joined), key=lambda a: -a.score)[:top]
 
 
 class _Job:

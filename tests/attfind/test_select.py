@@ -63,13 +63,14 @@ def one_list(run: Effects, target: int, T: float, top: int, entries: int) -> lis
 
 
 def combined(run: Effects, top: int, entries: int) -> list[Pair]:
-    first = one_list(run, 0, 1.0, top, entries)
-    second = [(1 - d, s, mean) for d, s, mean in one_list(run, 1, 1.0, top, entries)]
-    both: list[tuple[int, int, float]] = []
-    for d, s, mean in first + second:
-        if (d, s) not in [(d2, s2) for d2, s2, _ in both]:
-            both.append((d, s, mean))
-    return [(d, s) for d, s, _ in sorted(both, key=lambda row: -row[2])][:top]
+    first = [(d, s) for d, s, _ in one_list(run, 0, 1.0, top, entries)]
+    both = first + [(1 - d, s) for d, s, _ in one_list(run, 1, 1.0, top, entries) if s not in [s2 for _, s2 in first]]
+    images = zero_unstable(run, entries)
+
+    def mean(d: int, s: int) -> float:
+        return sum(image[d][s][0] for image in images) / len(images) + sum(image[1 - d][s][1] for image in images) / len(images)
+
+    return sorted(both, key=lambda pair: -mean(*pair))[:top]
 
 
 def pairs(found: list[Attribute]) -> list[Pair]:
