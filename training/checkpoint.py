@@ -28,6 +28,8 @@ from training.optimisers import names
 
 CHECKPOINTS = "checkpoints"
 WEIGHTS, OPTIMISERS, TRAINING = "weights.safetensors", "optimisers.safetensors", "training.json"
+# What training.json tells beside the format.
+FACTS = ("step", "path_mean", "stuck", "scaler")
 REMEDY = "remove that folder, so that --resume takes the checkpoint before it"
 
 
@@ -40,7 +42,7 @@ def save(
     facts: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Writes the checkpoint after `step` steps, and removes all but the last `keep`. `facts` go into training.json."""
+    """Writes the checkpoint after `step` steps, and removes all but the last `keep`. `facts` (`FACTS`, but the step) go into its JSON."""
     target = run / CHECKPOINTS / f"{step:07d}"
     if target.exists():
         shutil.rmtree(target)
@@ -90,7 +92,12 @@ def restore(
         own = {name: load_file(folder / name / "model.safetensors") for name in averages}
     except (OSError, ValueError, SafetensorError) as error:
         raise DamagedFile(folder, f"is no whole checkpoint ({error})", REMEDY) from error
+    if not isinstance(facts, dict) or (lacking := [name for name in FACTS if name not in facts]):
+        what = f"does not tell {', '.join(lacking)}" if isinstance(facts, dict) else "holds no facts"
+        raise DamagedFile(folder / TRAINING, what, REMEDY)
     try:
+        if more := {key.split(".")[0] for key in weights} - {*networks}:
+            raise KeyError(f"{', '.join(sorted(more))} too")
         for name, network in networks.items():
             prefix = f"{name}."
             network.load_state_dict({key.removeprefix(prefix): t for key, t in weights.items() if key.startswith(prefix)})

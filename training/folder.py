@@ -29,8 +29,8 @@ def resumed(out: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def claim(out: Path, config: TrainConfig, goes_on: bool, resume: bool) -> None:
-    """Makes the folder and writes the settings. Raises BadInput where something is there that this run would mix with."""
+def claim(out: Path, resume: bool) -> None:
+    """Makes the folder. Raises BadInput where something is there that this run would mix with."""
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out}: is a file; name a folder")
     if not resume and out.is_dir() and any(out.iterdir()):
@@ -38,7 +38,18 @@ def claim(out: Path, config: TrainConfig, goes_on: bool, resume: bool) -> None:
         raise BadInput(f"{out}: {what}; or name a new folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def record(out: Path, config: TrainConfig) -> None:
+    """Writes the settings, once a run is sure to go on with them: a refused one leaves those that were there."""
+    text = yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+    try:
         write_whole(out / SETTINGS, lambda path: path.write_text(text, encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder where you may write") from error
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> BadInput:
+    return BadInput(f"{out}: cannot be written ({error.strerror}); name a folder where you may write")

@@ -15,7 +15,7 @@ from training.begin import Job, begin
 from training.board import Board
 from training.checkpoint import save_stylex
 from training.config import TrainConfig
-from training.folder import claim, resumed
+from training.folder import claim, record, resumed
 from training.journal import Journal
 from training.optimisers import schedule, set_rate
 from training.watch import Watch
@@ -43,13 +43,15 @@ def train(
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     found = resumed(out) if resume else None
     if accelerator.is_main_process:
-        claim(out, config, found is not None, resume)
+        claim(out, resume)
     accelerator.wait_for_everyone()
     job = begin(config, accelerator, release, progress)
     for line in (*(f"{name}: {reuse.told()}" for name, reuse in job.reuses.items()), *job.remarks):
         say(line)
     watch = Watch(config.run.stuck_after, job.blank_l1)
     start = _restore(job, found, watch) if found else 0
+    if accelerator.is_main_process:
+        record(out, config)
     if found:
         say(f"goes on after step {start:,}")
     with Journal(out, start, accelerator.is_main_process) as journal, Board(out, start, accelerator.is_main_process) as board:
