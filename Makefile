@@ -4,7 +4,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo demo-tf test test-slow test-browser lint types check benchmark clean
+.PHONY: demo demo-tf test test-slow test-browser train-smoke lint types check benchmark clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/stylexport demo -o demo-output
@@ -20,6 +20,18 @@ test-slow: $(TEST)/ready
 
 test-browser: $(TEST)/ready
 	$(TEST)/bin/python -m pytest -m browser
+
+# The README's training, shortened, and what a finished run is good for.
+SMOKE := train-smoke-output
+train-smoke: $(TEST)/ready
+	rm -rf $(SMOKE)
+	$(TEST)/bin/stylexport convert checkpoints/demo -o $(SMOKE)/converted --labels 8,9
+	$(TEST)/bin/stylexport train training/configs/mnist.yaml -o $(SMOKE)/run --from $(SMOKE)/converted --device cpu \
+	    run.steps=100 run.checkpoint_every=50 metrics.images=100 metrics.sufficiency_images=8
+	$(TEST)/bin/stylexport attfind effects $(SMOKE)/run --latents checkpoints/demo/dlatents.pkl --limit 8 -o $(SMOKE)/effects
+	$(TEST)/bin/stylexport attfind select $(SMOKE)/effects
+	$(TEST)/bin/stylexport export-tf $(SMOKE)/run -o $(SMOKE)/released
+	$(TEST)/bin/stylexport verify $(SMOKE)/run --release $(SMOKE)/released
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
@@ -48,4 +60,4 @@ $(TEST)/ready: requirements/test.txt requirements/core.txt setup.cfg pyproject.t
 	touch $@
 
 clean:
-	rm -rf $(DEMO) $(TEST) demo-output build dist *.egg-info
+	rm -rf $(DEMO) $(TEST) demo-output train-smoke-output build dist *.egg-info

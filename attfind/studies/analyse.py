@@ -1,7 +1,7 @@
 """What answers say: accuracies of the classification study, words of the verbal one.
 
-As the replication reports them: the mean accuracy of participants with its standard deviation (its Table 1), and the commonest words of
-each attribute (its Table 3).
+As the replication reports them: the accuracy with its standard deviation over attributes (its Table 1; over participants stands beside
+it), and the commonest words of each attribute (its Table 3).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Accuracy:
     """The classification study's outcome.
 
     `mean` is over participants; `sd_sample` divides by n - 1 (None of one participant), `sd_population` by n; `interval` is Student's at
-    95 % of the mean (None likewise). `kinds` and `attributes` pool all participants' answers, an attribute's where it is the answer.
+    95 % of the mean (None likewise). `sd_attributes` is of the attributes' accuracies, divided by their number: the ± of the replication's
+    Table 1. `kinds` and `attributes` pool all participants' answers, an attribute's where it is the answer.
     """
 
     participants: tuple[Score, ...]
@@ -55,6 +56,7 @@ class Accuracy:
     mean: float
     sd_sample: float | None
     sd_population: float
+    sd_attributes: float
     interval: Interval | None
     chance: float = CHANCE
 
@@ -97,14 +99,16 @@ def accuracy(answers: Sequence[Answer], keys: Mapping[str, Key]) -> Accuracy:
 
     participants = scores(lambda answer: answer.participant)
     each = [score.accuracy for score in participants]
+    attributes = scores(lambda answer: attribute_name(question(answer)[question(answer)["answer"]]))
     return Accuracy(
         participants,
         kinds=scores(lambda answer: str(question(answer)["kind"])),
-        attributes=scores(lambda answer: attribute_name(question(answer)[question(answer)["answer"]])),
+        attributes=attributes,
         overall=scores(lambda answer: "all")[0],
         mean=fmean(each),
         sd_sample=stdev(each) if len(each) > 1 else None,
         sd_population=pstdev(each),
+        sd_attributes=pstdev(score.accuracy for score in attributes),
         interval=student(each),
     )
 
@@ -133,6 +137,7 @@ def to_json(found: Analysis) -> dict[str, Any]:
             "accuracy_mean": chosen.mean,
             "accuracy_sd_sample": chosen.sd_sample,
             "accuracy_sd_population": chosen.sd_population,
+            "accuracy_sd_attributes": chosen.sd_attributes,
             "accuracy_interval_95_student": chosen.interval,
             "chance": chosen.chance,
             "all_answers": _score(chosen.overall),

@@ -58,6 +58,7 @@ def test_accuracy_is_a_mean_over_participants_with_both_deviations(tmp_path: Pat
     assert found["accuracy_mean"] == pytest.approx(0.75)
     assert found["accuracy_sd_sample"] == pytest.approx(0.25)
     assert found["accuracy_sd_population"] == pytest.approx(0.204124, abs=1e-6)
+    assert found["accuracy_sd_attributes"] == pytest.approx((5 / 6 - 4 / 6) / 2)
     assert found["accuracy_interval_95_student"] == pytest.approx([0.75 - 4.303 * 0.25 / 3**0.5, 1.0], abs=1e-3)
     assert found["chance"] == 0.5
     assert [(k["name"], k["right"], k["total"]) for k in found["kinds"]] == [("attribute", 6, 9), ("direction", 3, 3)]
@@ -71,7 +72,7 @@ def test_accuracy_is_a_mean_over_participants_with_both_deviations(tmp_path: Pat
 def test_the_terminal_says_which_deviation_it_gives(tmp_path: Path) -> None:
     files = [write_answers(tmp_path / f"{name}.csv", name, said) for name, said in (("p1", "ABBA"), ("p2", "ABAA"))]
     out = run("study", "analyse", *files, "--key", write_key(tmp_path)).out
-    assert "Accuracy 0.875 ± 0.177 (sample; population 0.125), mean of 2 participants; chance is 0.5" in out
+    assert "Accuracy 0.875 ± 0.177 (sample; population 0.125; over attributes 0.125), mean of 2 participants; chance is 0.5" in out
 
 
 def test_one_participant_has_no_deviation_and_no_interval_of_the_mean(tmp_path: Path) -> None:

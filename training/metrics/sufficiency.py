@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from attfind.attributes import Attribute
 from attfind.begin import begin
 from attfind.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
 from attfind.measure import measure as measure_effects
@@ -23,24 +25,38 @@ Progress = Callable[[str, int, int], None]
 NAMES = {ATTRIBUTES: "sufficiency", RANDOM: "sufficiency_random", VARIANCE: "sufficiency_variance"}
 
 
+class Explanation(NamedTuple):
+    """What AttFind found of a StylEx: its effects with the networks behind them, and each class's own list."""
+
+    subject: Subject
+    lists: Mapping[int, Sequence[Attribute]]
+
+    def shares(self, *, random: int = 5, seed: int = 0, batch: int = 64) -> dict[str, float]:
+        """Which share of images changes its class when the lists' coordinates move together, random ones, and those that vary most.
+
+        Each share is 0 where AttFind found no attribute at all.
+        """
+        if not any(self.lists.values()):
+            return dict.fromkeys(NAMES.values(), 0.0)
+        found = evaluate(self.subject, self.lists, random=random, seed=seed, batch=batch)
+        return {name: float(found.tried[kind].share()[-1]) for kind, name in NAMES.items()}
+
+
 @torch.no_grad()
-def sufficiency(
+def explained(
     stylex: StylEx,
     images: Tensor,
     classify: Callable[[Tensor], Tensor],
     *,
     top: int = 10,
-    random: int = 5,
-    seed: int = 0,
     in_loop: bool = True,
     batch: int = 64,
     progress: Progress | None = None,
-) -> dict[str, float]:
-    """Which share of reconstructions changes its class when `top` coordinates move together: AttFind's, random ones, those that vary most.
+) -> Explanation:
+    """AttFind's first `top` coordinates of each class on reconstructions of `images` [N, 3, R, R].
 
-    The effects of all 2 S changes of every image [N, 3, R, R] are measured, so N is kept small; the minima and maxima are those of these
-    images. The threshold T is infinite, so that a list ends at `top` and not where effects would add up to T. Where AttFind finds no
-    attribute at all, each share is 0. Raises BadInput where the classifier gives no raw logits.
+    The effects of all 2 S changes of every image are measured, so N is kept small; the minima and maxima are those of these images. The
+    threshold T is the median gap that a flip must close. Raises BadInput where the classifier gives no raw logits.
     """
     model = StylExModel(stylex)
     parts = [part.to(model.device) for part in images.split(batch)]
@@ -49,8 +65,13 @@ def sufficiency(
         run = begin(Path(folder), model, classify, latents, labels=stylex.labels, batch=batch)
         measure_effects(run, model, classify, batch, progress=progress)
         effects = run.gathered()
-    lists = select(effects, top=top, rules=Rules(threshold=math.inf)).by_class
-    if not any(lists.values()):
-        return dict.fromkeys(NAMES.values(), 0.0)
-    found = evaluate(Subject(effects, model, classify), lists, random=random, seed=seed, batch=batch)
-    return {name: float(found.tried[kind].share()[-1]) for kind, name in NAMES.items()}
+    first, second = np.sort(effects.base_logits, 1)[:, :-3:-1].T
+    rules = Rules(threshold=float(np.median(first - second)))
+    return Explanation(Subject(effects, model, classify), select(effects, top=top, rules=rules).by_class)
+
+
+def sufficiency(
+    stylex: StylEx, images: Tensor, classify: Callable[[Tensor], Tensor], *, random: int = 5, seed: int = 0, batch: int = 64, **more: Any
+) -> dict[str, float]:
+    """`Explanation.shares` of what `explained` finds; `more` is as there."""
+    return explained(stylex, images, classify, batch=batch, **more).shares(random=random, seed=seed, batch=batch)
