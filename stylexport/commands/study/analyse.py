@@ -44,7 +44,8 @@ def command(files: tuple[Path, ...], keys: tuple[Path, ...], most: int, as_json:
 
 def _print_accuracy(found: Accuracy) -> None:
     count = len(found.participants)
-    spread = "" if found.sd_sample is None else f" ± {found.sd_sample:.3f} (sample; population {found.sd_population:.3f}; over attributes {found.sd_attributes:.3f})"
+    others = f"population {found.sd_population:.3f}; over attributes {found.sd_attributes:.3f}"
+    spread = "" if found.sd_sample is None else f" ± {found.sd_sample:.3f} (sample; {others})"
     click.echo(f"Accuracy {found.mean:.3f}{spread}, mean of {count} participant{'s' * (count != 1)}; chance is {found.chance}")
     if found.interval is not None:
         click.echo(f"95 % interval of the mean, by participants (Student): {_range(found.interval)}")
