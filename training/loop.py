@@ -99,7 +99,7 @@ def _checkpoint(job: Job, out: Path, step: int, watch: Watch, board: Board, jour
         facts = {
             "images": step * job.config.run.batch,
             "path_mean": float(job.step.path_mean),
-            "stuck": watch.stuck,
+            "watch": {"stuck": watch.stuck, "best_l1": watch.best_l1},
             "scaler": _scaler(job.accelerator),
             "settings": job.config.to_json(),
             "metrics": found,
@@ -118,7 +118,7 @@ def _restore(job: Job, folder: Path, watch: Watch) -> int:
     """Fills the job from a checkpoint; the number of steps that it has done."""
     facts = checkpoint.restore(folder, job.networks, job.averages, job.step.optimisers)
     job.step.path_mean.fill_(facts["path_mean"])
-    watch.stuck = dict(facts["stuck"])
+    watch.stuck, watch.best_l1 = dict(facts["watch"]["stuck"]), facts["watch"]["best_l1"]
     if facts["scaler"] and job.accelerator.scaler is not None:
         job.accelerator.scaler.load_state_dict(facts["scaler"])
     return int(facts["step"])

@@ -10,6 +10,8 @@ from converter.errors import StylexportError
 
 # So sure must the signs of a collapse be in every window.
 ONE_ANSWER, NOT_ONE = 0.99, 0.95
+# By such a share a loss must fall to count as getting better.
+BETTER = 0.01
 
 
 class Stopped(StylexportError):
@@ -22,12 +24,13 @@ class Stopped(StylexportError):
 class Watch:
     """Looks at the means of each `window` steps. `blank_l1` is the L1 error of the best single image for all (their median).
 
-    `stuck` counts, a symptom each, for how many steps on end it has been there.
+    `stuck` counts, a symptom each, for how many steps on end it has been there; `best_l1` is the smallest L1 error so far.
     """
 
     after: int
     blank_l1: float
     stuck: dict[str, int] = field(default_factory=dict)
+    best_l1: float | None = None
 
     def look(self, step: int, window: int, means: Mapping[str, float]) -> None:
         """Raises Stopped for a number that is none, or a symptom that has lasted `after` steps (0: for ever)."""
@@ -48,7 +51,10 @@ class Watch:
         if "image_l1" not in means:
             return {}
         one = means["one_answer"] >= ONE_ANSWER and means["commonest_answer"] < NOT_ONE
-        return {"classifier": one, "reconstruction": means["image_l1"] >= self.blank_l1}
+        l1, best = means["image_l1"], self.best_l1
+        better = best is None or l1 < (1 - BETTER) * best  # slow, but getting there
+        self.best_l1 = l1 if best is None else min(best, l1)
+        return {"classifier": one, "reconstruction": l1 >= self.blank_l1 and not better}
 
     def _said(self, name: str, means: Mapping[str, float]) -> str:
         if name == "classifier":
@@ -60,5 +66,6 @@ class Watch:
             )
         return (
             f"the reconstructions' L1 error, {means['image_l1']:.3f}, has been no better than that of one image for all "
-            f"({self.blank_l1:.3f}). Try a larger losses.image_l1, a smaller optimiser.learning_rate, or a longer w (model.latent)"
+            f"({self.blank_l1:.3f}) and has not fallen. Try a larger losses.image_l1, a smaller optimiser.learning_rate, or a longer w "
+            f"(model.latent)"
         )

@@ -19,7 +19,7 @@ from training import ema
 from training.checkpoint import checkpoints, restore, save
 from training.step import Step
 
-FACTS = {"path_mean": 1.5, "stuck": {"classifier": 2}, "scaler": None}
+FACTS = {"path_mean": 1.5, "watch": {"stuck": {"classifier": 2}, "best_l1": 0.5}, "scaler": None}
 
 
 def averages(step: Step) -> dict[str, nn.Module]:
@@ -76,7 +76,7 @@ def test_a_truncated_file_is_a_damaged_checkpoint_with_a_remedy(trained: Step, t
         restore(folder, step.networks, averages(step), step.optimisers)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"step": 3, "path_mean": 0.5, "stuck": {}}'])
+@pytest.mark.parametrize("text", ["[]", "{}", '{"step": 3, "path_mean": 0.5, "watch": {}}'])
 def test_a_training_json_that_lacks_what_a_run_needs_is_damaged(trained: Step, tmp_path: Path, text: str) -> None:
     folder = saved(trained, tmp_path)
     (folder / "training.json").write_text(text)

@@ -14,7 +14,7 @@ STUCK = WELL | {"image_l1": 0.21}
 
 
 def watch(after: int = 300) -> Watch:
-    return Watch(after, blank_l1=0.2)
+    return Watch(after, blank_l1=0.2, best_l1=0.2)
 
 
 def test_one_answer_for_all_reconstructions_stops_the_run_after_so_many_steps() -> None:
@@ -35,8 +35,17 @@ def test_reconstructions_no_better_than_one_image_for_all_stop_the_run() -> None
     own = watch()
     own.look(100, 100, STUCK)
     own.look(200, 100, STUCK)
-    with pytest.raises(Stopped, match=r"step 300: .*L1 error, 0\.210, has been no better than that of one image for all \(0\.200\)"):
+    with pytest.raises(Stopped, match=r"L1 error, 0\.210, has been no better than that of one image for all \(0\.200\) and has not fallen"):
         own.look(300, 100, STUCK)
+
+
+def test_reconstructions_that_are_poor_but_get_better_are_waited_for() -> None:
+    own = Watch(200, blank_l1=0.2)
+    for step, l1 in ((100, 0.5), (200, 0.4), (300, 0.35), (400, 0.34), (500, 0.345), (600, 0.33)):
+        own.look(step, 100, WELL | {"image_l1": l1})
+    own.look(700, 100, WELL | {"image_l1": 0.329})
+    with pytest.raises(Stopped, match="has not fallen"):
+        own.look(800, 100, WELL | {"image_l1": 0.36})
 
 
 def test_a_window_without_the_symptom_begins_the_count_anew() -> None:
