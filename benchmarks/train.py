@@ -1,10 +1,11 @@
 """A training step's speed by phase and its memory by batch size, against the same step in plain form (benchmarks.plain_step).
 
     python -m benchmarks.train                     32 and 64 px, and on a GPU 256 px at the released size beside NVIDIA's StyleGAN2
-    python -m benchmarks.train --memory 4 8 16     the memory at these batch sizes too (0: none)
+    python -m benchmarks.train --memory 4 8 16     the memory at these batch sizes (none: not measured)
 
-The networks are the embedded release's (32 px; a block more at 64 px) with random weights and a MobileNetV1 in the loop; images are noise,
-the regimen is alternating. Both sides take turns of 16 steps, so that every penalty comes as often as it should; a ratio is the median of
+The networks have random weights: at 32 px the embedded release's architecture, at 64 px the released one with a sixteenth of its width; a
+MobileNetV1 is in the loop, images are noise, the regimen is alternating. The narrower the convolutions, the less a copy of their weights
+costs, down to what the penalties alone save: `--resolution 64 --channels 48 48 32 16 16`. Both sides take turns of 16 steps, so that every penalty comes as often as it should; a ratio is the median of
 the turns'. Exit code 1 where a ratio is below its target.
 """
 
@@ -19,7 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ TURN = 16  # steps in which every lazy penalty comes a whole number of times
 RELEASED = 256
 MODELS = {
     32: ModelConfig(channels=(48, 48, 32, 16), latent=32, z=32, hidden=64, mapping_layers=4),
-    64: ModelConfig(channels=(48, 48, 32, 16, 16), latent=32, z=32, hidden=64, mapping_layers=4),
+    64: ModelConfig(base=2048, most=128, latent=64, z=64, hidden=128, mapping_layers=4),
     RELEASED: ModelConfig(),
 }
 WIDTHS = {32: 0.25, 64: 0.25, RELEASED: 1.0}  # MobileNetV1's
@@ -127,10 +128,11 @@ class Side:
         return {name: 1e3 * value / steps for name, value in self.watch.seconds.items()}
 
 
-def side(plain: bool, resolution: int, batch: int, accelerator: Accelerator) -> Side:
-    """One of the two forms at a resolution of `MODELS`."""
+def side(plain: bool, resolution: int, batch: int, accelerator: Accelerator, channels: tuple[int, ...] | None = None) -> Side:
+    """One of the two forms at a resolution of `MODELS`, or with other `channels` at 4, 8, ... px."""
     torch.manual_seed(0)
-    config = TrainConfig(DataConfig(resolution=resolution), model=MODELS[resolution], run=RunConfig(batch=batch, noise="const"))
+    model = replace(MODELS[resolution], channels=channels) if channels else MODELS[resolution]
+    config = TrainConfig(DataConfig(resolution=resolution), model=model, run=RunConfig(batch=batch, noise="const"))
     config = at_every_step(config) if plain else config
     device = accelerator.device
     networks, _ = build(config.model, resolution, 2, ("generator", "encoder", "discriminator"))
@@ -153,9 +155,11 @@ def side(plain: bool, resolution: int, batch: int, accelerator: Accelerator) -> 
     return Side(step, averages, iter(DataLoader(data, batch, sampler=EndlessSampler(len(data), 0))), watch)
 
 
-def against_plain(resolution: int, batch: int, turns: int, accelerator: Accelerator) -> dict[str, Any]:
+def against_plain(
+    resolution: int, batch: int, turns: int, accelerator: Accelerator, channels: tuple[int, ...] | None = None
+) -> dict[str, Any]:
     """Both forms in turns: milliseconds a step of each phase, images a second, their ratio."""
-    sides = {"own": side(False, resolution, batch, accelerator), "plain": side(True, resolution, batch, accelerator)}
+    sides = {name: side(name == "plain", resolution, batch, accelerator, channels) for name in ("own", "plain")}
     for one in sides.values():
         one.turn(2)  # the first steps pay for kernels that are chosen, and memory that is claimed
         one.number = 0
@@ -167,6 +171,7 @@ def against_plain(resolution: int, batch: int, turns: int, accelerator: Accelera
     ratio = statistics.median(theirs / ours for ours, theirs in zip(totals["own"], totals["plain"], strict=True))
     return {
         "resolution": resolution,
+        "channels": list(sides["own"].step.networks["generator"].config.channels),
         "batch": batch,
         "device": device_name(accelerator),
         "precision": accelerator.mixed_precision,
@@ -220,9 +225,10 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, nargs="+", choices=MODELS, help="default 32 64, and on a GPU 256")
+    parser.add_argument("--channels", type=int, nargs="+", help="with one resolution: channels at 4, 8, ... px (speed alone)")
     parser.add_argument("--batch", type=int, default=16, help="images a step (default 16)")
     parser.add_argument("--turns", type=int, default=3, help="turns of 16 steps a side (default 3)")
-    parser.add_argument("--memory", type=int, nargs="*", default=[4, 16, 64], help="batch sizes (default 4 16 64; none: not measured)")
+    parser.add_argument("--memory", type=int, nargs="*", default=[4, 16, 32], help="batch sizes (default 4 16 32; none: not measured)")
     parser.add_argument("--precision", choices=("no", "fp16", "bf16"), default="no", help="mixed precision (default no)")
     parser.add_argument("--threads", type=int, help="CPU threads (default PyTorch's)")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="default a GPU where there is one")
@@ -239,10 +245,10 @@ def main() -> int:
     gpu, good = accelerator.device.type == "cuda", True
     resolutions = given.resolution or ([32, 64, RELEASED] if gpu else [32, 64])
     for resolution in resolutions:
-        speed = against_plain(resolution, given.batch, given.turns, accelerator)
+        speed = against_plain(resolution, given.batch, given.turns, accelerator, given.channels and tuple(given.channels))
         good &= speed["good"]
         print(json.dumps(speed) if given.json else _speed(speed), flush=True)
-        for batch in given.memory:
+        for batch in () if given.channels else given.memory:
             taken = memory(resolution, batch, accelerator)
             print(json.dumps(taken) if given.json else _memory(taken), flush=True)
     if not gpu and RELEASED not in resolutions and not given.json:
@@ -253,7 +259,9 @@ def main() -> int:
 def _speed(found: dict[str, Any]) -> str:
     """A table of phases, a line of ratios, and at the released size NVIDIA's figure."""
     own, plain = (found["milliseconds"][name] for name in ("own", "plain"))
-    lines = [f"{found['resolution']} px, batch {found['batch']}, {found['device']}, precision {found['precision']}; milliseconds a step"]
+    lines = [
+        f"{found['resolution']} px, {found['channels'][0]} to {found['channels'][-1]} channels, batch {found['batch']}, {found['device']}, precision {found['precision']}; milliseconds a step"
+    ]
     lines += [f"  {'phase':14}{'ours':>9}{'plain':>9}"]
     lines += [f"  {name:14}{own[name]:9.1f}{plain[name]:9.1f}" for name in (*SHOWN, "rest")]
     ours, theirs = (found["images_a_second"][name] for name in ("own", "plain"))
