@@ -5,8 +5,8 @@
 
 The networks have random weights: at 32 px the embedded release's architecture, at 64 px the released one with a sixteenth of its width; a
 MobileNetV1 is in the loop, images are noise, the regimen is alternating. The narrower the convolutions, the less a copy of their weights
-costs, down to what the penalties alone save: `--resolution 64 --channels 48 48 32 16 16`. Both sides take turns of 16 steps, so that every penalty comes as often as it should; a ratio is the median of
-the turns'. Exit code 1 where a ratio is below its target.
+costs, down to what the penalties alone save: `--resolution 64 --channels 48 48 32 16 16`. Both sides take turns of 16 steps, so that every
+penalty comes as often as it should; a ratio is the median of the turns'. Exit code 1 where a ratio is below its target.
 """
 
 from __future__ import annotations
@@ -259,10 +259,9 @@ def main() -> int:
 def _speed(found: dict[str, Any]) -> str:
     """A table of phases, a line of ratios, and at the released size NVIDIA's figure."""
     own, plain = (found["milliseconds"][name] for name in ("own", "plain"))
-    lines = [
-        f"{found['resolution']} px, {found['channels'][0]} to {found['channels'][-1]} channels, batch {found['batch']}, {found['device']}, precision {found['precision']}; milliseconds a step"
-    ]
-    lines += [f"  {'phase':14}{'ours':>9}{'plain':>9}"]
+    channels = f"{found['channels'][0]} to {found['channels'][-1]} channels"
+    lines = [f"{found['resolution']} px, {channels}, batch {found['batch']}, {found['device']}, precision {found['precision']}"]
+    lines += [f"  {'ms a step':14}{'ours':>9}{'plain':>9}"]
     lines += [f"  {name:14}{own[name]:9.1f}{plain[name]:9.1f}" for name in (*SHOWN, "rest")]
     ours, theirs = (found["images_a_second"][name] for name in ("own", "plain"))
     lines += [f"  images a second: {ours:.1f}, plain {theirs:.1f}: {found['ratio']:.2f} times as many (target {TARGET:g})"]
