@@ -85,10 +85,10 @@ class Step:
                 own["adversarial"] = GAMES[losses.adversarial].generator(self._network("discriminator")(fake, probabilities))
             if encodes:
                 own |= self._reconstruction(real, fake, w)
-            weight = losses.agreement if encodes else losses.agreement_random
-            again = self.classifier(fake) if weight or encodes else logits
-            if weight or encodes:
-                own["agreement" if encodes else "agreement_random"] = kl(logits, again)
+            agreement = "agreement" if encodes else "agreement_random"
+            again = self.classifier(fake) if encodes or self._weight(agreement) else logits
+            if again is not logits:
+                own[agreement] = kl(logits, again)
             total = sum((self._weight(name) * value for name, value in own.items()), torch.zeros((), device=real.device))
         self._backward(total)
         if encodes:
@@ -156,6 +156,9 @@ class Step:
         return bool(getattr(losses, name)) and number % getattr(losses, f"{name}_every") == 0
 
     def _weight(self, name: str) -> float:
+        """A loss's weight; without the classifier in the loop what it says is measured and weighs nothing."""
+        if name.startswith("agreement") and not self.config.classifier.in_loop:
+            return 0.0
         value = getattr(self.config.losses, "adversarial_weight" if name == "adversarial" else name)
         return float(value)
 

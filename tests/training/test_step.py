@@ -301,3 +301,14 @@ def test_sixteen_bits_stay_finite_and_close() -> None:
         half = step(number, images())
     assert all(torch.isfinite(value) for value in half.values())
     assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in weights(step).values())
+
+
+def test_without_the_classifier_in_the_loop_what_it_says_teaches_nothing() -> None:
+    """Another weight of its loss gives the same update, and its answers are measured all the same."""
+    found = []
+    for weight in (0.0, 7.0):
+        step = step_of(settings(classifier={"in_loop": False}, losses={"agreement": weight, "agreement_random": weight}))
+        losses = step(0, images())
+        assert losses["agreement"] > 0
+        found.append([p.detach().clone() for p in step.networks["generator"].parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
