@@ -21,7 +21,7 @@ from training.config import TrainConfig
 from training.data.images import Images
 from training.data.open import open_data
 from training.data.sampler import EndlessSampler
-from training.metrics import Meters, measure, open_meters, sufficiency
+from training.metrics import Explanation, Meters, explained, measure, open_meters
 from training.networks import Networks, Reuse, blind, build
 from training.optimisers import optimisers
 from training.step import Distance, Step
@@ -60,16 +60,17 @@ class Job:
             metadata={"trained": {"regimen": self.config.regimen, "classifier": self.classifier.to_json()}},
         )
 
-    def measured(self, stylex: StylEx) -> dict[str, float]:
-        """The metrics of a checkpoint on held-out images (training.metrics); none of a StylEx without an encoder."""
+    def measured(self, stylex: StylEx) -> tuple[dict[str, float], Explanation | None]:
+        """The metrics of a checkpoint on held-out images (training.metrics), and AttFind's answer; none of a StylEx without an encoder."""
         if stylex.encoder is None:
-            return {}
+            return {}, None
         own, in_loop = self.config.metrics, self.config.classifier.in_loop
         images = torch.stack([self.held_out[i][0] for i in range(min(max(own.images, own.sufficiency_images), len(self.held_out)))])
         found = measure(stylex, images[: own.images], self.classifier, meters=self.meters, in_loop=in_loop)
-        if own.sufficiency_images:
-            found |= sufficiency(stylex, images[: own.sufficiency_images], self.classifier, top=own.top, in_loop=in_loop)
-        return found
+        if not own.sufficiency_images:
+            return found, None
+        explanation = explained(stylex, images[: own.sufficiency_images], self.classifier, top=own.top, in_loop=in_loop)
+        return found | explanation.shares(), explanation
 
     def batches(self, start: int) -> DataLoader[Any]:
         """The parts of the batches that are this process's, from step `start` on, without end."""
@@ -117,8 +118,7 @@ def begin(config: TrainConfig, accelerator: Accelerator, release: Path | None, p
         lpips=_lpips(config, accelerator.device),
         compiled=_compiled(networks) if config.run.compile else None,
     )
-    names = tuple(config.classifier.labels or (source.labels if source and source.labels else classifier.labels) or data.labels)
-    labels = names if len(names) == logits.shape[1] else tuple(str(i) for i in range(logits.shape[1]))
+    labels = _labels(config, source, classifier, data, logits.shape[1])
     meters, remarks = open_meters(accelerator.device, between=config.metrics.distribution)
     return Job(config, accelerator, data, held_out, step, networks, averages, classifier, labels, _blank_l1(data), reuses, meters, remarks)
 
@@ -163,6 +163,13 @@ def _logits(classifier: Classifier, data: Images, device: torch.device) -> Tenso
     except (RuntimeError, ValueError) as error:
         raise BadInput(f"classifier.spec: it does not take images of {data.resolution} pixels ({str(error).splitlines()[0]})") from error
     return found
+
+
+def _labels(config: TrainConfig, source: StylEx | None, classifier: Classifier, data: Images, count: int) -> tuple[str, ...]:
+    """The names of the classifier's `count` answers: the settings', its own or the release's, the data's, or their numbers."""
+    numbers = tuple(str(i) for i in range(count))
+    given = (config.classifier.labels, classifier.labels, source.labels if source else (), data.labels)
+    return next((tuple(own) for own in given if len(own) == count and tuple(own) != numbers), numbers)
 
 
 def _networks(config: TrainConfig, labels: int, source: StylEx | None) -> tuple[Networks, dict[str, Reuse]]:

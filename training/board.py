@@ -12,6 +12,7 @@ import torch
 
 from torch_models.stylex import StylEx
 from training.data.images import Images
+from training.metrics import Explanation
 
 SHOWN = 8
 
@@ -49,6 +50,12 @@ class Board:
             images = torch.stack([held_out[i][0] for i in range(min(SHOWN, len(held_out)))]).to(device)
             rows = [torch.cat([*part], 2) for part in (images, stylex(images))]  # [3, R, SHOWN R] each
             self.writer.add_image("images and reconstructions", torch.cat(rows, 1) / 2 + 0.5, step)
+
+    def attributes(self, step: int, explanation: Explanation) -> None:
+        """What each label's first attributes do to images of other classes."""
+        if self.writer:
+            for label, picture in explanation.pictures().items():
+                self.writer.add_image(f"attributes towards {label}", (picture / 2 + 0.5).clamp(0, 1), step)
 
     def _scalar(self, name: str, value: float, step: int) -> None:
         if self.writer:

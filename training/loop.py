@@ -95,7 +95,7 @@ def _checkpoint(job: Job, out: Path, step: int, watch: Watch, board: Board, jour
     found: dict[str, float] = {}
     if job.accelerator.is_main_process:
         stylex = job.stylex.eval()
-        found = job.measured(stylex)
+        found, explanation = job.measured(stylex)
         facts = {
             "images": step * job.config.run.batch,
             "path_mean": float(job.step.path_mean),
@@ -108,6 +108,8 @@ def _checkpoint(job: Job, out: Path, step: int, watch: Watch, board: Board, jour
         checkpoint.save(out, step, stylex, job.networks, job.step.optimisers, facts, job.config.run.keep)
         board.metrics(step, found)
         board.images(step, stylex, job.held_out, job.accelerator.device)
+        if explanation:
+            board.attributes(step, explanation)
     job.accelerator.wait_for_everyone()
     for network in job.networks.values():
         network.train()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attfind.attributes import Attribute
 from attfind.begin import begin
+from attfind.edit import counterfactual
 from attfind.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
 from attfind.measure import measure as measure_effects
 from attfind.model import StylExModel
@@ -40,6 +41,26 @@ class Explanation(NamedTuple):
             return dict.fromkeys(NAMES.values(), 0.0)
         found = evaluate(self.subject, self.lists, random=random, seed=seed, batch=batch)
         return {name: float(found.tried[kind].share()[-1]) for kind, name in NAMES.items()}
+
+    @torch.no_grad()
+    def pictures(self, images: int = 8, attributes: int = 3) -> dict[str, Tensor]:
+        """For each label that has a list some reconstructions of other classes, and under them what each of its first attributes does.
+
+        A picture is [3, (1 + attributes) R, images R], in the images' own range.
+        """
+        subject, found = self.subject, {}
+        for target, own in self.lists.items():
+            rows = np.flatnonzero(subject.effects.classes != target)[:images]
+            if not own or not len(rows):
+                continue
+            latents = torch.from_numpy(subject.effects.latents[rows]).to(subject.model.device)
+            low, high = subject.effects.style_min, subject.effects.style_max
+            before = counterfactual(subject.model, latents, [], style_min=low, style_max=high).images
+            chosen = own[:attributes]
+            changed = counterfactual(subject.model, latents, chosen, style_min=low, style_max=high, together=False).images
+            grid = torch.cat([before[:, None], changed], 1)  # [N, 1 + K, 3, R, R]
+            found[subject.label(target)] = torch.cat([torch.cat([*row], 1) for row in grid], 2)
+        return found
 
 
 @torch.no_grad()

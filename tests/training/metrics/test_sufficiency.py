@@ -14,7 +14,7 @@ from attfind.measure import measure as measure_effects
 from attfind.model import StylExModel
 from attfind.select import select
 from torch_models.stylex import StylEx
-from training.metrics import sufficiency
+from training.metrics import explained, sufficiency
 from training.metrics.latents import encoded
 
 
@@ -54,3 +54,20 @@ def test_attributes_of_brightness_brighten_more_images_the_more_of_them_move(sty
 def test_a_classifier_that_always_says_the_same_has_no_attributes(stylex: StylEx, images: Tensor) -> None:
     found = sufficiency(stylex, images[:2], lambda shown: torch.tensor([[2.0, -1.0]]).expand(len(shown), 2), top=3)
     assert found == {"sufficiency": 0.0, "sufficiency_random": 0.0, "sufficiency_variance": 0.0}
+
+
+def test_the_pictures_hold_each_images_reconstruction_over_what_attributes_make_of_it(
+    stylex: StylEx, classify: Classifier, images: Tensor
+) -> None:
+    found = explained(stylex, images[:5], classify, top=3)
+    pictures = found.pictures(images=2, attributes=2)
+    effects = found.subject.effects
+    assert set(pictures) == {found.subject.label(target) for target in found.lists}
+    for target in found.lists:
+        others = (effects.classes != target).nonzero()[0][:2]
+        picture = pictures[found.subject.label(target)]
+        assert picture.shape == (3, 3 * 32, len(others) * 32)
+        with torch.no_grad():
+            again = stylex.decode(torch.from_numpy(effects.latents[others[:1]]))[0]
+        assert torch.allclose(picture[:, :32, :32], again, atol=1e-5)
+        assert float((picture[:, 32:] - picture[:, :32].repeat(1, 2, 1)).abs().max()) > 0.05
