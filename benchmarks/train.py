@@ -3,7 +3,7 @@
     python -m benchmarks.train                     32 and 64 px, and on a GPU 256 px at the released size beside NVIDIA's StyleGAN2
     python -m benchmarks.train --memory 4 8 16     the memory at these batch sizes (none: not measured)
 
-The networks have random weights: at 32 px the embedded release's architecture, at 64 px the released one with a sixteenth of its width; a
+The networks have random weights: at 32 px about three times the embedded release's width, at 64 px a sixteenth of the released one's; a
 MobileNetV1 is in the loop, images are noise, the regimen is alternating. The narrower the convolutions, the less a copy of their weights
 costs, down to what the penalties alone save: `--resolution 64 --channels 48 48 32 16 16`. Both sides take turns of 16 steps, so that every
 penalty comes as often as it should; a ratio is the median of the turns'. Exit code 1 where a ratio is below its target.

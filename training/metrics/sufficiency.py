@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,8 @@ def explained(
     """AttFind's first `top` coordinates of each class on reconstructions of `images` [N, 3, R, R].
 
     The effects of all 2 S changes of every image are measured, so N is kept small; the minima and maxima are those of these images. The
-    threshold T is the median gap that a flip must close. Raises BadInput where the classifier gives no raw logits.
+    threshold T is infinite: a list is the coordinates of the largest mean effects, and has `top` of them. Raises BadInput where the
+    classifier gives no raw logits.
     """
     model = StylExModel(stylex)
     parts = [part.to(model.device) for part in images.split(batch)]
@@ -86,9 +88,8 @@ def explained(
         run = begin(Path(folder), model, classify, latents, labels=stylex.labels, batch=batch)
         measure_effects(run, model, classify, batch, progress=progress)
         effects = run.gathered()
-    first, second = np.sort(effects.base_logits, 1)[:, :-3:-1].T
-    rules = Rules(threshold=float(np.median(first - second)))
-    return Explanation(Subject(effects, model, classify), select(effects, top=top, rules=rules).by_class)
+    lists = select(effects, top=top, rules=Rules(threshold=math.inf)).by_class
+    return Explanation(Subject(effects, model, classify), lists)
 
 
 def sufficiency(
