@@ -12,12 +12,12 @@ from attfind.classifiers import open_classifier
 from attfind.opening import model_facts, open_model
 from converter.artefacts.dlatents import read_dlatents
 
-COORDINATES = (72, 193, 20)
+WHERE = (("b8.conv0", 11), ("b32.conv1", 3), ("b4.conv1", 9))  # layer and channel of the attributes, in the order of their scores
 DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
 
 
 def finished(folder: Path, converted: Path, images: int = 4) -> Path:
-    """The run, its attributes selected: coordinate 72 to its maximum, 193 to its minimum and 20 to its maximum, towards label 0.
+    """The run, its attributes selected: the coordinates at `WHERE` to their maximum, minimum and maximum, towards label 0.
 
     Label 0's own list has the first two of them, label 1's all three turned round.
     """
@@ -30,8 +30,8 @@ def finished(folder: Path, converted: Path, images: int = 4) -> Path:
     for image in range(images):
         run.add(image, made_up[image])
     run.finish()
-    where = [("b8.conv0", 32), ("b32.conv1", 1), ("b4.conv1", 20)]
-    rows = zip((1, 0, 1), COORDINATES, where, (4.0, 2.5, 0.5), strict=True)
-    chosen = tuple(Attribute(d, c, layer, channel, score, 0) for d, c, (layer, channel), score in rows)
+    first = {layer.name: layer.first for layer in model.layers}
+    rows = zip((1, 0, 1), WHERE, (4.0, 2.5, 0.5), strict=True)
+    chosen = tuple(Attribute(d, first[layer] + channel, layer, channel, score, 0) for d, (layer, channel), score in rows)
     write_attributes(folder, Selection(chosen, {0: chosen[:2], 1: tuple(a.turned() for a in chosen)}))
     return folder

@@ -21,15 +21,17 @@ from stylexport.demonstration import digits_as_images
 
 Array = NDArray[Any]
 IMAGES = 24
-# coordinate, direction, target: layers b4 to b32 of the embedded release's 204 coordinates
-CHOSEN = ((72, 1, 0), (193, 1, 1), (40, 0, 0), (195, 1, 0))
+# coordinate, direction, target: of b4.conv1, b8.conv0 (its first) and twice b32.conv1, among the embedded release's 108
+CHOSEN = ((9, 1, 0), (98, 1, 1), (16, 0, 0), (99, 1, 0))
 
 
 def make_run(folder: Path, converted: Path, digits: Path) -> Path:
-    """A run of 24 digits whose effects are drawn from a seed, with four attributes selected."""
+    """A run of 24 digits, the first twelve of each class, whose effects are drawn from a seed, with four attributes selected."""
     model = open_model(converted)
     with np.load(digits) as file, torch.no_grad():
-        latents = model.encode(digits_as_images(file["images"][:IMAGES])).numpy()
+        labels = file["labels"]
+        rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[: IMAGES // 2] for label in (0, 1)]))
+        latents = model.encode(digits_as_images(file["images"][rows])).numpy()
         run = begin(folder, model, model.stylex.classify, latents, labels=("8", "9"), about={"model_path": str(converted)})
     effects = np.random.default_rng(5).normal(size=(IMAGES, 2, run.arrays["styles"].shape[1], 2)).astype(np.float32)
     for image, found in enumerate(effects):

@@ -15,10 +15,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from attfind import Effects
+from converter.ledger import read_json
 from stylexport.demonstration import LABELS
 from tests.attfind.digits import folder_of_digits
 from tests.attfind.test_classifiers import Small
 from tests.conftest import run
+from torch_models.config import GeneratorConfig, config_from_json
+from torch_models.styles import conv_layers
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +84,10 @@ def test_the_run_says_what_was_measured(uninterrupted: Path, converted: Path) ->
     assert len(about["model"]["sha256"]) == 64
     assert about["images"]["latents"] == "dlatents.pkl"
     assert (about["names"], about["shift"], about["search"], about["precision"]) == (["0", "1", "2", "3", "4"], 1.0, "exhaustive", "fp32")
-    assert sum(size for _, size in about["layers"]) == 204
+    generator = config_from_json(read_json(converted / "generator" / "config.json"))
+    assert isinstance(generator, GeneratorConfig)
+    assert about["layers"] == [list(layer) for layer in conv_layers(generator).items()]
+    assert Effects.load(uninterrupted).effects.shape == (5, 2, sum(conv_layers(generator).values()), 2)
 
 
 def test_a_finished_run_is_left_as_it_is(demo: Path, converted: Path, uninterrupted: Path) -> None:

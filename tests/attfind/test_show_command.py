@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.attfind.finished import finished
+from tests.attfind.finished import WHERE, finished
 from tests.conftest import run
 
 
@@ -33,7 +33,7 @@ def test_show_writes_one_page_that_needs_nothing_else(done: Path) -> None:
     assert len(re.findall(r'<section class="attribute" id="attribute-\d"', page)) == 3
     assert page.count('<div class="example">') == 6
     assert all(link.startswith(("data:image/", "#")) for link in re.findall(r'(?:src|href)="([^"]*)"', page))
-    assert "b8.conv0</code>, channel 32" in page
+    assert [(layer, int(channel)) for layer, channel in re.findall(r"<code>([^<]*)</code>, channel (\d+)", page)] == list(WHERE)
 
 
 def test_show_writes_sheets_and_animations(done: Path, tmp_path: Path) -> None:

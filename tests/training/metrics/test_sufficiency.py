@@ -21,9 +21,9 @@ from training.metrics.latents import encoded
 def test_of_one_attribute_it_is_what_the_effects_alone_foretell(
     stylex: StylEx, classify: Classifier, images: Tensor, tmp_path: Path
 ) -> None:
-    model = StylExModel(stylex)
+    model, images = StylExModel(stylex), images[6:11]  # two eights and three nines, of which one is nearly an eight
     with torch.no_grad():
-        latents = encoded(stylex, images[:5], classify(images[:5]))
+        latents = encoded(stylex, images, classify(images))
     run = begin(tmp_path / "run", model, classify, latents.numpy())
     measure_effects(run, model, classify, 64)
     effects = run.gathered()
@@ -33,22 +33,23 @@ def test_of_one_attribute_it_is_what_the_effects_alone_foretell(
         first = lists[1 - own][0]
         logits = effects.base_logits[image] + effects.effects[image, first.direction, first.coordinate]
         flipped.append(int(logits.argmax()) != own)
-    found = sufficiency(stylex, images[:5], classify, top=1)
-    assert found["sufficiency"] == pytest.approx(sum(flipped) / 5)
+    assert sum(flipped) == 1
+    found = sufficiency(stylex, images, classify, top=1)
+    assert found["sufficiency"] == pytest.approx(1 / 5)
 
 
 def test_attributes_of_brightness_brighten_more_images_the_more_of_them_move(stylex: StylEx, images: Tensor) -> None:
     with torch.no_grad():
-        bright = stylex(images[:4]).mean((1, 2, 3)).max() + 0.02  # a little brighter than all of them
+        bright = stylex(images[:4]).mean((1, 2, 3)).max() + 0.01  # a little brighter than all of them
 
     def brightness(shown: Tensor) -> Tensor:
         score = shown.mean((1, 2, 3)) - bright
         return torch.stack([-score, score], 1)
 
-    one, four = (sufficiency(stylex, images[:4], brightness, top=top) for top in (1, 4))
-    assert one["sufficiency"] == 0.25
-    assert four["sufficiency"] == 0.75
-    assert four["sufficiency_random"] < four["sufficiency_variance"] < four["sufficiency"]
+    two, seven = (sufficiency(stylex, images[:4], brightness, top=top) for top in (2, 7))
+    assert two["sufficiency"] == 0.25
+    assert seven["sufficiency"] == 0.75
+    assert seven["sufficiency_random"] < seven["sufficiency_variance"] < seven["sufficiency"]
 
 
 def test_a_classifier_that_always_says_the_same_has_no_attributes(stylex: StylEx, images: Tensor) -> None:
