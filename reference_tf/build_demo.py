@@ -1,6 +1,12 @@
-"""Building the embedded release, checkpoints/demo: 32 px, in the bucket's layout, with its recording.
+"""Building the embedded release, checkpoints/demo, in the bucket's layout, from a StylEx that `stylexport train` made.
 
-As a command: python -m reference_tf.build_demo checkpoints/demo [--record-only] [--check] [--mnist FOLDER]
+As a command, in three steps:
+
+    python -m reference_tf.digit_classifier CLASSIFIER
+    stylexport train training/configs/mnist.yaml -o RUN classifier.spec=CLASSIFIER
+    python -m reference_tf.build_demo checkpoints/demo --stylex RUN
+
+and of a release that is there: --record-only [--check].
 """
 
 from __future__ import annotations
@@ -18,35 +24,24 @@ from numpy.typing import NDArray
 
 from checkpoints.mnist import Digits
 from converter.errors import BadInput, StylexportError
+from converter.ledger import read_json
 from converter.recording import Recording
-from reference_tf import digit_classifier, digit_stylex, run
-from reference_tf.digit_classifier import accuracy
+from reference_tf import run
+from reference_tf.digit_classifier import CLASSIFIER, SEED, accuracy
 from reference_tf.digits import as_images, eights_and_nines
+from reference_tf.export import export_folder
 from reference_tf.inputs import Given
 from reference_tf.record import record
-from reference_tf.release import FILES, export_release
+from reference_tf.release import DLATENTS, FILES, pickle_dlatents, zip_folder
+from reference_tf.saved_model import export_network
 from reference_tf.variables import load_variables
-from torch_models.config import (
-    DiscriminatorConfig,
-    EncoderConfig,
-    GeneratorConfig,
-    MobileNetV1Config,
-    NetworkConfig,
-    mobilenet_layers,
-)
+from torch_models.config import config_from_json
 
 Array = NDArray[Any]
 
-SEED = 9
-CHANNELS = (40, 32, 24, 12)
-CLASSIFIER = MobileNetV1Config(mobilenet_layers(0.125), labels=2, resolution=32, dropout=0.001, momentum=0.05)
-GENERATOR = GeneratorConfig(32, CHANNELS, latent=32, labels=2, z=32)
-ENCODER = EncoderConfig(32, CHANNELS, hidden=48, latent=32)
-DISCRIMINATOR = DiscriminatorConfig(32, CHANNELS, hidden=48, labels=2)
-CONFIGS: dict[str, NetworkConfig] = {c.network: c for c in (GENERATOR, ENCODER, DISCRIMINATOR, CLASSIFIER)}
 STORE = 1024  # elements of a tensor that the recording keeps with all samples
 DIGITS = "digits.npz"
-DLATENTS = 100  # the first held-out digits, whose latents dlatents.pkl holds
+LATENTS = 100  # the first held-out digits, whose latents dlatents.pkl holds
 LEAST_ACCURACY = 0.99
 
 # Of a second run (DESIGN, "Rules of the proof"): in float32 so many times the distance from float64, which counts as 2^-24 at least; in
@@ -56,22 +51,29 @@ FLOAT64_TOLERANCE = 2**-32
 LOGITS_TOLERANCE = 3e-6  # of the held-out digits, which are kept in float32 alone
 
 
-def build_demo(folder: Path, mnist: Path | None = None) -> None:
-    """Train classifier, encoder and generator, draw the discriminator, and write the release with its recording into `folder`.
+def build_demo(folder: Path, stylex: Path, mnist: Path | None = None) -> None:
+    """Write the four networks of the run `stylex` as a release into `folder`, with latents, digits and the recording.
 
-    Raises BadInput where there are no digits, or where the trained classifier is worse than 99 % on the held-out ones.
+    Raises BadInput where there are no digits, or where the classifier is worse than 99 % on the held-out ones.
     """
-    training, held_out = eights_and_nines(mnist)
-    classifier = digit_classifier.train(CLASSIFIER, training, SEED)
-    logits = digit_logits(classifier, held_out.images)
+    _, held_out = eights_and_nines(mnist)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        paths = export_folder(stylex, Path(work) / "released")
+        # As it was trained, with its dropout, of which a converted network knows nothing.
+        export_network("classifier", CLASSIFIER, load_variables(paths["classifier"]), paths["classifier"])
+        for path in paths.values():
+            zip_folder(path, folder / f"{path.name}.zip")
+    variables = released(folder)
+    configs = {name: config_from_json(read_json(stylex / name / "config.json")) for name in FILES}
+    logits = digit_logits(variables["classifier"], held_out.images)
     if (share := accuracy(logits, held_out.labels)) < LEAST_ACCURACY:
         raise BadInput(f"the classifier is right on {share:.2%} of the held-out digits, less than {LEAST_ACCURACY:.0%}")
-    trained = digit_stylex.train(GENERATOR, ENCODER, CLASSIFIER, classifier, training, SEED)
-    w = run.encode(run.load(ENCODER, trained["encoder"]), _channels_first(held_out.images[:DLATENTS]))
-    dlatents = np.concatenate([w, run.softmax(logits[:DLATENTS])], axis=1)
-    export_release(folder, CONFIGS, SEED, variables=trained | {"classifier": classifier}, dlatents=dlatents)
+    w = run.encode(run.load(configs["encoder"], variables["encoder"]), _channels_first(held_out.images[:LATENTS]))
+    dlatents = np.concatenate([w, run.softmax(logits[:LATENTS])], axis=1)
+    (folder / DLATENTS).write_bytes(pickle_dlatents(dlatents))
     save_digits(folder / DIGITS, held_out, logits)
-    record_release(folder, recording_of(folder), inputs(held_out))
+    record_release(folder, recording_of(folder), inputs(held_out, w.shape[1]))
 
 
 def recording_of(folder: Path) -> Path:
@@ -92,8 +94,8 @@ def released(folder: Path) -> dict[str, dict[str, Array]]:
     return found
 
 
-def inputs(held_out: Digits) -> dict[str, Array]:
-    """The fixed inputs of the recording: z [8, 32], probabilities [8, 2], image [8, 3, 32, 32] (four of noise, four digits).
+def inputs(held_out: Digits, size: int) -> dict[str, Array]:
+    """The fixed inputs of the recording: z [8, size], probabilities [8, 2], image [8, 3, 32, 32] (four of noise, four digits).
 
     Large tensors keep the first sample alone: it has colours, so that their order shows.
     """
@@ -101,7 +103,7 @@ def inputs(held_out: Digits) -> dict[str, Array]:
     digits = _channels_first(held_out.images[:4])
     noise = np.tanh(rng.standard_normal((4, 3, 32, 32)) + rng.standard_normal((4, 3, 1, 1)))
     return {
-        "z": rng.standard_normal((8, 32)).astype(np.float32),
+        "z": rng.standard_normal((8, size)).astype(np.float32),
         "probabilities": run.softmax(2 * rng.standard_normal((8, 2))).astype(np.float32),
         "image": np.concatenate([noise, digits]).astype(np.float32),
     }
@@ -183,13 +185,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns 0, 1 where a check found a disagreement, or 2 for a bad input."""
     parser = argparse.ArgumentParser(prog="python -m reference_tf.build_demo", description="Build the embedded release.")
     parser.add_argument("folder", type=Path, help="the release's folder, checkpoints/demo")
+    parser.add_argument("--stylex", type=Path, metavar="RUN", help="the StylEx that it is made of: a finished run, with its classifier")
     parser.add_argument("--record-only", action="store_true", help="keep the networks, record them anew")
     parser.add_argument("--check", action="store_true", help="write no recording: compare with the stored one")
     parser.add_argument("--mnist", type=Path, help="a folder with MNIST's four raw idx files, instead of fetching them")
     given = parser.parse_args(arguments)
     try:
-        if not given.record_only and not given.check:
-            build_demo(given.folder, given.mnist)
+        if given.stylex:
+            build_demo(given.folder, given.stylex, given.mnist)
+        elif not given.record_only:
+            parser.error("name a run by --stylex, or say --record-only")
         elif not given.check:
             record_anew(given.folder)
         else:

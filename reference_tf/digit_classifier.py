@@ -1,7 +1,13 @@
-"""Training the embedded release's MobileNetV1: MNIST's eights against its nines."""
+"""Training the embedded release's MobileNetV1 in TensorFlow: MNIST's eights against its nines.
+
+As a command: python -m reference_tf.digit_classifier CLASSIFIER writes it as a converted folder, which classifier.spec of a training takes.
+"""
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +16,18 @@ import tf_keras
 from numpy.typing import NDArray
 
 from checkpoints.mnist import Digits
+from converter.convert import convert
 from reference_tf import networks
-from reference_tf.digits import as_images
+from reference_tf.digits import as_images, eights_and_nines
+from reference_tf.release import FILES
+from reference_tf.saved_model import export_network
 from reference_tf.variables import names
-from torch_models.config import MobileNetV1Config
+from torch_models.config import MobileNetV1Config, mobilenet_layers
 
 Array = NDArray[Any]
 
+SEED = 9
+CLASSIFIER = MobileNetV1Config(mobilenet_layers(0.125), labels=2, resolution=32, dropout=0.001, momentum=0.05)
 BATCH = 64
 LEARNING_RATE = 1.5e-2
 SHIFT = 2  # pixels, as much as the black border that as_images puts round a digit
@@ -60,3 +71,15 @@ def accuracy(logits: Array, labels: Array) -> float:
 def _shifted(images: Array, rng: np.random.Generator) -> Array:
     """One shift for the whole batch: cheap, and the next batch has another."""
     return np.roll(images, tuple(rng.integers(-SHIFT, SHIFT + 1, 2)), axis=(1, 2))
+
+
+def write(folder: Path) -> None:
+    """Trains the classifier and leaves it in `folder`, exported as the release's and converted from there."""
+    variables = train(CLASSIFIER, eights_and_nines()[0], SEED)
+    with tempfile.TemporaryDirectory() as work:
+        export_network("classifier", CLASSIFIER, variables, Path(work) / FILES["classifier"])
+        convert(work, folder, labels=("8", "9"))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

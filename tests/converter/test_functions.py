@@ -18,8 +18,8 @@ from converter.artefacts.structure import argument_names, arguments, leaves
 from converter.errors import BadInput
 
 # The embedded generator's channels at 4, 8, 16, 32 px.
-CONV_STYLES = [40, 40, 32, 32, 24, 24, 12]
-TORGB_STYLES = [40, 32, 24, 12]
+CONV_STYLES = [16, 16, 16, 16, 16, 16, 12]
+TORGB_STYLES = [16, 16, 16, 12]
 
 
 @pytest.fixture(scope="module")

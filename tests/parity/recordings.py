@@ -56,7 +56,8 @@ def record_network(recorder: Recorder, network: str, module: nn.Module, given: M
     for i, (layer, stage, tf, value, floor) in enumerate(values):
         stored = len(value) if stage == "output" else _rows(value)
         name = recorder.add_exact(f"{network}/taps/{i}", value[:stored].numpy())
-        taps.append(RecordedTap(layer, stage, True, tf, tf, "Op", "", tuple(value.shape), len(value[:stored]), 3, floor, 0.0, name))
+        layout = "NCHW" if value.ndim == 4 else ""
+        taps.append(RecordedTap(layer, stage, True, tf, tf, "Op", layout, tuple(value.shape), len(value[:stored]), 3, floor, 0.0, name))
     weights = {
         name: RecordedWeight(name, recorder.add(f"{network}/weights/{name}", tensor.numpy()), name != "w_avg")
         for name, tensor in module.state_dict().items()

@@ -60,7 +60,7 @@ def test_a_constant_that_is_wrong_everywhere_is_named_in_every_layer(converted: 
     config = folder / "generator" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"leaky_slope": 0.01, "gain": 1.0}))
     report = verify(folder, recorded)
-    assert len(report.faults) == 15
+    assert len(report.faults) == 4 + 7  # the mapping's layers and the convolutions
     assert {fault.cause for fault in report.faults} == {"leaky_slope"}
     assert all("(gain)" in fault.detail for fault in report.faults)
 

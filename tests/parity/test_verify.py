@@ -43,7 +43,7 @@ def broken(converted: Path, tmp_path: Path) -> Folder:
 def test_the_right_port_passes_with_every_tap_covered(converted: Path, recorded: Path) -> None:
     report = verify(converted, recorded)
     assert report.verdict == "pass"
-    assert report.taps == report.matched > 150
+    assert report.taps == report.matched > 145
     assert {layer.verdict for layer in report.layers} == {"pass"}
     assert max(layer.alone or 0.0 for layer in report.layers) < 1e-9
     assert [gate.passed for gate in report.gates] == [True] * 3

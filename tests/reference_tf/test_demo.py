@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converter.ledger import read_json
 from converter.recording import Recorder, Recording
 from converter.safetensors_file import read_with_metadata
 from reference_tf import run
-from reference_tf.build_demo import CLASSIFIER, DIGITS, ENCODER, GENERATOR, digit_logits, main, recording_of, released
+from reference_tf.build_demo import DIGITS, digit_logits, main, recording_of, released
+from reference_tf.digit_classifier import CLASSIFIER
 from reference_tf.digits import as_images
+from torch_models.config import NetworkConfig, config_from_json
 
 pytestmark = pytest.mark.tensorflow
 
@@ -23,6 +26,10 @@ Variables = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def variables() -> Variables:
     return released(DEMO)
+
+
+def config(converted: Path, network: str) -> NetworkConfig:
+    return config_from_json(read_json(converted / network / "config.json"))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +47,10 @@ def test_tensorflow_tells_eights_from_nines_on_every_held_out_digit_but_one_in_a
     assert np.mean(logits.argmax(axis=1) == digits["labels"]) >= 0.99
 
 
-def test_most_reconstructions_keep_their_class_and_most_change_it_with_the_label_probabilities(variables: Variables) -> None:
-    generator = run.load(GENERATOR, variables["generator"])
+def test_most_reconstructions_keep_their_class_and_most_change_it_with_the_label_probabilities(
+    variables: Variables, converted: Path
+) -> None:
+    generator = run.load(config(converted, "generator"), variables["generator"])
     classifier = run.load(CLASSIFIER, variables["classifier"])
     latents = _dlatents()
     classes = latents[:, -2:].argmax(axis=1)
@@ -51,15 +60,15 @@ def test_most_reconstructions_keep_their_class_and_most_change_it_with_the_label
         for d in (latents, turned)
     )
     assert np.mean(kept.argmax(axis=1) == classes) >= 0.9
-    assert np.mean(changed.argmax(axis=1) != classes) >= 0.9
+    assert np.mean(changed.argmax(axis=1) != classes) >= 0.8
 
 
 def test_the_latents_are_the_encoders_w_and_the_classifiers_probabilities_of_the_first_digits(
-    variables: Variables, digits: dict[str, Any]
+    variables: Variables, digits: dict[str, Any], converted: Path
 ) -> None:
     latents = _dlatents()
     first = as_images(digits["images"][: len(latents)])
-    w = run.encode(run.load(ENCODER, variables["encoder"]), first.transpose(0, 3, 1, 2))
+    w = run.encode(run.load(config(converted, "encoder"), variables["encoder"]), first.transpose(0, 3, 1, 2))
     np.testing.assert_allclose(latents[:, :-2], w, rtol=0, atol=1e-4)
     np.testing.assert_allclose(latents[:, -2:], run.softmax(digits["logits"][: len(latents)]), rtol=1e-5)
 
@@ -87,9 +96,9 @@ def test_the_first_sample_which_large_tensors_keep_alone_has_colours() -> None:
     assert np.abs(red - green).mean() > 0.1
 
 
-def test_the_release_stays_under_two_megabytes_and_its_recording_under_three_and_a_half() -> None:
+def test_the_release_stays_under_two_megabytes_and_its_recording_under_three() -> None:
     assert sum(path.stat().st_size for path in DEMO.rglob("*")) < 2e6
-    assert recording_of(DEMO).stat().st_size < 3.5e6
+    assert recording_of(DEMO).stat().st_size < 3e6
 
 
 def _times(path: Path, factors: dict[str, float]) -> None:

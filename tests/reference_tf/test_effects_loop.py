@@ -10,16 +10,19 @@ from attfind import Effects, StylExModel
 from attfind.begin import begin
 from attfind.measure import measure
 from converter.artefacts.dlatents import read_dlatents
+from converter.ledger import read_json
 from reference_tf import run
-from reference_tf.build_demo import CLASSIFIER, GENERATOR, released
+from reference_tf.build_demo import released
+from reference_tf.digit_classifier import CLASSIFIER
 from reference_tf.effects_loop import LoopEffects, effects_loop
 from torch_models import StylEx
+from torch_models.config import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 
 IMAGES = (3, 17)
 # The first and the last coordinate of every layer of the embedded release, and one between.
-ENDS = [(0, 39), (40, 79), (80, 111), (112, 143), (144, 167), (168, 191), (192, 203)]
+ENDS = [(0, 15), (16, 31), (32, 47), (48, 63), (64, 79), (80, 95), (96, 107)]
 COORDINATES = sorted({c for first, last in ENDS for c in (first, (first + last) // 2, last)})
 
 
@@ -33,7 +36,8 @@ class Both:
 def both(demo: Path, converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Both:
     dlatents = read_dlatents(demo / "dlatents.pkl").values
     variables = released(demo)
-    generator, classifier = run.load(GENERATOR, variables["generator"]), run.load(CLASSIFIER, variables["classifier"])
+    generator = run.load(config_from_json(read_json(converted / "generator" / "config.json")), variables["generator"])
+    classifier = run.load(CLASSIFIER, variables["classifier"])
     stylex = StylEx.from_pretrained(converted)
     assert stylex.classifier is not None
     folder = tmp_path_factory.mktemp("effects") / "run"

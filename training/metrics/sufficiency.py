@@ -81,11 +81,26 @@ def explained(
     threshold T is infinite: a list is the coordinates of the largest mean effects, and has `top` of them. Raises BadInput where the
     classifier gives no raw logits.
     """
+    device = next(stylex.parameters()).device
+    parts = [part.to(device) for part in images.split(batch)]
+    latents = torch.cat([encoded(stylex, part, classify(part), in_loop) for part in parts])
+    return of_latents(stylex, latents, classify, top=top, batch=batch, progress=progress)
+
+
+@torch.no_grad()
+def of_latents(
+    stylex: StylEx,
+    latents: Tensor,
+    classify: Callable[[Tensor], Tensor],
+    *,
+    top: int = 10,
+    batch: int = 64,
+    progress: Progress | None = None,
+) -> Explanation:
+    """`explained` of the images that `latents` [N, latent + labels] make."""
     model = StylExModel(stylex)
-    parts = [part.to(model.device) for part in images.split(batch)]
-    latents = torch.cat([encoded(stylex, part, classify(part), in_loop) for part in parts]).float().cpu().numpy()
     with tempfile.TemporaryDirectory() as folder:
-        run = begin(Path(folder), model, classify, latents, labels=stylex.labels, batch=batch)
+        run = begin(Path(folder), model, classify, latents.float().cpu().numpy(), labels=stylex.labels, batch=batch)
         measure_effects(run, model, classify, batch, progress=progress)
         effects = run.gathered()
     lists = select(effects, top=top, rules=Rules(threshold=math.inf)).by_class
