@@ -52,7 +52,7 @@ def subjects(images: int = 100) -> Iterator[Subject]:
 
 
 def embedded(images: int = 100) -> Subject:
-    """The embedded release (32 px, 204 coordinates) and its latents, 100 at most."""
+    """The embedded release (32 px, 108 coordinates) and its latents, 100 at most."""
     with tempfile.TemporaryDirectory() as folder:
         convert(DEMO, Path(folder) / "demo")
         stylex = StylEx.from_pretrained(Path(folder) / "demo").requires_grad_(False)
