@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from converter.errors import BadInput
 from training import checkpoint, ema
 from training.begin import Job, begin
 from training.board import Board
@@ -39,8 +41,7 @@ def train(
     `resume` goes on from the last checkpoint, bit for bit on a CPU; `release` is a converted folder to begin from. Raises BadInput, and
     `training.watch.Stopped` where a run cannot get better.
     """
-    precision = {"fp32": "no"}.get(config.run.precision, config.run.precision)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    accelerator = _accelerator(config.run.precision, device)
     found = resumed(out) if resume else None
     if accelerator.is_main_process:
         claim(out, resume)
@@ -60,6 +61,19 @@ def train(
         save_stylex(job.stylex, out)
     accelerator.wait_for_everyone()
     return {"run": str(out), "steps": config.run.steps, "images": config.run.steps * config.run.batch, "metrics": metrics}
+
+
+def _accelerator(precision: str, device: str) -> Accelerator:
+    """The processes, device and precision. Raises BadInput where they are not to be had."""
+    if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+        raise BadInput("run.precision: fp16 needs a GPU; bf16 and fp32 run on a CPU")
+    try:
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+    except ValueError as error:
+        raise BadInput(f"run.precision: {precision} is not to be had here ({' '.join(str(error).split())})") from error
+    if device == "cuda" and accelerator.device.type != "cuda":
+        raise BadInput("--device cuda: PyTorch sees no GPU here; say --device cpu, or leave it out")
+    return accelerator
 
 
 def _run(job: Job, out: Path, start: int, watch: Watch, journal: Journal, board: Board, progress: Progress | None) -> dict[str, float]:

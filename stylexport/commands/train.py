@@ -43,7 +43,8 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, r
     click.echo(f"trained {found['steps']:,} steps, {found['images']:,} images")
     for name, value in found["metrics"].items():
         click.echo(f"  {name} {value:.4g}")
-    click.echo(f"wrote {out}, a converted folder: stylexport attfind effects {out} --images DIR -o EFFECTS")
+    named = "" if (out / "classifier").is_dir() else f" --classifier {settings.classifier.spec}"
+    click.echo(f"wrote {out}, a converted folder: stylexport attfind effects {out} --images DIR{named} -o EFFECTS")
 
 
 def _main() -> bool:

@@ -132,6 +132,7 @@ def test_the_journal_tells_every_loss_and_metric(uninterrupted: Path) -> None:
         (("data.path=/nowhere",), "/nowhere"),
         (("losses.adversarial=wgan", "losses.r1=0"), "gradient_penalty"),
         (("steps",), "no name=value"),
+        (("run.precision=fp16",), "fp16 needs a GPU"),
     ],
 )
 def test_bad_settings_are_one_line_that_names_them(data: Path, converted: Path, tmp_path: Path, more: tuple[str, ...], said: str) -> None:
@@ -139,6 +140,13 @@ def test_bad_settings_are_one_line_that_names_them(data: Path, converted: Path, 
     found = run(*command(settings(tmp_path, data), out, converted)[3:], *more)
     assert found.code == 2
     assert said in found.one_line_error()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(data: Path, converted: Path, tmp_path: Path) -> None:
+    found = run(*command(settings(tmp_path, data), tmp_path / "run", converted, "--device", "cuda")[3:])
+    assert found.code == 2
+    assert "sees no GPU" in found.one_line_error()
 
 
 def test_a_run_is_not_written_over(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
