@@ -82,11 +82,13 @@ def _bars(middle: Callable[[Any], Sequence[Any]]) -> Iterator[Update]:
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), *middle(progress), progress.TimeRemainingColumn())
     with progress.Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
+        first: dict[str, int] = {}  # what was done before: a run that goes on
 
         def update(name: str, done: int, total: int | None) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total, rate=0.0)
+                first[name] = done
             elapsed = bars.tasks[tasks[name]].elapsed or 0.0
-            bars.update(tasks[name], completed=done, total=total, rate=done / elapsed if elapsed else 0.0)
+            bars.update(tasks[name], completed=done, total=total, rate=(done - first[name]) / elapsed if elapsed else 0.0)
 
         yield update

@@ -32,7 +32,7 @@ SAMPLE = 1024  # images that the blank image is the median of
 
 @dataclass
 class Job:
-    """A run that is ready to step. `averages` are of generator and encoder; `blank_l1` see `training.watch`."""
+    """A run that is ready to step. `averages` are of generator and encoder; `ramp` see `ema.decay`, `blank_l1` `training.watch`."""
 
     config: TrainConfig
     accelerator: Accelerator
@@ -47,6 +47,7 @@ class Job:
     reuses: Mapping[str, Reuse]
     meters: Meters
     remarks: list[str]
+    ramp: float | None = 0.05
 
     @property
     def stylex(self) -> StylEx:
@@ -120,7 +121,10 @@ def begin(config: TrainConfig, accelerator: Accelerator, release: Path | None, p
     )
     labels = _labels(config, source, classifier, data, logits.shape[1])
     meters, remarks = open_meters(accelerator.device, between=config.metrics.distribution)
-    return Job(config, accelerator, data, held_out, step, networks, averages, classifier, labels, _blank_l1(data), reuses, meters, remarks)
+    ramp = None if reuses else Job.ramp
+    return Job(
+        config, accelerator, data, held_out, step, networks, averages, classifier, labels, _blank_l1(data), reuses, meters, remarks, ramp
+    )
 
 
 def _check(config: TrainConfig, accelerator: Accelerator) -> None:

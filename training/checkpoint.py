@@ -29,7 +29,7 @@ from training.optimisers import names
 CHECKPOINTS = "checkpoints"
 WEIGHTS, OPTIMISERS, TRAINING = "weights.safetensors", "optimisers.safetensors", "training.json"
 # What training.json tells beside the format.
-FACTS = ("step", "path_mean", "watch", "scaler")
+FACTS = ("step", "path_mean", "watch", "scaler", "ramp")
 REMEDY = "remove that folder, so that --resume takes the checkpoint before it"
 
 

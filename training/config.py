@@ -113,7 +113,7 @@ class RunConfig:
     steps: Positive = 100_000
     batch: Positive = 16
     accumulate: Positive = 1
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     compile: bool = False
     noise: Literal["const", "random"] = "random"

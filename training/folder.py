@@ -9,6 +9,8 @@ RUN/stylex.json ...   when it is finished: a converted folder like any other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import yaml
@@ -16,9 +18,11 @@ import yaml
 from converter.errors import BadInput
 from torch_models.pretrained import write_whole
 from training.checkpoint import checkpoints
-from training.config import TrainConfig
+from training.config import TrainConfig, load
 
 SETTINGS = "settings.yaml"
+# What a run's networks are made for.
+FIXED = ("regimen", "model", "data.kind", "data.digits", "data.resolution", "classifier.in_loop")
 
 
 def resumed(out: Path) -> Path | None:
@@ -27,6 +31,22 @@ def resumed(out: Path) -> Path | None:
         raise BadInput(f"{out}: holds no run to go on with; leave --resume out to begin one")
     found = checkpoints(out)
     return found[-1] if found else None
+
+
+def own_settings(out: Path, overrides: Sequence[str] = ()) -> TrainConfig | None:
+    """A run's own settings with `group.name=value` on top; None where there is no run.
+
+    Raises BadInput where they are broken, or where one of `FIXED` is to change.
+    """
+    path = out / SETTINGS
+    if not path.is_file():
+        return None
+    before, after = load(path), load(path, overrides)
+    for name in FIXED:
+        was, new = (attrgetter(name)(own) for own in (before, after))
+        if was != new:
+            raise BadInput(f"{out}: {name} was {was} when this run began and cannot become {new}; resume with the run's own settings")
+    return after
 
 
 def claim(out: Path, resume: bool) -> None:

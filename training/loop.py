@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
 
+from attfind.execution import PATIENCE
 from converter.errors import BadInput
 from training import checkpoint, ema
 from training.begin import Job, begin
@@ -20,7 +22,7 @@ from training.config import TrainConfig
 from training.folder import claim, record, resumed
 from training.journal import Journal
 from training.optimisers import schedule, set_rate
-from training.watch import Watch
+from training.watch import REMEDY, Stopped, Watch
 
 Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
@@ -43,11 +45,13 @@ def train(
     """
     accelerator = _accelerator(config.run.precision, device)
     found = resumed(out) if resume else None
+    release = found or release  # a checkpoint is a release too, with the constants that the run began with
     if accelerator.is_main_process:
         claim(out, resume)
     accelerator.wait_for_everyone()
     job = begin(config, accelerator, release, progress)
-    for line in (*(f"{name}: {reuse.told()}" for name, reuse in job.reuses.items()), *job.remarks):
+    reused = [] if found else [f"{name}: {reuse.told()}" for name, reuse in job.reuses.items()]
+    for line in (*reused, *job.remarks):
         say(line)
     watch = Watch(config.run.stuck_after, job.blank_l1)
     start = _restore(job, found, watch) if found else 0
@@ -67,8 +71,9 @@ def _accelerator(precision: str, device: str) -> Accelerator:
     """The processes, device and precision. Raises BadInput where they are not to be had."""
     if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
         raise BadInput("run.precision: fp16 needs a GPU; bf16 and fp32 run on a CPU")
+    patience = InitProcessGroupKwargs(timeout=PATIENCE)  # the main process measures at checkpoints while the others wait
     try:
-        accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision))
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision={"fp32": "no"}.get(precision, precision), kwargs_handlers=[patience])
     except ValueError as error:
         raise BadInput(f"run.precision: {precision} is not to be had here ({' '.join(str(error).split())})") from error
     if device == "cuda" and accelerator.device.type != "cuda":
@@ -80,28 +85,37 @@ def _run(job: Job, out: Path, start: int, watch: Watch, journal: Journal, board:
     """Steps `start` ... to the last; the last checkpoint's metrics."""
     config, run = job.config, job.config.run
     metrics: dict[str, float] = {}
-    began = time.perf_counter()
+    since = time.perf_counter()
     batches = iter(job.batches(start))
     for number in range(start, run.steps):
         images, _ = next(batches)
         set_rate(job.step.optimisers, schedule(config.optimiser, run.steps, number))
         losses = job.step(number, images.to(job.accelerator.device, non_blocking=True))
         done = number + 1
-        ramp = None if job.reuses else 0.05
-        ema.update(job.averages, job.networks, ema.decay(run.batch, run.ema_half_life, done * run.batch, ramp))
+        ema.update(job.averages, job.networks, ema.decay(run.batch, run.ema_half_life, done * run.batch, job.ramp))
         journal.add(losses)
         due = done % run.checkpoint_every == 0 or done == run.steps
         if due or done % run.log_every == 0:
             means, window = journal.means(job.accelerator)
             watch.look(done, window, means)
-            pace = (done - start) * run.batch / (time.perf_counter() - began)
+            pace = window * run.batch / (time.perf_counter() - since)
             journal.write(done, means, pace)
             board.losses(done, means, pace)
         if due:
+            _check_weights(job, done)
             metrics = _checkpoint(job, out, done, watch, board, journal)
-        if progress:
+        if due or done % run.log_every == 0:
+            since = time.perf_counter()  # of the steps alone: what checkpoints take is not theirs
+        if progress and job.accelerator.is_main_process:
             progress("images", done * run.batch, run.steps * run.batch)
     return metrics
+
+
+def _check_weights(job: Job, step: int) -> None:
+    """Raises Stopped where the last update broke a network, before that is saved."""
+    for name, network in job.networks.items():
+        if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+            raise Stopped(f"step {step}: the {name}'s weights are no numbers any more; {REMEDY}")
 
 
 def _checkpoint(job: Job, out: Path, step: int, watch: Watch, board: Board, journal: Journal) -> dict[str, float]:
@@ -115,6 +129,7 @@ def _checkpoint(job: Job, out: Path, step: int, watch: Watch, board: Board, jour
             "path_mean": float(job.step.path_mean),
             "watch": {"stuck": watch.stuck, "best_l1": watch.best_l1},
             "scaler": _scaler(job.accelerator),
+            "ramp": job.ramp,
             "settings": job.config.to_json(),
             "metrics": found,
         }
@@ -134,6 +149,7 @@ def _restore(job: Job, folder: Path, watch: Watch) -> int:
     """Fills the job from a checkpoint; the number of steps that it has done."""
     facts = checkpoint.restore(folder, job.networks, job.averages, job.step.optimisers)
     job.step.path_mean.fill_(facts["path_mean"])
+    job.ramp = facts["ramp"]
     watch.stuck, watch.best_l1 = dict(facts["watch"]["stuck"]), facts["watch"]["best_l1"]
     if facts["scaler"] and job.accelerator.scaler is not None:
         job.accelerator.scaler.load_state_dict(facts["scaler"])

@@ -35,8 +35,11 @@ def optimisers(config: TrainConfig, networks: Networks) -> dict[str, torch.optim
 
 
 def _share(every: Iterable[int]) -> float:
-    """C = k / (k + 1) for a penalty every k steps, which is a step of its own (Karras et al. 2020, appendix B); the product for several."""
-    return math.prod(k / (k + 1) for k in every)
+    """The share of all updates that are the phase's own: k / (k + 1) where a penalty is an update of its own every k steps.
+
+    By it StyleGAN2 corrects Adam's settings (Karras et al. 2020, appendix B); with several penalties it is 1 / (1 + the sum of 1 / k).
+    """
+    return 1 / (1 + sum(1 / k for k in every))
 
 
 def schedule(own: OptimiserConfig, steps: int, number: int) -> float:

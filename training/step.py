@@ -86,11 +86,14 @@ class Step:
             if encodes:
                 own |= self._reconstruction(real, fake, w)
             agreement = "agreement" if encodes else "agreement_random"
-            again = self.classifier(fake) if encodes or self._weight(agreement) else logits
-            if again is not logits:
+            teaches = self._weight(agreement) > 0
+            if encodes or teaches:
+                with torch.set_grad_enabled(teaches):
+                    again = self.classifier(fake)
                 own[agreement] = kl(logits, again)
-            total = sum((self._weight(name) * value for name, value in own.items()), torch.zeros((), device=real.device))
-        self._backward(total)
+            weighed = [self._weight(name) * value for name, value in own.items() if self._weight(name)]
+        if weighed:
+            self._backward(sum(weighed[1:], weighed[0]))
         if encodes:
             own["same_answer"] = same_answer(logits, again)
             own["one_answer"], own["commonest_answer"] = _one_answer(again), _one_answer(logits)
@@ -131,7 +134,8 @@ class Step:
         w = self.networks["encoder"](real) if self.config.regimen == "encoder" else self._mapped(count)
         dlatent = torch.cat([w, probabilities], 1)
         lengths = path_lengths(lambda d: generator(d, self.config.run.noise), dlatent, torch.randn_like(real))
-        self.path_mean.copy_(running_mean(self.path_mean, self.accelerator.reduce(lengths.detach().mean(), "mean")))
+        decay = 0.99 ** (1 / self.config.run.accumulate)
+        self.path_mean.copy_(running_mean(self.path_mean, self.accelerator.reduce(lengths.detach().mean(), "mean"), decay))
         return path_penalty(lengths, self.path_mean)
 
     def _lazy(self, name: str, penalty: Callable[[Painted], Tensor], painted: Iterable[Painted], found: Any, network: str) -> None:

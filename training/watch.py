@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from converter.errors import StylexportError
 
+REMEDY = (
+    "the last checkpoint is from before. Try a smaller optimiser.learning_rate, run.precision=bf16 or fp32 in place of fp16, or a "
+    "larger losses.r1, and --resume"
+)
 # So sure must the signs of a collapse be in every window.
 ONE_ANSWER, NOT_ONE = 0.99, 0.95
 # By such a share a loss must fall to count as getting better.
@@ -24,7 +28,7 @@ class Stopped(StylexportError):
 class Watch:
     """Looks at the means of each `window` steps. `blank_l1` is the L1 error of the best single image for all (their median).
 
-    `stuck` counts, a symptom each, for how many steps on end it has been there; `best_l1` is the smallest L1 error so far.
+    `stuck` counts, a symptom each, for how many steps on end it has been there; `best_l1` is the L1 error that counted as better last.
     """
 
     after: int
@@ -36,10 +40,7 @@ class Watch:
         """Raises Stopped for a number that is none, or a symptom that has lasted `after` steps (0: for ever)."""
         wrong = sorted(name for name, value in means.items() if not math.isfinite(value))
         if wrong:
-            raise Stopped(
-                f"step {step}: {', '.join(wrong)} became {means[wrong[0]]}; the last checkpoint is from before. Try a smaller "
-                f"optimiser.learning_rate, run.precision=bf16 or fp32 in place of fp16, or a larger losses.r1, and --resume"
-            )
+            raise Stopped(f"step {step}: {', '.join(wrong)} became {means[wrong[0]]}; {REMEDY}")
         for name, there in self._symptoms(means).items():
             self.stuck[name] = self.stuck.get(name, 0) + window if there else 0
             if self.after and self.stuck[name] >= self.after:
@@ -53,7 +54,8 @@ class Watch:
         one = means["one_answer"] >= ONE_ANSWER and means["commonest_answer"] < NOT_ONE
         l1, best = means["image_l1"], self.best_l1
         better = best is None or l1 < (1 - BETTER) * best  # slow, but getting there
-        self.best_l1 = l1 if best is None else min(best, l1)
+        if better:
+            self.best_l1 = l1
         return {"classifier": one, "reconstruction": l1 >= self.blank_l1 and not better}
 
     def _said(self, name: str, means: Mapping[str, float]) -> str:

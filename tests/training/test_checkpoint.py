@@ -19,7 +19,7 @@ from training import ema
 from training.checkpoint import checkpoints, restore, save
 from training.step import Step
 
-FACTS = {"path_mean": 1.5, "watch": {"stuck": {"classifier": 2}, "best_l1": 0.5}, "scaler": None}
+FACTS = {"path_mean": 1.5, "watch": {"stuck": {"classifier": 2}, "best_l1": 0.5}, "scaler": None, "ramp": 0.05}
 
 
 def averages(step: Step) -> dict[str, nn.Module]:
@@ -139,7 +139,8 @@ def test_a_damaged_checkpoint_ends_in_a_line_and_leaves_the_run_as_it_was(finish
 def test_other_settings_end_in_a_line(finished: tuple[Path, list[str | Path]], tmp_path: Path) -> None:
     found = resumed(finished, tmp_path / "run", "", "model.hidden=17")
     assert found.code == 2
-    assert "holds other networks than the configuration" in found.err
+    assert "cannot become ModelConfig(" in found.err
+    assert "resume with the run's own settings" in found.err
     assert "Traceback" not in found.err
     assert CONFIG.model.hidden != 17
 

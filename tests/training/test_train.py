@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,4 +170,38 @@ def test_a_number_that_is_none_stops_the_run_and_leaves_the_checkpoint_before(da
     assert "became nan" in line
     assert "optimiser.learning_rate" in line
     for folder in (out / "checkpoints").glob("*"):
-        assert all(torch.isfinite(t).all() for t in load_file(folder / "optimisers.safetensors").values())
+        for name in ("optimisers", "weights"):
+            assert all(torch.isfinite(t).all() for t in load_file(folder / f"{name}.safetensors").values())
+
+
+def test_a_run_from_a_release_is_resumed_without_naming_it_to_the_same_bytes(data: Path, converted: Path, tmp_path: Path) -> None:
+    config = settings(tmp_path, data)
+    short = ("data.resolution=32", "run.steps=4", "run.checkpoint_every=2", "run.noise=const")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run("train", config, "-o", whole, "--from", converted, "--device", "cpu", *short).code == 0
+    assert run("train", config, "-o", cut, "--from", converted, "--device", "cpu", *short).code == 0
+    shutil.rmtree(cut / "checkpoints" / "0000004")
+    found = run("train", config, "-o", cut, "--resume", "--device", "cpu")
+    assert found.code == 0, found.err
+    assert "goes on with its own run.steps 4, not 12" in found.err
+    for name in ("generator", "encoder"):
+        assert (cut / name / "model.safetensors").read_bytes() == (whole / name / "model.safetensors").read_bytes()
+    weights = Path("checkpoints", "0000004", "weights.safetensors")
+    assert (cut / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+def test_two_processes_make_the_weights_averages_and_mean_w_of_one(data: Path, converted: Path, tmp_path: Path) -> None:
+    """Without noise and discriminator nothing is drawn, so that a process's part of the batch is all that differs."""
+    exact = ("regimen=encoder", "losses.adversarial_weight=0", "losses.path_length=0", "run.noise=const", "run.steps=4")
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"]
+    for processes in (1, 2):
+        out = tmp_path / f"of_{processes}"
+        arguments = command(settings(tmp_path, data), out, converted, *exact)
+        if processes == 2:
+            arguments = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "training", *arguments[4:]]
+        done = subprocess.run(arguments, cwd=ROOT, env=QUIET, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for name in ("weights.safetensors", "generator/model.safetensors"):
+        one, two = (load_file(tmp_path / f"of_{n}" / "checkpoints" / "0000004" / name) for n in (1, 2))
+        for key in one:
+            assert torch.allclose(one[key], two[key], rtol=1e-3, atol=1e-4), key

@@ -48,6 +48,12 @@ def test_reconstructions_that_are_poor_but_get_better_are_waited_for() -> None:
         own.look(800, 100, WELL | {"image_l1": 0.36})
 
 
+def test_a_fall_that_is_slow_but_steady_is_waited_for() -> None:
+    own = Watch(500, blank_l1=0.2)
+    for step in range(100, 5000, 100):
+        own.look(step, 100, WELL | {"image_l1": 0.6 * 0.992 ** (step / 100)})
+
+
 def test_a_window_without_the_symptom_begins_the_count_anew() -> None:
     own = watch()
     for step, means in ((100, COLLAPSED), (200, COLLAPSED), (300, WELL), (400, COLLAPSED), (500, COLLAPSED)):

@@ -18,7 +18,7 @@ def path_lengths(synthesise: Callable[[Tensor], Tensor], dlatent: Tensor, noise:
     images = synthesise(dlatent)
     scaled = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
     (found,) = torch.autograd.grad(scaled, dlatent, create_graph=True)
-    return found.square().sum(1).sqrt()
+    return (found.square().sum(1) + 1e-20).sqrt()  # a root has no slope at zero
 
 
 def path_penalty(lengths: Tensor, mean: Tensor) -> Tensor:
