@@ -53,6 +53,15 @@ def importing_tensorflow(command: str) -> Iterator[None]:
         os.close(nowhere)
 
 
+@contextlib.contextmanager
+def importing(extra: str, command: str) -> Iterator[None]:
+    """Raises BadInput, naming the command and the extra, where a package of that extra is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise BadInput(f"{command} needs {error.name}: pip install 'stylexport[{extra}]'") from error
+
+
 Update = Callable[[str, int, int | None], None]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import importing, json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -32,9 +32,10 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, r
     """
     # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must compute the same.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    from training.config import load
-    from training.folder import own_settings
-    from training.loop import train
+    with importing("train", "train"):
+        from training.config import load
+        from training.folder import own_settings
+        from training.loop import train
 
     settings = load(config, overrides)
     if resume and (own := own_settings(out, overrides)) is not None:
@@ -66,9 +67,7 @@ def differences(own: Mapping[str, Any], other: Mapping[str, Any], group: str = "
 
 def _main() -> bool:
     """Whether this process is the one that speaks for all."""
-    from accelerate import PartialState
-
-    return bool(PartialState().is_main_process)
+    return not int(os.environ.get("RANK", "0"))
 
 
 def _say(text: str) -> None:

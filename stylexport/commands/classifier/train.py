@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import importing, json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -39,8 +39,9 @@ def command(settings: tuple[str, ...], data: Path | None, csv: Path | None, out:
 
     # MKL's results depend on where arrays lie in memory unless it is told otherwise; a training that goes on must give the same bytes.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    from training.classifier.config import read_training
-    from training.classifier.loop import train
+    with importing("train", "classifier train"):
+        from training.classifier.config import read_training
+        from training.classifier.loop import train
 
     config = read_training(Path(files[0]) if files else None, named)
     with steps_progress() as progress:
