@@ -21,8 +21,9 @@ test-slow: $(TEST)/ready
 test-browser: $(TEST)/ready
 	$(TEST)/bin/python -m pytest -m browser
 
-# The README's training, shortened, and what a finished run is good for.
+# The README's training, shortened, and what a finished run is good for. Its tensors are small: threads would only wait for each other.
 SMOKE := train-smoke-output
+train-smoke: export OMP_NUM_THREADS := 1
 train-smoke: $(TEST)/ready
 	rm -rf $(SMOKE)
 	$(TEST)/bin/stylexport convert checkpoints/demo -o $(SMOKE)/converted --labels 8,9
