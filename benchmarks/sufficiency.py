@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=250, help="held-out digits that AttFind sees (default: %(default)s)")
     given = parser.parse_args()
     held_out = open_data(DataConfig(), "held_out")
-    images = torch.stack([held_out[i][0] for i in range(len(held_out))])
+    images = held_out.stacked(len(held_out))
     meters, _ = open_meters()
     for path in given.runs:
         stylex = StylEx.from_pretrained(path)

@@ -66,7 +66,7 @@ class Job:
         if stylex.encoder is None:
             return {}, None
         own, in_loop = self.config.metrics, self.config.classifier.in_loop
-        images = torch.stack([self.held_out[i][0] for i in range(min(max(own.images, own.sufficiency_images), len(self.held_out)))])
+        images = self.held_out.stacked(max(own.images, own.sufficiency_images))
         found = measure(stylex, images[: own.images], self.classifier, meters=self.meters, in_loop=in_loop)
         if not own.sufficiency_images:
             return found, None
@@ -161,7 +161,7 @@ def _classifier(config: TrainConfig, source: StylEx | None, device: torch.device
 @torch.no_grad()
 def _logits(classifier: Classifier, data: Images, device: torch.device) -> Tensor:
     """The classifier's logits of two images, so that it is known to fit before anything long begins. Raises BadInput where it does not."""
-    images = torch.stack([data[i % len(data)][0] for i in range(2)]).to(device)
+    images = data.stacked(2).to(device)
     try:
         found: Tensor = classifier(images)
     except (RuntimeError, ValueError) as error:
@@ -201,5 +201,5 @@ def _compiled(networks: Networks) -> dict[str, nn.Module]:
 
 def _blank_l1(data: Images) -> float:
     """The L1 error of one image for all, each pixel's median."""
-    images = torch.stack([data[i][0] for i in range(min(SAMPLE, len(data)))])
+    images = data.stacked(SAMPLE)
     return float((images - images.median(0).values).abs().mean())

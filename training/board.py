@@ -47,7 +47,7 @@ class Board:
     def images(self, step: int, stylex: StylEx, held_out: Images, device: torch.device) -> None:
         """A row of held-out images over the row of their reconstructions."""
         if self.writer and stylex.encoder is not None:
-            images = torch.stack([held_out[i][0] for i in range(min(SHOWN, len(held_out)))]).to(device)
+            images = held_out.stacked(SHOWN).to(device)
             rows = [torch.cat([*part], 2) for part in (images, stylex(images))]  # [3, R, SHOWN R] each
             self.writer.add_image("images and reconstructions", torch.cat(rows, 1) / 2 + 0.5, step)
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from converter.errors import BadInput, DamagedFile
 from converter.staging import staged
+from torch_models.pretrained import PretrainedNetwork
 from torch_models.stylex import StylEx
 from training.optimisers import names
 
@@ -62,8 +63,6 @@ def save(
 
 def save_stylex(stylex: StylEx, folder: Path) -> None:
     """The StylEx as a converted folder; a classifier that is none of this project's networks is left out, its users name it again."""
-    from torch_models.pretrained import PretrainedNetwork
-
     own = stylex.classifier if isinstance(stylex.classifier, PretrainedNetwork) else None
     StylEx(
         stylex.generator,

@@ -41,6 +41,10 @@ class Images(Dataset[tuple[Tensor, int]]):
         """The first so many of it, or all."""
         return Images(self.store, self.targets, self.labels, flippable=self.flippable, rows=self.rows[:count])
 
+    def stacked(self, count: int) -> Tensor:
+        """The first `count` images, or all where there are fewer, [N, 3, R, R]."""
+        return torch.stack([self[i][0] for i in range(min(count, len(self)))])
+
     def __len__(self) -> int:
         return len(self.rows)
 
