@@ -10,7 +10,7 @@ demo: $(DEMO)/ready
 	$(DEMO)/bin/stylexport demo -o demo-output
 
 demo-tf: $(TEST)/ready
-	$(TEST)/bin/python -m reference_tf.build_demo checkpoints/demo --record-only --check
+	$(TEST)/bin/python -m stylexport.reference_tf.release.build_demo checkpoints/demo --record-only --check
 
 test: $(TEST)/ready
 	$(TEST)/bin/python -m pytest -m "not slow and not browser"

@@ -11,10 +11,10 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "Effects": "store",
-    "find_attributes": "select",
-    "Attribute": "select",
-    "counterfactual": "edit",
+    "Effects": "effects.run_store",
+    "find_attributes": "select.select",
+    "Attribute": "select.attributes",
+    "counterfactual": "show.image_editor",
     "StylExModel": "model",
     "Autoencoder": "model",
     "Explained": "model",

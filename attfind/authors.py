@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from attfind.store import H5, Effects, write_h5
-from converter.artefacts.digests import sha256
-from converter.artefacts.effects import Effects as Records
-from converter.artefacts.effects import read_effects, write_effects
-from converter.errors import BadInput
+from stylexport.attfind.effects.run_store import H5, Effects, write_h5
+from stylexport.common.digests import sha256
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.tfrecord.effects_file import Effects as Records
+from stylexport.converter.formats.tfrecord.effects_file import read_effects, write_effects
 
 
 def from_authors(path: str | os.PathLike[str], model: str | os.PathLike[str] | None = None, device: str = "cpu") -> Effects:
@@ -63,9 +63,9 @@ def write_run(folder: Path, effects: Effects) -> Path:
 
 def _with_model(found: Effects, folder: Path, name: str, device: str) -> Effects:
     """The effects with what their model tells."""
-    from attfind.classifiers import open_classifier
-    from attfind.opening import model_facts, open_model
-    from attfind.reopen import Subject, checked
+    from stylexport.attfind.effects.load_run import Subject, checked
+    from stylexport.attfind.effects.open_model import model_facts, open_model
+    from stylexport.torch_models.classifiers.open import open_classifier
 
     model = open_model(folder, device)
     classify = open_classifier(None, own=model.stylex.classifier, image_range=model.image_range, device=device)

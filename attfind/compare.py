@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attfind.store import Effects
-from attfind.strategies import gains_towards
-from converter.errors import BadInput
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.select.strategies import gains_towards
+from stylexport.common.errors import BadInput
 
 Array = NDArray[Any]
 SAME_LATENTS = 1e-4  # of the latents' spread: rounding, not another image

@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from torch_models.styles import Styles, conv_layers
-from torch_models.stylex import StylEx
-from torch_models.synthesis import SynthesisBlock
+from stylexport.torch_models.layers.styles import Styles, conv_layers
+from stylexport.torch_models.layers.synthesis import SynthesisBlock
+from stylexport.torch_models.stylex import StylEx
 
 CONST = ("const", "const")  # the released noise in both of a block's convolutions
 

@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.convert import make_release
-from converter.convert import convert
-from converter.ledger import read_json
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.ledger import read_json
 from stylexport.loading import load
-from torch_models.config import config_from_json
+from stylexport.torch_models.config import config_from_json
 
 if TYPE_CHECKING:
-    from torch_models import StylEx
+    from stylexport.torch_models import StylEx
 
 Array = NDArray[Any]
 # The largest absolute error over the output's standard deviation that float32 rounding explains.
@@ -74,14 +74,14 @@ def by_pytorch(stylex: StylEx, given: Mapping[str, Array]) -> dict[str, Array]:
 def by_tensorflow(release: Path, folder: Path, given: Mapping[str, Array]) -> dict[str, Array]:
     """TensorFlow's values by network and output, from the release's variables as TensorFlow reads them."""
     # TensorFlow after PyTorch: a PyTorch that has triton cannot load it once TensorFlow's LLVM is there.
-    from reference_tf import run
-    from reference_tf.release import FILES
-    from reference_tf.variables import load_variables
+    from stylexport.reference_tf.networks import forward
+    from stylexport.reference_tf.networks.variables import load_variables
+    from stylexport.reference_tf.release.random_release import FILES
 
     found = {}
     for network, name in FILES.items():
         config = config_from_json(read_json(folder / network / "config.json"))
-        outputs = run.outputs(config, load_variables(release / name), given)
+        outputs = forward.outputs(config, load_variables(release / name), given)
         found.update({f"{network}.{output}": value for output, value in outputs.items()})
     return found
 

@@ -26,19 +26,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attfind.batch import best_batch
-from attfind.begin import begin
-from attfind.measure import effects_of, measure, targets
-from attfind.model import Layer, StylExModel
-from attfind.screen import screen
-from attfind.select import find_attributes
-from attfind.store import Effects
-from attfind.strategies import gains_towards
 from benchmarks.stylexes import Subject, embedded, subjects
-from torch_models import Generator, MobileNetV1
-from torch_models.config import GeneratorConfig, MobileNetV1Config, channel_schedule, mobilenet_layers
-from torch_models.styles import Styles
-from torch_models.stylex import StylEx
+from stylexport.attfind.effects.batch import best_batch
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.measure import effects_of, measure, targets
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.model import Layer, StylExModel
+from stylexport.attfind.screening.screen import screen
+from stylexport.attfind.select.select import find_attributes
+from stylexport.attfind.select.strategies import gains_towards
+from stylexport.torch_models import Generator, MobileNetV1
+from stylexport.torch_models.config import GeneratorConfig, MobileNetV1Config, channel_schedule, mobilenet_layers
+from stylexport.torch_models.layers.styles import Styles
+from stylexport.torch_models.stylex import StylEx
 
 Array = NDArray[Any]
 LOOP_RATIO, LOOP_ERROR, SCREENED_RATIO, MODELS = 3.0, 1e-4, 10.0, 5

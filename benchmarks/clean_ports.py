@@ -16,14 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from converter.convert import convert
-from parity.result import Report
-from parity.verify import verify
-from stylexport.apart import record_apart
+from stylexport.converter.output.convert import convert
+from stylexport.parity.result import Report
+from stylexport.parity.verify import verify
+from stylexport.subprocess_record import record_apart
 
 
 def sizes(draw: random.Random) -> list[str]:
-    """Options of `python -m reference_tf.release` for one release."""
+    """Options of `python -m stylexport.reference_tf.release.random_release` for one release."""
     resolution = draw.choice([8, 16, 32, 64])
     most = draw.choice([6, 10, 16, 24, 40])
     drawn = {
@@ -43,7 +43,7 @@ def proved(options: list[str], seed: int) -> Report:
     """Makes, converts, records and verifies one release."""
     with tempfile.TemporaryDirectory() as work:
         release, converted, recording = (Path(work) / name for name in ("release", "converted", "recording"))
-        command = [sys.executable, "-m", "reference_tf.release", str(release), "--no-zip", *options]
+        command = [sys.executable, "-m", "stylexport.reference_tf.release.random_release", str(release), "--no-zip", *options]
         subprocess.run(command, check=True, capture_output=True)
         convert(release, converted)
         record_apart([release], recording, ["--seed", str(seed)])

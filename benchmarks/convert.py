@@ -71,7 +71,10 @@ def make_release(folder: Path) -> Path:
     """A full-size release in SavedModel folders."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(
-        [sys.executable, "-m", "reference_tf.release", str(folder), "--no-zip"], check=True, stdout=subprocess.DEVNULL, env=environment
+        [sys.executable, "-m", "stylexport.reference_tf.release.random_release", str(folder), "--no-zip"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=environment,
     )
     return folder
 

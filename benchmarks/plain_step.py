@@ -1,4 +1,4 @@
-"""The training step in plain form: the same losses without what makes `training.step` fast.
+"""The training step in plain form: the same losses without what makes `stylexport.training.step` fast.
 
 penalties     at every step, not every 4th and 16th (Karras et al. 2020, StyleGAN2, section 3.1, computes them lazily)
 convolution   a scaled and normalised copy of the weights a sample, one group each, as equations 1 to 3 there say it
@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import torch_models.synthesis
-from torch_models.precision import compute_dtype
-from torch_models.resampling import Fir, split_padding
-from training.config import TrainConfig
-from training.step import Losses, Painted, Step
+from stylexport.torch_models.layers import synthesis
+from stylexport.torch_models.layers.precision import compute_dtype
+from stylexport.torch_models.layers.resampling import Fir, split_padding
+from stylexport.training.config import TrainConfig
+from stylexport.training.step import Losses, Painted, Step
 
 
 def at_every_step(config: TrainConfig) -> TrainConfig:
@@ -54,12 +54,12 @@ class PlainStep(Step):
 @contextmanager
 def per_sample_weights() -> Iterator[None]:
     """The synthesis network with `grouped_conv2d` in place of the convolution that shares its weights."""
-    with patch.object(torch_models.synthesis, "modulated_conv2d", grouped_conv2d):
+    with patch.object(synthesis, "modulated_conv2d", grouped_conv2d):
         yield
 
 
 def grouped_conv2d(x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None) -> Tensor:
-    """`torch_models.modulated_conv.modulated_conv2d` of the same arguments, by weights [N, O, I, k, k] in N groups."""
+    """`stylexport.torch_models.layers.modulated_conv.modulated_conv2d` of the same arguments, by weights [N, O, I, k, k] in N groups."""
     dtype = compute_dtype(x)
     n, (o, i, k, _) = len(style), weight.shape
     scaled = weight * (style / math.sqrt(weight[0].numel()))[:, None, :, None, None]  # [N, O, I, k, k]

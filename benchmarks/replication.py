@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from converter.convert import convert
+from stylexport.converter.output.convert import convert
 from stylexport.demonstration import RELEASE, digits_as_images
-from torch_models import MobileNetV1, StylEx
-from torch_models.mobilenet import BatchNorm, PaddedConv
+from stylexport.torch_models import MobileNetV1, StylEx
+from stylexport.torch_models.mobilenet import BatchNorm, PaddedConv
 
 
 class LogitsInDlatent(StylEx):

@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attfind.model import StylExModel
-from converter.artefacts.dlatents import read_dlatents
-from converter.convert import convert
-from torch_models import Generator, MobileNetV1
-from torch_models.config import GeneratorConfig, MobileNetV1Config, mobilenet_layers
-from torch_models.stylex import StylEx
+from stylexport.attfind.model import StylExModel
+from stylexport.converter.formats.pickled.dlatents import read_dlatents
+from stylexport.converter.output.convert import convert
+from stylexport.torch_models import Generator, MobileNetV1
+from stylexport.torch_models.config import GeneratorConfig, MobileNetV1Config, mobilenet_layers
+from stylexport.torch_models.stylex import StylEx
 
 DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
 SPREAD = 2.0  # standard deviation of a random classifier's logits; trained ones have 2 to 5

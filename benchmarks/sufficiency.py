@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from attfind.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
-from torch_models.stylex import StylEx
-from training.data.open import DataConfig, open_data
-from training.metrics import Explanation, explained, measure, of_latents, open_meters
+from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.data.open import DataConfig, open_data
+from stylexport.training.metrics import Explanation, explained, measure, of_latents, open_meters
 
 TOP, DRAWINGS, SEED = 10, 20, 1
 

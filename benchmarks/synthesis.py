@@ -27,8 +27,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from torch_models import Generator
-from torch_models.config import GeneratorConfig, channel_schedule, channels_by_resolution
+from stylexport.torch_models import Generator
+from stylexport.torch_models.config import GeneratorConfig, channel_schedule, channels_by_resolution
 
 TARGET = 1.5
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

@@ -30,19 +30,19 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from attfind.classifiers import Classifier
-from attfind.preprocessing import Preprocessing
 from benchmarks.plain_step import PlainStep, at_every_step
-from torch_models import MobileNetV1
-from torch_models.config import MobileNetV1Config, mobilenet_layers
-from training import ema
-from training.config import ModelConfig, RunConfig, TrainConfig
-from training.data.images import Images
-from training.data.open import DataConfig
-from training.data.sampler import EndlessSampler
-from training.networks import build
-from training.optimisers import optimisers
-from training.step import Step
+from stylexport.torch_models import MobileNetV1
+from stylexport.torch_models.classifiers.open import Classifier
+from stylexport.torch_models.classifiers.preprocessing import Preprocessing
+from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
+from stylexport.training import ema
+from stylexport.training.config import ModelConfig, RunConfig, TrainConfig
+from stylexport.training.data.images import Images
+from stylexport.training.data.open import DataConfig
+from stylexport.training.data.sampler import EndlessSampler
+from stylexport.training.networks import build
+from stylexport.training.optimisers import optimisers
+from stylexport.training.step import Step
 
 TARGET = 2.0
 TURN = 16  # steps in which every lazy penalty comes a whole number of times

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from converter.convert import convert
-from converter.recording import Recording
-from parity.original import Original
-from parity.verify import ports_of, verify
-from stylexport.apart import record_apart
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.recording import Recording
+from stylexport.parity.original import Original
+from stylexport.parity.verify import ports_of, verify
+from stylexport.subprocess_record import record_apart
 
 TARGET = 3.0
 
@@ -48,7 +48,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         release = given.release or Path(work) / "release"
         if given.release is None:
-            command = [sys.executable, "-m", "reference_tf.release", str(release), "--resolution", str(given.resolution), "--no-zip"]
+            command = [
+                sys.executable,
+                "-m",
+                "stylexport.reference_tf.release.random_release",
+                str(release),
+                "--resolution",
+                str(given.resolution),
+                "--no-zip",
+            ]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         converted, recording = Path(work) / "converted", Path(work) / "recording"
         convert(release, converted)

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 
 RECORD = "fetched.json"
 

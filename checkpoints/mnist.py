@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.errors import BadInput, DamagedFile
+from stylexport.common.errors import BadInput, DamagedFile
 
 Array = NDArray[Any]
 

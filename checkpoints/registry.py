@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 
 REGISTRY = Path(__file__).with_name("registry.json")
 

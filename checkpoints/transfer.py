@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from converter.errors import BadInput, StylexportError
+from stylexport.common.errors import BadInput, StylexportError
 
 Progress = Callable[[int, "int | None"], None]  # bytes so far, bytes in all or None where the server does not say
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from converter.recording import RecordedNetwork, RecordedTap, Recording
-from parity.measure import Difference, arranged, arrangements, difference
+from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
+from stylexport.parity.verdict import Difference, arranged, arrangements, difference
 
 
 @dataclass

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torch_models.config import GeneratorConfig
-from torch_models.styles import conv_layers, torgb_layers
+from stylexport.torch_models.config import GeneratorConfig
+from stylexport.torch_models.layers.styles import conv_layers, torgb_layers
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]

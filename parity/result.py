@@ -1,4 +1,4 @@
-"""What the proof found: plain facts, which `parity.report` turns into report.json, junit.xml and a page."""
+"""What the proof found: plain facts, which `stylexport.parity.report` turns into report.json, junit.xml and a page."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Tried:
 class Fault:
     """What is wrong with a layer, in words.
 
-    `cause` is an identifier of `parity.causes`; `detail` says which tensor, channel, element or value; `remedy` what to do. `error` is the
+    `cause` is an identifier of `stylexport.parity.explain.causes`; `detail` says which tensor, channel, element or value; `remedy` what to do. `error` is the
     layer's own error (alone), `residual` what is left of it with the cause put right, `runner_up` the next best other cause.
     """
 

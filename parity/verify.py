@@ -13,21 +13,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from converter.errors import BadInput, MappingError
-from converter.ledger import read_json
-from converter.mapping.rules import listing
-from converter.recording import RecordedNetwork, Recording
-from converter.version import __version__
-from parity.case import Case
-from parity.gates import gates, probabilities
-from parity.joined import joined
-from parity.judge import prove
-from parity.measure import UNITS
-from parity.original import Original
-from parity.ports import Port, stylex_port, user_port
-from parity.result import Pictures, Report
-from parity.several import explainer
-from torch_models.stylex import MANIFEST, NETWORKS
+from stylexport.common.errors import BadInput, MappingError
+from stylexport.common.version import __version__
+from stylexport.converter.mapping.rules import listing
+from stylexport.converter.output.ledger import read_json
+from stylexport.converter.output.recording import RecordedNetwork, Recording
+from stylexport.parity.compare.encode_decode import joined
+from stylexport.parity.compare.gates import gates, probabilities
+from stylexport.parity.compare.verify_network import prove
+from stylexport.parity.comparison import Case
+from stylexport.parity.explain.fault_budget import explainer
+from stylexport.parity.original import Original
+from stylexport.parity.ports import Port, stylex_port, user_port
+from stylexport.parity.result import Pictures, Report
+from stylexport.parity.verdict import UNITS
+from stylexport.torch_models.stylex import MANIFEST, NETWORKS
 
 Progress = Callable[[str, int, int], None]
 ORDER = tuple(NETWORKS)

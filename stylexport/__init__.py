@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from converter.version import __version__
+from stylexport.common.version import __version__
 
 _HOME = {
-    "convert": "converter.convert",
+    "convert": "stylexport.converter.output.convert",
     "inspect": "stylexport.inspection",
     "load": "stylexport.loading",
-    "StylexportError": "converter.errors",
+    "StylexportError": "stylexport.common.errors",
 }
 __all__ = ["StylexportError", "__version__", "convert", "inspect", "load"]
 

@@ -7,8 +7,8 @@ import traceback
 
 import click
 
-from converter.errors import StylexportError
-from converter.version import __version__
+from stylexport.common.errors import StylexportError
+from stylexport.common.version import __version__
 from stylexport.lazy import lazy
 
 # command -> its module under stylexport.commands, and its line in `stylexport --help`

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 
 verbose_option = click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 # What keeps TensorFlow's remarks down while it works, and tf.keras what it was.

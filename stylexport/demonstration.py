@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import checkpoints
-from converter.convert import convert
-from converter.errors import BadInput
+from stylexport import checkpoints
+from stylexport.common.errors import BadInput
+from stylexport.converter.output.convert import convert
 
 if TYPE_CHECKING:
-    from parity.result import Report
-    from torch_models import StylEx
+    from stylexport.parity.result import Report
+    from stylexport.torch_models import StylEx
 
 Array = NDArray[Any]
 RELEASE = Path(checkpoints.__file__).parent / "demo"
@@ -67,8 +67,8 @@ def demonstrate(out: Path, progress: Callable[[str, int, int], None] | None = No
 
     Raises StylexportError where the release is damaged.
     """
-    from parity.verify import verify
-    from torch_models import StylEx
+    from stylexport.parity.verify import verify
+    from stylexport.torch_models import StylEx
 
     try:
         with np.load(RELEASE / "digits.npz") as file:

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.open import DATA_FORMATS, open_all
-from converter.errors import BadInput, DamagedFile, HostileFile, MappingError
-from converter.mapping.networks import recognise
+from stylexport.common.errors import BadInput, DamagedFile, HostileFile, MappingError
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.registry import DATA_FORMATS, open_all
+from stylexport.converter.mapping.recognise import recognise
 
 
 def inspect(source: str | Path) -> dict[str, Any]:

@@ -17,8 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401  before TensorFlow, whose LLVM keeps it from loading
 
-from converter.convert import convert
 from stylexport.cli import main
+from stylexport.converter.output.convert import convert
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "checkpoints" / "demo"

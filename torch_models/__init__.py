@@ -1,4 +1,4 @@
-"""The PyTorch modules of a StylEx. Names are imported when first used, so that `torch_models.config` costs no torch."""
+"""The PyTorch modules of a StylEx. Names are imported when first used, so that `stylexport.torch_models.config` costs no torch."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from torch_models.config import DiscriminatorConfig
-from torch_models.residual import ResidualTrunk
+from stylexport.torch_models.config import DiscriminatorConfig
+from stylexport.torch_models.layers.residual import ResidualTrunk
 
 
 class Discriminator(ResidualTrunk):

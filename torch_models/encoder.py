@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from torch_models.config import EncoderConfig
-from torch_models.residual import ResidualTrunk
+from stylexport.torch_models.config import EncoderConfig
+from stylexport.torch_models.layers.residual import ResidualTrunk
 
 
 class Encoder(ResidualTrunk):

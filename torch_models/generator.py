@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torch_models.config import GeneratorConfig
-from torch_models.mapping import Mapping
-from torch_models.pretrained import PretrainedNetwork
-from torch_models.styles import Styles, StyleVectors
-from torch_models.synthesis import Synthesis
+from stylexport.torch_models.config import GeneratorConfig
+from stylexport.torch_models.layers.mapping import Mapping
+from stylexport.torch_models.layers.styles import Styles, StyleVectors
+from stylexport.torch_models.layers.synthesis import Synthesis
+from stylexport.torch_models.pretrained import PretrainedNetwork
 
 __all__ = ["Generator", "Styles"]
 

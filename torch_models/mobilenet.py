@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torch_models.activations import activation
-from torch_models.config import ConvSpec, MobileNetV1Config
-from torch_models.precision import arrange, full_dtype
-from torch_models.pretrained import PretrainedNetwork
-from torch_models.same_padding import conv2d_same
+from stylexport.torch_models.config import ConvSpec, MobileNetV1Config
+from stylexport.torch_models.layers.activations import activation
+from stylexport.torch_models.layers.precision import arrange, full_dtype
+from stylexport.torch_models.layers.same_padding import conv2d_same
+from stylexport.torch_models.pretrained import PretrainedNetwork
 
 
 class PaddedConv(nn.Module):

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from torch_models.config import NetworkConfig
-from torch_models.resampling import Fir
+from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.layers.resampling import Fir
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -12,11 +12,11 @@ import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
-from torch_models.discriminator import Discriminator
-from torch_models.encoder import Encoder
-from torch_models.generator import Generator
-from torch_models.mobilenet import MobileNetV1
-from torch_models.pretrained import PretrainedNetwork, read_json, write_whole
+from stylexport.torch_models.discriminator import Discriminator
+from stylexport.torch_models.encoder import Encoder
+from stylexport.torch_models.generator import Generator
+from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.torch_models.pretrained import PretrainedNetwork, read_json, write_whole
 
 MANIFEST = "stylex.json"
 NETWORKS: dict[str, type[PretrainedNetwork]] = {

@@ -21,11 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from converter.errors import BadInput, DamagedFile
-from converter.staging import staged
-from torch_models.pretrained import PretrainedNetwork
-from torch_models.stylex import StylEx
-from training.optimisers import names
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.staging import staged
+from stylexport.torch_models.pretrained import PretrainedNetwork
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.optimisers import names
 
 CHECKPOINTS = "checkpoints"
 WEIGHTS, OPTIMISERS, TRAINING = "weights.safetensors", "optimisers.safetensors", "training.json"

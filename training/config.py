@@ -15,9 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter
 
-from converter.errors import BadInput
-from training.data.open import DataConfig
-from training.settings import STRICT, read_settings
+from stylexport.common.errors import BadInput
+from stylexport.training.data.open import DataConfig
+from stylexport.training.settings import STRICT, read_settings
 
 Positive = Annotated[int, Gt(0)]
 Weight = Annotated[float, Ge(0)]

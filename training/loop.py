@@ -12,17 +12,17 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
 
-from attfind.execution import PATIENCE
-from converter.errors import BadInput
-from training import checkpoint, ema
-from training.begin import Job, begin
-from training.board import Board
-from training.checkpoint import save_stylex
-from training.config import TrainConfig
-from training.folder import claim, record, resumed
-from training.journal import Journal
-from training.optimisers import schedule, set_rate
-from training.watch import REMEDY, Stopped, Watch
+from stylexport.common.errors import BadInput
+from stylexport.torch_models.execution import PATIENCE
+from stylexport.training import checkpoint, ema
+from stylexport.training.checkpoint import save_stylex
+from stylexport.training.config import TrainConfig
+from stylexport.training.logging.divergence import REMEDY, Stopped, Watch
+from stylexport.training.logging.log_file import Journal
+from stylexport.training.logging.tensorboard import Board
+from stylexport.training.optimisers import schedule, set_rate
+from stylexport.training.run_folder import claim, record, resumed
+from stylexport.training.setup import Job, begin
 
 Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ def train(
     """Trains as the settings say and leaves a converted folder in `out`; returns the last metrics and what was done.
 
     `resume` goes on from the last checkpoint, bit for bit on a CPU; `release` is a converted folder to begin from. Raises BadInput, and
-    `training.watch.Stopped` where a run cannot get better.
+    `stylexport.training.logging.divergence.Stopped` where a run cannot get better.
     """
     accelerator = _accelerator(config.run.precision, device)
     found = resumed(out) if resume else None

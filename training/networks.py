@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, NetworkConfig, channel_schedule
-from torch_models.discriminator import Discriminator
-from torch_models.encoder import Encoder
-from torch_models.generator import Generator
-from torch_models.pretrained import PretrainedNetwork
-from torch_models.stylex import StylEx
-from training.config import ModelConfig
+from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, NetworkConfig, channel_schedule
+from stylexport.torch_models.discriminator import Discriminator
+from stylexport.torch_models.encoder import Encoder
+from stylexport.torch_models.generator import Generator
+from stylexport.torch_models.pretrained import PretrainedNetwork
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.config import ModelConfig
 
 Networks = dict[str, PretrainedNetwork]
 KINDS: dict[str, tuple[type[PretrainedNetwork], type[NetworkConfig]]] = {

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.config import OptimiserConfig, TrainConfig
-from training.networks import Networks
+from stylexport.training.config import OptimiserConfig, TrainConfig
+from stylexport.training.networks import Networks
 
 # optimiser -> the networks that it moves
 MOVED = {"generator": ("generator", "encoder"), "discriminator": ("discriminator",)}

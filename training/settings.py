@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 
 T = TypeVar("T")
 

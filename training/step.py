@@ -15,13 +15,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from training.config import LossConfig, TrainConfig
-from training.losses.adversarial import GAMES
-from training.losses.agreement import kl, same_answer
-from training.losses.path_length import path_lengths, path_penalty, running_mean
-from training.losses.penalties import r1, wgan_gp
-from training.losses.reconstruction import image_l1, w_l1
-from training.networks import Networks
+from stylexport.training.config import LossConfig, TrainConfig
+from stylexport.training.losses.adversarial import GAMES
+from stylexport.training.losses.agreement import kl, same_answer
+from stylexport.training.losses.path_length import path_lengths, path_penalty, running_mean
+from stylexport.training.losses.penalties import r1, wgan_gp
+from stylexport.training.losses.reconstruction import image_l1, w_l1
+from stylexport.training.networks import Networks
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 Losses = dict[str, Tensor]

@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import fmean, pstdev, stdev
 from typing import Any
 
-from attfind.intervals import wilson
-from attfind.studies.answers import Answer, Key, checked, read_key
-from attfind.studies.intervals import Interval, student
-from attfind.studies.words import Word, common
+from stylexport.attfind.evaluate.intervals import wilson
+from stylexport.attfind.studies.answers import Answer, Key, checked, read_key
+from stylexport.attfind.studies.student import Interval, student
+from stylexport.attfind.studies.word_counts import Word, common
 
 CHANCE = 0.5  # of two groups one is right
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attfind.studies.form import COLUMNS, FORMAT
-from converter.errors import BadInput, DamagedFile
+from stylexport.attfind.studies.form import COLUMNS, FORMAT
+from stylexport.common.errors import BadInput, DamagedFile
 
 KINDS = ("classification", "verbal")
 JUDGED = ("study", "kind", "participant", "question", "answer")  # the columns that count; the times are the reader's own

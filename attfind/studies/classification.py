@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from attfind.attributes import Attribute
-from attfind.reopen import Subject
-from attfind.studies.form import Question, Study, write
-from attfind.studies.pictures import Change, Gallery, best_images, changes
-from converter.errors import BadInput
+from stylexport.attfind.effects.load_run import Subject
+from stylexport.attfind.select.attributes import Attribute
+from stylexport.attfind.studies.animations import Change, Gallery, best_images, changes
+from stylexport.attfind.studies.form import Question, Study, write
+from stylexport.common.errors import BadInput
 
 KIND = "classification"
 ATTRIBUTE, DIRECTION, BOTH = "attribute", "direction", "both"  # what the two groups differ in

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 FORMAT = 1
 PAGE, KEY = "index.html", "key.json"
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 COLUMNS = (
     "study",
     "kind",
@@ -28,7 +28,7 @@ COLUMNS = (
     "answer",
     "shown_s",
     "answered_s",
-)  # of a file of answers; attfind/templates/study.js
+)  # of a file of answers; attfind/studies/templates/study.js
 SMOOTH = 128  # pixels from which a browser may smooth what it shrinks or stretches
 
 Animation = tuple[int, int]
@@ -58,7 +58,7 @@ def write(out: Path, kind: str, questions: Sequence[Question], pictures: Sequenc
 
     The same arguments give the same bytes.
     """
-    from parity.pages import png, render
+    from stylexport.pages.render import png, render
 
     order = list(range(len(pictures)))
     random.Random(f"pictures {about['seed']}").shuffle(order)

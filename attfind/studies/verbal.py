@@ -9,10 +9,10 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from attfind.attributes import Attribute
-from attfind.reopen import Subject
-from attfind.studies.form import Question, Study, write
-from attfind.studies.pictures import Gallery, best_images, changes
+from stylexport.attfind.effects.load_run import Subject
+from stylexport.attfind.select.attributes import Attribute
+from stylexport.attfind.studies.animations import Gallery, best_images, changes
+from stylexport.attfind.studies.form import Question, Study, write
 
 KIND = "verbal"
 

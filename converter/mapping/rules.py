@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from converter.artefacts.base import Variable
-from converter.errors import MappingError
-from converter.mapping.layouts import Layout, Shape
+from stylexport.common.errors import MappingError
+from stylexport.converter.formats.base import Variable
+from stylexport.converter.mapping.layouts import Layout, Shape
 
 
 @dataclass(frozen=True)

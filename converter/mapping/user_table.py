@@ -24,12 +24,12 @@ from typing import Any
 
 import yaml
 
-from converter.artefacts.base import Artefact, Variable
-from converter.errors import BadInput, MappingError
-from converter.mapping.layouts import BY_NAME, MAPS, Layout
-from converter.mapping.networks import NETWORKS, Fact, Network, read_as
-from converter.mapping.rules import Binding, Names, Rule, listing
-from torch_models.config import NetworkConfig
+from stylexport.common.errors import BadInput, MappingError
+from stylexport.converter.formats.base import Artefact, Variable
+from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
+from stylexport.converter.mapping.recognise import NETWORKS, Fact, Network, read_as
+from stylexport.converter.mapping.rules import Binding, Names, Rule, listing
+from stylexport.torch_models.config import NetworkConfig
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
-from converter.errors import BadInput
-from converter.ledger import TOOL
-from parity.report import json_report, junit, page
-from parity.report.json_report import SCHEMA, to_json
-from parity.report.tree import print_tree
-from parity.result import Report
+from stylexport.common.errors import BadInput
+from stylexport.converter.output.ledger import TOOL
+from stylexport.parity.report import json_report, junit, page
+from stylexport.parity.report.json_report import SCHEMA, to_json
+from stylexport.parity.report.tree import print_tree
+from stylexport.parity.result import Report
 
 __all__ = ["SCHEMA", "print_tree", "to_json", "write"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from converter.ledger import TOOL, write_json
-from parity.result import Fault, Report
+from stylexport.converter.output.ledger import TOOL, write_json
+from stylexport.parity.result import Fault, Report
 
 FORMAT = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.report.words import number, printable, sureness, times
-from parity.result import CARRIED, FAULT, MISSING, NUMERIC, Fault, Gate, Layer, Report
+from stylexport.parity.report.words import number, printable, sureness, times
+from stylexport.parity.result import CARRIED, FAULT, MISSING, NUMERIC, Fault, Gate, Layer, Report
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from converter.ledger import TOOL
-from parity.causes import CAUSES
-from parity.measure import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
-from parity.pages import TEMPLATES, render
-from parity.report import pictures, plot, words
-from parity.result import PASS, Layer, Report
+from stylexport.converter.output.ledger import TOOL
+from stylexport.pages.render import TEMPLATES, render
+from stylexport.parity.explain.causes import CAUSES
+from stylexport.parity.report import pictures, plot, words
+from stylexport.parity.result import PASS, Layer, Report
+from stylexport.parity.verdict import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
 TEMPLATE = TEMPLATES / "report.html"
 LOSSES = 12  # layers shown that lose most

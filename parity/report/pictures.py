@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.measure import EXACT
-from parity.pages import png
-from parity.report.words import number
-from parity.result import Maps, Report
+from stylexport.pages.render import png
+from stylexport.parity.report.words import number
+from stylexport.parity.result import Maps, Report
+from stylexport.parity.verdict import EXACT
 
 Array = NDArray[Any]
 SHOWN = 4  # samples whose images are shown

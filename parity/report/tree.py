@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from parity.report.words import SEVERITY, because, counted, headline, number, printable, severest, sureness, times, worst
-from parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
+from stylexport.parity.report.words import SEVERITY, because, counted, headline, number, printable, severest, sureness, times, worst
+from stylexport.parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
 
 STYLES = {PASS: "green", NUMERIC: "yellow", CARRIED: "yellow", FAULT: "bold red", MISSING: "bold red", INCOMPLETE: "bold red"}
 FOLDED = (PASS, CARRIED)

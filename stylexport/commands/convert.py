@@ -36,7 +36,7 @@ def command(
     networks are recognised by what they hold. OUTPUT gets stylex.json and, for each network, config.json, model.safetensors and
     conversion.json (the ledger of every variable).
     """
-    from converter.artefacts.digests import Digests
+    from stylexport.common.digests import Digests
 
     networks = {}
     for entry in named:
@@ -50,7 +50,7 @@ def command(
     gc.disable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     digests = Digests([*paths, *networks.values()])  # hashing goes on while numpy and the readers are imported
-    from converter.convert import convert
+    from stylexport.converter.output.convert import convert
 
     names = [label.strip() for label in labels.split(",")] if labels else None
     with bytes_progress() as progress:

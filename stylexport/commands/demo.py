@@ -33,7 +33,7 @@ def command(out: Path, as_json: bool) -> None:
 
     with steps_progress() as progress:
         found = demonstrate(out, progress)
-    from parity.report import write
+    from stylexport.parity.report import write
 
     write(found.report, out / PARITY)
     _write_page(found, out / "index.html")
@@ -60,8 +60,8 @@ def _print(found: Demonstration, out: Path) -> None:
     """The verdict in a few lines, or the whole tree where it is none to be glad of; then where the pages are."""
     from rich.console import Console
 
-    from parity.report import print_tree
-    from parity.report.words import because, headline
+    from stylexport.parity.report import print_tree
+    from stylexport.parity.report.words import because, headline
 
     if found.report.exit_code:
         print_tree(found.report, Console(highlight=False))
@@ -75,8 +75,8 @@ def _print(found: Demonstration, out: Path) -> None:
 def _write_page(found: Demonstration, target: Path) -> None:
     import numpy as np
 
-    from parity.pages import png, render
-    from parity.report.words import because
+    from stylexport.pages.render import png, render
+    from stylexport.parity.report.words import because
 
     def probability(logits: Any) -> Any:
         return 1 / (1 + np.exp(np.diff(logits.astype(np.float64), axis=1)[:, 0]))

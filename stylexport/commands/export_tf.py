@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 from stylexport.console import importing_tensorflow, json_option, print_json, verbose_option
 
 
@@ -30,7 +30,7 @@ def command(folder: Path, out: Path, data_format: str, as_json: bool) -> None:
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; name one that `stylexport convert` wrote")
     with importing_tensorflow("export-tf"):
-        from reference_tf.export import export_folder
+        from stylexport.reference_tf.release.export import export_folder
     written = export_folder(folder, out, data_format)
     if as_json:
         print_json({"output": str(out), "networks": {name: str(path) for name, path in written.items()}})

@@ -11,7 +11,7 @@ import click
 from stylexport.console import bytes_progress, human_bytes, json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
-    from checkpoints.registry import Entry
+    from stylexport.checkpoints.registry import Entry
 
 DEFAULT = "celeb_a_age"
 
@@ -32,8 +32,8 @@ def command(names: tuple[str, ...], folder: Path, listing: bool, base_url: str |
     Interrupted downloads go on where they stopped. Size and SHA-256 are verified; where none is known yet, what came is recorded in
     fetched.json beside the files and compared the next time.
     """
-    from checkpoints.download import fetch
-    from checkpoints.registry import REGISTRY, load_registry
+    from stylexport.checkpoints.fetch import fetch
+    from stylexport.checkpoints.registry import REGISTRY, load_registry
 
     table = load_registry(registry or REGISTRY)
     if listing:

@@ -45,9 +45,9 @@ def command(
     (docs/recording.md). Needs the extra [tensorflow].
     """
     with importing_tensorflow("record"):
-        from reference_tf.inputs import read_given
-        from reference_tf.observe import STORE
-        from reference_tf.record import record, summary
+        from stylexport.converter.calls.inputs import read_given
+        from stylexport.reference_tf.record.record import record, summary
+        from stylexport.reference_tf.record.record_network import STORE
     given = read_given(inputs, images, latents, seed)
     with steps_progress() as progress:
         done = record(release, out, given, count=samples, mapping=mapping, networks=networks, store=store or STORE, progress=progress)

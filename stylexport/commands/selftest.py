@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converter.errors import BadInput
-from stylexport.apart import recorded
+from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.subprocess_record import recorded
 
 if TYPE_CHECKING:
-    from parity.selftest import Selftest
+    from stylexport.parity.selftest.selftest import Selftest
 
 _PATH = click.Path(path_type=Path)
 
@@ -39,7 +39,7 @@ def command(
     if not converted.is_dir():
         raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
     with recorded(recording, releases, ["--seed", str(seed)]) as file, steps_progress() as progress:
-        from parity.selftest import selftest
+        from stylexport.parity.selftest.selftest import selftest
 
         found = selftest(converted, file, only=networks, device=device, progress=progress)
     if as_json:

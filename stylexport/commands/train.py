@@ -33,9 +33,9 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, r
     # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must compute the same.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     with importing("train", "train"):
-        from training.config import load
-        from training.folder import own_settings
-        from training.loop import train
+        from stylexport.training.config import load
+        from stylexport.training.loop import train
+        from stylexport.training.run_folder import own_settings
 
     settings = load(config, overrides)
     if resume and (own := own_settings(out, overrides)) is not None:

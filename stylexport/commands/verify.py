@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converter.errors import BadInput
-from stylexport.apart import recorded
+from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.subprocess_record import recorded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,14 +59,14 @@ def command(
         raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
     built = _built(module) if module is not None else None
     with recorded(recording, releases, _options(mapping, seed, samples)) as file, steps_progress() as progress:
-        from parity.verify import verify, verify_module
+        from stylexport.parity.verify import verify, verify_module
 
         if built is not None:
             found = verify_module(built, file, device=device, precision=precision, progress=progress)
         else:
             assert converted is not None
             found = verify(converted, file, device=device, precision=precision, progress=progress)
-    from parity.report import print_tree, to_json, write
+    from stylexport.parity.report import print_tree, to_json, write
 
     if report is not None:
         write(found, report)
@@ -89,7 +89,7 @@ def _options(mapping: Path | None, seed: int, samples: int | None) -> list[str]:
 
 
 def _built(name: str) -> nn.Module:
-    from torch_models.building import build
+    from stylexport.torch_models.classifiers.import_builder import build
 
     try:
         return build(name)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from attfind.attributes import Attribute, Selection, write_attributes
-from attfind.begin import begin
-from attfind.classifiers import open_classifier
-from attfind.opening import model_facts, open_model
-from converter.artefacts.dlatents import read_dlatents
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.open_model import model_facts, open_model
+from stylexport.attfind.select.attributes import Attribute, Selection, write_attributes
+from stylexport.converter.formats.pickled.dlatents import read_dlatents
+from stylexport.torch_models.classifiers.open import open_classifier
 
 WHERE = (("b8.conv0", 11), ("b32.conv1", 3), ("b4.conv1", 9))  # layer and channel of the attributes, in the order of their scores
 DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from attfind.attributes import Attribute, Selection, write_attributes
-from attfind.begin import begin
-from attfind.opening import open_model
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.open_model import open_model
+from stylexport.attfind.select.attributes import Attribute, Selection, write_attributes
 from stylexport.demonstration import digits_as_images
 
 Array = NDArray[Any]

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import densenet121
 
-from attfind.classifiers import IMAGENET, digest, looks_like_probabilities, open_classifier, recorded
-from attfind.preprocessing import Preprocessing
-from converter.errors import BadInput, DamagedFile
-from torch_models import StylEx
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.torch_models import StylEx
+from stylexport.torch_models.classifiers.open import IMAGENET, digest, looks_like_probabilities, open_classifier, recorded
+from stylexport.torch_models.classifiers.preprocessing import Preprocessing
 
 RNG = np.random.default_rng(5)
 IMAGES = torch.tensor(np.tanh(RNG.normal(size=(2, 3, 32, 32))), dtype=torch.float32)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attfind import Effects
-from attfind.authors import to_authors, write_run
-from attfind.compare import compare
-from converter.errors import BadInput
+from stylexport.attfind import Effects
+from stylexport.attfind.authors import to_authors, write_run
+from stylexport.attfind.compare import compare
+from stylexport.common.errors import BadInput
 from tests.attfind.runs import made
 from tests.conftest import run
 

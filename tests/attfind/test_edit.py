@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from attfind.edit import counterfactual, growing, moved
-from attfind.goals import Goal, Step, gains, goals, turned
-from attfind.model import Autoencoder, StylExModel
-from attfind.store import Effects
-from torch_models.stylex import StylEx
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.model import Autoencoder, StylExModel
+from stylexport.attfind.select.goals import Goal, Step, gains, goals, turned
+from stylexport.attfind.show.image_editor import counterfactual, growing, moved
+from stylexport.torch_models.stylex import StylEx
 
 LOW = np.array([-1.0, -2.0, -3.0], np.float32)
 HIGH = np.array([4.0, 5.0, 6.0], np.float32)

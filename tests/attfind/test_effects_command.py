@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from attfind import Effects
-from converter.ledger import read_json
+from stylexport.attfind import Effects
+from stylexport.converter.output.ledger import read_json
 from stylexport.demonstration import LABELS
+from stylexport.torch_models.config import GeneratorConfig, config_from_json
+from stylexport.torch_models.layers.styles import conv_layers
 from tests.attfind.digits import folder_of_digits
 from tests.attfind.test_classifiers import Small
 from tests.conftest import run
-from torch_models.config import GeneratorConfig, config_from_json
-from torch_models.styles import conv_layers
 
 ROOT = Path(__file__).parents[2]
 

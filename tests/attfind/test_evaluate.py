@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from attfind.attributes import Attribute
-from attfind.edit import Array
-from attfind.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
-from attfind.evaluation_report import to_json
-from attfind.goals import Step
-from attfind.intervals import of_rankings, wilson
-from attfind.model import Autoencoder
-from attfind.reopen import Subject
-from attfind.store import Effects
-from converter.errors import BadInput
+from stylexport.attfind.effects.load_run import Subject
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
+from stylexport.attfind.evaluate.evaluation_report import to_json
+from stylexport.attfind.evaluate.intervals import of_rankings, wilson
+from stylexport.attfind.model import Autoencoder
+from stylexport.attfind.select.attributes import Attribute
+from stylexport.attfind.select.goals import Step
+from stylexport.attfind.show.image_editor import Array
+from stylexport.common.errors import BadInput
 
 SIZE, IMAGES = 6, 25
 WEIGHTS = np.array([[1.0, -2.0, 0.5, 0.0, 3.0, 0.1], [-1.5, 0.2, 0.4, 2.0, -0.3, 0.0]], np.float32)  # [L, S]
@@ -121,8 +121,8 @@ def test_a_target_that_every_image_of_three_classes_is_already_leaves_nothing_to
 
 
 def test_the_baselines_take_the_better_direction_and_random_ones_repeat_with_their_seed() -> None:
-    from attfind.evaluate import drawn, varying
-    from attfind.goals import gains, towards
+    from stylexport.attfind.evaluate.evaluate import drawn, varying
+    from stylexport.attfind.select.goals import gains, towards
 
     of = subject()
     aims = towards(of.effects, 0)

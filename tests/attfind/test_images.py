@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from attfind.images import encode_folder, expected_labels, folder_digest, pictures, read_picture
-from attfind.interesting import interesting, margins
-from attfind.latents import read_latents
-from attfind.opening import open_model
-from converter.artefacts.dlatents import read_dlatents
-from converter.errors import BadInput, DamagedFile
+from stylexport.attfind.effects.encode_folder import encode_folder, expected_labels, folder_digest, pictures, read_picture
+from stylexport.attfind.effects.latents import read_latents
+from stylexport.attfind.effects.open_model import open_model
+from stylexport.attfind.select.interesting import interesting, margins
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.converter.formats.pickled.dlatents import read_dlatents
 from tests.attfind.digits import folder_of_digits
 
 BASE = np.array([[3.0, 1.0], [0.4, 0.5], [-2.0, 2.0], [1.0, 0.8]])  # classes 0, 1, 1, 0

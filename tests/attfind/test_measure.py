@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attfind.batch import best_batch, largest_tensor
-from attfind.begin import begin, label_names
-from attfind.measure import effects_of, measure, targets
-from attfind.model import Autoencoder
-from attfind.opening import open_model
-from attfind.store import Effects
-from converter.artefacts.dlatents import read_dlatents
-from converter.errors import BadInput
+from stylexport.attfind.effects.batch import best_batch, largest_tensor
+from stylexport.attfind.effects.initial_state import begin, label_names
+from stylexport.attfind.effects.measure import effects_of, measure, targets
+from stylexport.attfind.effects.open_model import open_model
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.model import Autoencoder
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.pickled.dlatents import read_dlatents
 
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(11)

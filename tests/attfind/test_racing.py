@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from attfind.racing import Plan, above, joined, plan, race
-from attfind.strategies import Array, greedy
+from stylexport.attfind.screening.successive_halving import Plan, above, joined, plan, race
+from stylexport.attfind.select.strategies import Array, greedy
 
 IMAGES, ENTRIES = 60, 900
 

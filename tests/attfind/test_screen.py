@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attfind.begin import begin
-from attfind.measure import measure
-from attfind.model import Autoencoder
-from attfind.screen import measured, screen
-from attfind.select import find_attributes
-from attfind.store import Effects
-from attfind.strategies import gains_towards
-from converter.errors import BadInput
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.measure import measure
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.model import Autoencoder
+from stylexport.attfind.screening.screen import measured, screen
+from stylexport.attfind.select.select import find_attributes
+from stylexport.attfind.select.strategies import gains_towards
+from stylexport.common.errors import BadInput
 from tests.conftest import run as stylexport
 
 RNG = np.random.default_rng(23)
@@ -104,7 +104,7 @@ def test_a_share_that_pays_for_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_interrupted_it_goes_on_with_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screened: Effects) -> None:
-    monkeypatch.setattr("attfind.screen.SECONDS", 0.0)  # everything is kept at once
+    monkeypatch.setattr("stylexport.attfind.screening.screen.SECONDS", 0.0)  # everything is kept at once
 
     class Interrupted(Counted):
         def __call__(self, images: Tensor) -> Tensor:

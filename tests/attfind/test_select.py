@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from attfind import Attribute, Effects, find_attributes
-from attfind.select import Rules, Strategy, select
-from converter.errors import BadInput
+from stylexport.attfind import Attribute, Effects, find_attributes
+from stylexport.attfind.select.select import Rules, Strategy, select
+from stylexport.common.errors import BadInput
 from tests.attfind.runs import made
 
 S = 12

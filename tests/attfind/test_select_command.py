@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from attfind import Effects, find_attributes
-from attfind.attributes import read_attributes
-from attfind.networks import discriminator_of, logits_of
-from attfind.reopen import reopen
-from attfind.select import Rules, select
-from converter.errors import DamagedFile
+from stylexport.attfind import Effects, find_attributes
+from stylexport.attfind.effects.load_run import reopen
+from stylexport.attfind.select.attributes import read_attributes
+from stylexport.attfind.select.network_checks import discriminator_of, logits_of
+from stylexport.attfind.select.select import Rules, select
+from stylexport.common.errors import DamagedFile
 from tests.attfind.finished import WHERE, finished
 from tests.conftest import run
 

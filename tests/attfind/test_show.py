@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from attfind.album import percent
-from attfind.attributes import Attribute, Selection
-from attfind.goals import Goal, check
-from attfind.model import Autoencoder
-from attfind.pictures import RAMP, animation, change_map, data_uri, picture, resized, sheet, strip
-from attfind.reopen import Subject, checked
-from attfind.show import best, show
-from attfind.store import Effects
-from converter.errors import BadInput
+from stylexport.attfind.effects.load_run import Subject, checked
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.model import Autoencoder
+from stylexport.attfind.select.attributes import Attribute, Selection
+from stylexport.attfind.select.goals import Goal, check
+from stylexport.attfind.show.change_pictures import RAMP, animation, change_map, data_uri, picture, resized, sheet, strip
+from stylexport.attfind.show.gallery import percent
+from stylexport.attfind.show.show import best, show
+from stylexport.common.errors import BadInput
 
 UNIT = (-1.0, 1.0)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attfind.store import Effects, Run, read_h5, write_h5
-from converter.errors import BadInput, DamagedFile
+from stylexport.attfind.effects.run_store import Effects, Run, read_h5, write_h5
+from stylexport.common.errors import BadInput, DamagedFile
 
 LAYERS = [["b4.conv1", 2], ["b8.conv0", 3]]
 ABOUT: dict[str, Any] = {"shift": 0.5, "layers": LAYERS, "labels": ["cat", "dog", "eel"], "batch": 4, "model": {"name": "m"}}

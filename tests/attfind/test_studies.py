@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from attfind.attributes import Attribute, Selection, read_attributes, write_attributes
-from attfind.model import layer_of
-from attfind.reopen import Subject, reopen
-from attfind.store import Effects
-from attfind.studies.classification import classification
-from attfind.studies.pictures import Change, best_images
-from attfind.studies.verbal import verbal
-from converter.errors import BadInput
+from stylexport.attfind.effects.load_run import Subject, reopen
+from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.model import layer_of
+from stylexport.attfind.select.attributes import Attribute, Selection, read_attributes, write_attributes
+from stylexport.attfind.studies.animations import Change, best_images
+from stylexport.attfind.studies.classification import classification
+from stylexport.attfind.studies.verbal import verbal
+from stylexport.common.errors import BadInput
 from tests.attfind.studied import CHOSEN, Array, key_of, make_run, page_data, pixels
 from tests.conftest import DEMO, run
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from attfind.intervals import wilson
-from attfind.studies.intervals import quantile, student
-from attfind.studies.words import common, words
+from stylexport.attfind.evaluate.intervals import wilson
+from stylexport.attfind.studies.student import quantile, student
+from stylexport.attfind.studies.word_counts import common, words
 from tests.conftest import run
 
 HEADER = "study,kind,participant,question,answer,shown_s,answered_s"
@@ -185,5 +185,5 @@ def test_a_file_that_a_spreadsheet_saved_again_is_read(tmp_path: Path) -> None:
 
 
 def test_analysing_loads_no_framework() -> None:
-    program = "import stylexport.commands.study.analyse, attfind.studies.analyse, sys; assert 'torch' not in sys.modules"
+    program = "import stylexport.commands.study.analyse, stylexport.attfind.studies.analyse, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

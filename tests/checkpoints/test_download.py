@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.download import Fetched, download, fetch
-from checkpoints.registry import Entry
-from checkpoints.transfer import TransferError
-from converter.errors import BadInput, DamagedFile
+from stylexport.checkpoints.fetch import Fetched, download, fetch
+from stylexport.checkpoints.registry import Entry
+from stylexport.checkpoints.transfer import TransferError
+from stylexport.common.errors import BadInput, DamagedFile
 from tests.checkpoints.server import Behaviour, serve
 
 DATA = random.Random(2).randbytes(300_000)
@@ -247,7 +247,7 @@ def test_a_full_disk_is_named_and_the_part_is_kept(server: Behaviour, tmp_path: 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("checkpoints.transfer.os.fsync", full)
+        patch.setattr("stylexport.checkpoints.transfer.os.fsync", full)
         with pytest.raises(BadInput, match=r"file\.bin\.part: cannot be written \(No space left on device\); make room"):
             get(server, tmp_path)
     assert get(server, tmp_path).path.read_bytes() == DATA
@@ -265,7 +265,7 @@ def test_a_damaged_record_is_named(server: Behaviour, tmp_path: Path) -> None:
 def test_a_run_that_is_killed_is_gone_on_with(server: Behaviour, tmp_path: Path) -> None:
     server.pause = 0.01
     program = (
-        "from checkpoints.download import download; from checkpoints.registry import Entry; "
+        "from stylexport.checkpoints.fetch import download; from stylexport.checkpoints.registry import Entry; "
         f"download(Entry('r/file', {entry(server).url!r}, None, None, '', ''), {str(tmp_path)!r})"
     )
     run = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])

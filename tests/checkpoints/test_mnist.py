@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from checkpoints import mnist
-from converter.errors import BadInput, DamagedFile
+from stylexport.checkpoints import mnist
+from stylexport.common.errors import BadInput, DamagedFile
 
 # Three digits to train on, two held out: 28 x 28 pixels of their own number, as idx files.
 LABELS = {"train": [8, 3, 9], "t10k": [9, 8]}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.registry import load_registry, select
-from converter.errors import BadInput
+from stylexport.checkpoints.registry import load_registry, select
+from stylexport.common.errors import BadInput
 
 
 def test_the_release_has_six_files_under_the_names_of_its_bucket() -> None:

@@ -11,8 +11,8 @@ import cramjam
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.artefacts import protos
-from converter.artefacts.checksums import crc32c, mask, masked_crc32c
+from stylexport.converter.formats.checkpoint.checksums import crc32c, mask, masked_crc32c
+from stylexport.converter.graph import protos
 
 NUMBERS = {name: number for number, name in protos.DTYPES.items()}
 

@@ -12,16 +12,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from converter.artefacts.open import open_artefact
-from converter.convert import convert
-from converter.errors import BadInput, IncompleteCoverage, MappingError
-from converter.ledger import read_ledger
-from converter.mapping.layouts import by_description
-from converter.mapping.networks import recognise, table
-from converter.mapping.rules import pattern
-from converter.safetensors_file import read
+from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.mapping.layouts import by_description
+from stylexport.converter.mapping.recognise import recognise, table
+from stylexport.converter.mapping.rules import pattern
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.ledger import read_ledger
+from stylexport.converter.output.safetensors_file import read
+from stylexport.torch_models.config import EncoderConfig, GeneratorConfig
 from tests.converter.bundles import write_bundle
-from torch_models.config import EncoderConfig, GeneratorConfig
 
 NETWORKS = ("classifier", "discriminator", "encoder", "generator")
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from converter.artefacts.zips import open_zip
+from stylexport.converter.formats.zips import open_zip
 from tests.conftest import DEMO, run
 
 NETWORKS = ("generator", "encoder", "discriminator", "mobilenet")

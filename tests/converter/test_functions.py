@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from converter.artefacts import functions as module
-from converter.artefacts import protos
-from converter.artefacts.functions import Function, functions, inference
-from converter.artefacts.open import open_artefact
-from converter.artefacts.savedmodel import SavedModel
-from converter.artefacts.structure import argument_names, arguments, leaves
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.formats.savedmodel import functions as module
+from stylexport.converter.formats.savedmodel.functions import Function, functions, inference
+from stylexport.converter.formats.savedmodel.saved_model import SavedModel
+from stylexport.converter.formats.savedmodel.structure import argument_names, arguments, leaves
+from stylexport.converter.graph import protos
 
 # The embedded generator's channels at 4, 8, 16, 32 px.
 CONV_STYLES = [16, 16, 16, 16, 16, 16, 12]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-from converter.artefacts.open import open_artefact
-from converter.ledger import read_ledger
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.output.ledger import read_ledger
 from stylexport.inspection import inspect
 from tests.basic_pitch import unpack
 from tests.conftest import run

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.convert import convert
-from converter.errors import BadInput, IncompleteCoverage, MappingError
-from converter.ledger import read_ledger
-from converter.safetensors_file import read
+from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.ledger import read_ledger
+from stylexport.converter.output.safetensors_file import read
+from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
 from tests.conftest import run
 from tests.converter.bundles import write_bundle
 from tests.converter.mapping.weights import keras_weights
 from tests.converter.test_convert import small_encoder
-from torch_models.config import MobileNetV1Config, mobilenet_layers
 
 PAGE = Path(__file__).parents[2] / "docs" / "mapping.md"
 

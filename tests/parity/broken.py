@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parity.suspect import Suspect
+from stylexport.parity.explain.suspect import Suspect
+from stylexport.torch_models.discriminator import Discriminator
+from stylexport.torch_models.encoder import Encoder
+from stylexport.torch_models.generator import Generator
+from stylexport.torch_models.layers.residual import ResidualBlock
+from stylexport.torch_models.layers.synthesis import SynthesisBlock
+from stylexport.torch_models.mobilenet import MobileNetV1
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
-from torch_models.discriminator import Discriminator
-from torch_models.encoder import Encoder
-from torch_models.generator import Generator
-from torch_models.mobilenet import MobileNetV1
-from torch_models.residual import ResidualBlock
-from torch_models.synthesis import SynthesisBlock
 
 SAMPLES = 4
 

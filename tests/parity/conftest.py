@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylexport.torch_models import StylEx
+from stylexport.torch_models.stylex import NETWORKS
 from tests.parity.recordings import record
-from torch_models import StylEx
-from torch_models.stylex import NETWORKS
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity import formulas
-from torch_models.resampling import Fir
+from stylexport.parity.explain import formulas
+from stylexport.torch_models.layers.resampling import Fir
 
 Fault = Callable[[Any], object]
 

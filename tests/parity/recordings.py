@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from converter.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
-from parity.passes import Sight, watched
-from parity.ports import Port, stylex_port
-from torch_models.residual import ResidualBlock
+from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
+from stylexport.parity.compare.hooks import Sight, watched
+from stylexport.parity.ports import Port, stylex_port
+from stylexport.torch_models.layers.residual import ResidualBlock
 
 
 def layers(port: Port) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.result import CARRIED, FAULT, MISSING, PASS, Fault, Gate, Layer, Maps, Pictures, Report, Tried
+from stylexport.parity.result import CARRIED, FAULT, MISSING, PASS, Fault, Gate, Layer, Maps, Pictures, Report, Tried
 
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256)
 FAULTY, SECOND = "synthesis.b32.conv0", "b64.skip"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.causes import CAUSES, ORDER
+from stylexport.parity.explain.causes import CAUSES, ORDER
 
 ISSUED = (
     "kernel_flipped kernel_transposed_hw in_out_swapped padding bn_epsilon bn_moments_swapped bn_affine_swapped activation leaky_slope "

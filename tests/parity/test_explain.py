@@ -11,15 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parity.causes import CAUSES
-from parity.explain import ROUNDING, explain
-from parity.hypotheses.attributes import attribute_hypotheses
-from parity.hypotheses.code import breaks
-from parity.hypotheses.inputs import input_hypotheses
-from parity.hypotheses.outputs import output_hypotheses
-from parity.hypotheses.reduced import cost, reduced
-from parity.hypotheses.weights import weight_hypotheses
-from parity.suspect import Suspect
+from stylexport.parity.explain.causes import CAUSES
+from stylexport.parity.explain.hypotheses.attribute_hypotheses import attribute_hypotheses
+from stylexport.parity.explain.hypotheses.code import breaks
+from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypotheses
+from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypotheses
+from stylexport.parity.explain.hypotheses.reduced import cost, reduced
+from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
+from stylexport.parity.explain.search import ROUNDING, explain
+from stylexport.parity.explain.suspect import Suspect
+from stylexport.torch_models.layers.equalized import LeakyReLU
+from stylexport.torch_models.layers.synthesis import SynthesisLayer
 from tests.parity.broken import network, random, suspect
 from tests.parity.faults import (
     Fault,
@@ -36,8 +38,6 @@ from tests.parity.faults import (
     zero,
 )
 from tests.torch_models.plain import GENERATOR, fill
-from torch_models.layers import LeakyReLU
-from torch_models.synthesis import SynthesisLayer
 
 UP, SAME, RGB = "synthesis.b8.conv0", "synthesis.b16.conv1", "synthesis.b16.torgb"
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parity.explain import explain
-from parity.suspect import Suspect
+from stylexport.parity.explain.search import explain
+from stylexport.parity.explain.suspect import Suspect
 from tests.parity.broken import random
 from tests.torch_models.plain import fill
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from parity import formulas
-from parity.hypotheses.forms import plain_form
-from parity.suspect import relative_error
+from stylexport.parity.explain import formulas
+from stylexport.parity.explain.hypotheses.forms import plain_form
+from stylexport.parity.explain.suspect import relative_error
 from tests.parity.broken import random, suspect
 
 LAYERS = (

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.errors import BadInput
-from parity.report import SCHEMA, to_json, write
-from parity.result import NUMERIC, Loss, Report
+from stylexport.common.errors import BadInput
+from stylexport.parity.report import SCHEMA, to_json, write
+from stylexport.parity.result import NUMERIC, Loss, Report
 from tests.parity.reports import FAULTY, SECOND, clean, faulty
 from tests.parity.schema import violations
 

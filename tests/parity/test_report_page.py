@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from parity.report import pictures, plot, print_tree, write
-from parity.report.words import because
-from parity.result import NUMERIC, Loss, Maps, Report
+from stylexport.parity.report import pictures, plot, print_tree, write
+from stylexport.parity.report.words import because
+from stylexport.parity.result import NUMERIC, Loss, Maps, Report
 from tests.parity.reports import FAULTY, clean, faulty
 from tests.parity.test_report import HOSTILE, renamed
 

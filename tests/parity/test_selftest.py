@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.causes import CAUSES
-from parity.selftest import Selftest, selftest
+from stylexport.parity.explain.causes import CAUSES
+from stylexport.parity.selftest.selftest import Selftest, selftest
 from tests.conftest import run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.settings import other_settings
+from stylexport.parity.compare.config_fields import other_settings
 
 LAYERS: tuple[dict[str, object], ...] = (
     {"out": 4, "epsilon": 0.001, "padding": "same"},

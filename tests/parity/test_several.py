@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from parity.explain import explain_briefly
-from parity.several import explainer
-from parity.verify import verify
+from stylexport.parity.explain.fault_budget import explainer
+from stylexport.parity.explain.search import explain_briefly
+from stylexport.parity.verify import verify
 from tests.parity.broken import suspect
 
 

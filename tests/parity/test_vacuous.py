@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parity.vacuous import vacuous, vacuous_values
+from stylexport.parity.compare.vacuous import vacuous, vacuous_values
+from stylexport.torch_models.layers.mbstd import MinibatchStd
+from stylexport.torch_models.mobilenet import BatchNorm
 from tests.parity.broken import network, random
-from torch_models.mbstd import MinibatchStd
-from torch_models.mobilenet import BatchNorm
 
 
 @pytest.mark.parametrize(

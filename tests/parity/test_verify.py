@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from converter.errors import BadInput, DamagedFile
-from parity.verify import verify
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.parity.verify import verify
+from stylexport.torch_models import StylEx
 from tests.conftest import run
-from torch_models import StylEx
 
 Folder = Callable[..., Path]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from converter.artefacts.graph import Graph, flatten
+from stylexport.converter.graph.graph import Graph, flatten
 
 
 def variable(name: str, *shape: int) -> Any:

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.functions import Function, inference
-from converter.artefacts.open import open_artefact
-from reference_tf.walk import walk
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.formats.savedmodel.functions import Function, inference
+from stylexport.reference_tf.replay.walk import walk
 
 Array = NDArray[Any]
 

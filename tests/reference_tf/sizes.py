@@ -1,6 +1,6 @@
 """Four networks small enough to build in a moment, with no two sizes alike."""
 
-from torch_models.config import ConvSpec, DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config
+from stylexport.torch_models.config import ConvSpec, DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config
 
 GENERATOR = GeneratorConfig(16, (7, 5, 3), latent=4, labels=2, z=6, mapping_layers=3)
 ENCODER = EncoderConfig(16, (7, 5, 3), hidden=9, latent=4)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from converter.convert import convert
-from parity.result import Report
-from parity.verify import verify
-from reference_tf.record import record
+from stylexport.converter.output.convert import convert
+from stylexport.parity.result import Report
+from stylexport.parity.verify import verify
+from stylexport.reference_tf.record.record import record
 from tests.reference_tf.another_arithmetic import FUSED, PLAIN, Hand
 from tests.reference_tf.another_author import Sizes, save
 from tests.reference_tf.another_classifier import applications, bare

@@ -15,9 +15,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.open import open_artefact
-from reference_tf.plan import plan
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.graph.schedule import plan
 from tests.basic_pitch import unpack
 from tests.reference_tf.replay import callable_at, distance, values
 

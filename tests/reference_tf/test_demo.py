@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.ledger import read_json
-from converter.recording import Recorder, Recording
-from converter.safetensors_file import read_with_metadata
-from reference_tf import run
-from reference_tf.build_demo import DIGITS, digit_logits, main, recording_of, released
-from reference_tf.digit_classifier import CLASSIFIER
-from reference_tf.digits import as_images
-from torch_models.config import NetworkConfig, config_from_json
+from stylexport.converter.output.ledger import read_json
+from stylexport.converter.output.recording import Recorder, Recording
+from stylexport.converter.output.safetensors_file import read_with_metadata
+from stylexport.reference_tf.networks import forward
+from stylexport.reference_tf.release.build_demo import DIGITS, digit_logits, main, recording_of, released
+from stylexport.reference_tf.release.digit_classifier import CLASSIFIER
+from stylexport.reference_tf.release.digits import as_images
+from stylexport.torch_models.config import NetworkConfig, config_from_json
 
 pytestmark = pytest.mark.tensorflow
 
@@ -50,13 +50,13 @@ def test_tensorflow_tells_eights_from_nines_on_every_held_out_digit_but_one_in_a
 def test_most_reconstructions_keep_their_class_and_most_change_it_with_the_label_probabilities(
     variables: Variables, converted: Path
 ) -> None:
-    generator = run.load(config(converted, "generator"), variables["generator"])
-    classifier = run.load(CLASSIFIER, variables["classifier"])
+    generator = forward.load(config(converted, "generator"), variables["generator"])
+    classifier = forward.load(CLASSIFIER, variables["classifier"])
     latents = _dlatents()
     classes = latents[:, -2:].argmax(axis=1)
     turned = np.concatenate([latents[:, :-2], latents[:, :-3:-1]], axis=1)
     kept, changed = (
-        run.logits(classifier, np.clip(run.image(generator, *run.styles(generator, d)), -1, 1).transpose(0, 2, 3, 1))
+        forward.logits(classifier, np.clip(forward.image(generator, *forward.styles(generator, d)), -1, 1).transpose(0, 2, 3, 1))
         for d in (latents, turned)
     )
     assert np.mean(kept.argmax(axis=1) == classes) >= 0.9
@@ -68,9 +68,9 @@ def test_the_latents_are_the_encoders_w_and_the_classifiers_probabilities_of_the
 ) -> None:
     latents = _dlatents()
     first = as_images(digits["images"][: len(latents)])
-    w = run.encode(run.load(config(converted, "encoder"), variables["encoder"]), first.transpose(0, 3, 1, 2))
+    w = forward.encode(forward.load(config(converted, "encoder"), variables["encoder"]), first.transpose(0, 3, 1, 2))
     np.testing.assert_allclose(latents[:, :-2], w, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(latents[:, -2:], run.softmax(digits["logits"][: len(latents)]), rtol=1e-5)
+    np.testing.assert_allclose(latents[:, -2:], forward.softmax(digits["logits"][: len(latents)]), rtol=1e-5)
 
 
 def test_the_recording_is_what_tensorflow_gives_but_for_tensors_that_were_changed(

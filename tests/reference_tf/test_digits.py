@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reference_tf import digits
+from stylexport.reference_tf.release import digits
 
 pytestmark = pytest.mark.tensorflow
 

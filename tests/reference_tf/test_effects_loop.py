@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attfind import Effects, StylExModel
-from attfind.begin import begin
-from attfind.measure import measure
-from converter.artefacts.dlatents import read_dlatents
-from converter.ledger import read_json
-from reference_tf import run
-from reference_tf.build_demo import released
-from reference_tf.digit_classifier import CLASSIFIER
-from reference_tf.effects_loop import LoopEffects, effects_loop
-from torch_models import StylEx
-from torch_models.config import config_from_json
+from stylexport.attfind import Effects, StylExModel
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.measure import measure
+from stylexport.converter.formats.pickled.dlatents import read_dlatents
+from stylexport.converter.output.ledger import read_json
+from stylexport.reference_tf.networks import forward as run
+from stylexport.reference_tf.networks.effects_loop import LoopEffects, effects_loop
+from stylexport.reference_tf.release.build_demo import released
+from stylexport.reference_tf.release.digit_classifier import CLASSIFIER
+from stylexport.torch_models import StylEx
+from stylexport.torch_models.config import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 

@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from converter.convert import convert
-from converter.errors import BadInput, DamagedFile, MappingError
-from converter.safetensors_file import Spec, Writer, read
-from reference_tf import run
-from reference_tf.export import export_folder
-from reference_tf.variables import load_variables
+from stylexport.common.errors import BadInput, DamagedFile, MappingError
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.safetensors_file import Spec, Writer, read
+from stylexport.reference_tf.networks import forward
+from stylexport.reference_tf.networks.variables import load_variables
+from stylexport.reference_tf.release.export import export_folder
 from tests.conftest import run as command
 
 pytestmark = pytest.mark.tensorflow
@@ -50,8 +50,8 @@ def test_the_released_variables_come_back_bit_for_bit(demo: Path, exported: Path
 def test_keras_opens_it_and_the_notebooks_calls_work(converted: Path, exported: Path) -> None:
     generator = tf_keras.models.load_model(exported / "generator.savedmodel")
     dlatent = np.random.default_rng(4).normal(size=(2, 34)).astype(np.float32)
-    conv, rgb = run.styles(generator, dlatent)
-    assert run.image(generator, conv, rgb).shape == (2, 3, 32, 32)
+    conv, rgb = forward.styles(generator, dlatent)
+    assert forward.image(generator, conv, rgb).shape == (2, 3, 32, 32)
     bias = generator.style_vector_calculator.style_dense_blocks[1].dense_bias.weights[0]
     tensors = read(converted / "generator" / "model.safetensors")
     np.testing.assert_array_equal(bias.numpy(), tensors["style_vectors.b8.conv0.bias"][None])
@@ -125,7 +125,7 @@ def test_what_tensorflow_cannot_write_is_one_sentence(converted: Path, tmp_path:
     def full(*_: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "part-00000; No space left on device")
 
-    monkeypatch.setattr("reference_tf.export.save", full)
+    monkeypatch.setattr("stylexport.reference_tf.release.export.save", full)
     with pytest.raises(BadInput, match=r"out: cannot be written \(.*No space left on device\); make room"):
         export_folder(converted, tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter.errors import BadInput
-from reference_tf.inputs import Given, Inputs, read_given, read_picture, smooth_images
+from stylexport.common.errors import BadInput
+from stylexport.converter.calls.inputs import Given, Inputs, read_given, read_picture, smooth_images
 
 
 def given_file(folder: Path, **tensors: object) -> Path:

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from reference_tf.kernels import run
+from stylexport.reference_tf.replay.kernels import run
 from tests.reference_tf.replay import Method, distance, replayed, saved, values
 
 pytestmark = pytest.mark.tensorflow

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from reference_tf import networks
+from stylexport.reference_tf.networks import build
 from tests.reference_tf.sizes import ALL
 
 pytestmark = pytest.mark.tensorflow
@@ -128,10 +128,10 @@ RELEASED = {
 @pytest.mark.parametrize("network", RELEASED)
 @pytest.mark.parametrize("cpu", [False, True])
 def test_variables_have_the_released_names_and_shapes_in_either_layout(network: str, cpu: bool) -> None:
-    built = networks.build(ALL[network], cpu=cpu)
+    built = build.build(ALL[network], cpu=cpu)
     assert {v.name: tuple(v.shape) for v in built.weights} == {f"{n}:0": shape for n, shape in RELEASED[network].items()}
 
 
 @pytest.mark.parametrize("network", RELEASED)
 def test_a_float64_network_has_float64_variables_alone(network: str) -> None:
-    assert {v.dtype for v in networks.build(ALL[network], "float64").weights} == {tf.float64}
+    assert {v.dtype for v in build.build(ALL[network], "float64").weights} == {tf.float64}

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from reference_tf import networks, run
-from reference_tf.variables import assign, draw
+from stylexport.reference_tf.networks import build, forward
+from stylexport.reference_tf.networks.variables import assign, draw
+from stylexport.torch_models.config import NetworkConfig
 from tests.reference_tf.sizes import DISCRIMINATOR, ENCODER, GENERATOR
-from torch_models.config import NetworkConfig
 
 pytestmark = pytest.mark.tensorflow
 
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(41)
 
 def load(config: NetworkConfig) -> tuple[Any, dict[str, Array]]:
     """A float64 network and its variables."""
-    network = networks.build(config, "float64")
+    network = build.build(config, "float64")
     variables = {name: value.astype(np.float64) for name, value in draw(config, network, 42).items()}
     assign(network, variables)
     return network, variables
@@ -45,13 +45,13 @@ def test_the_mapping_normalises_z_and_multiplies_weights_and_biases_by_the_learn
         weight = v[f"generator/generator_mapping/Dense{i}/MappingDense_{i}"]
         bias = v[f"generator/generator_mapping/DenseBiasAct{i}/MappingBias_{i}"]
         x = lrelu(x @ weight * 0.01 / np.sqrt(len(weight)) + 0.01 * bias)
-    np.testing.assert_allclose(run.mapping(network, z), x, rtol=1e-12)
+    np.testing.assert_allclose(forward.mapping(network, z), x, rtol=1e-12)
 
 
 def test_a_style_is_dense_plus_bias_plus_one(generator: tuple[Any, dict[str, Array]]) -> None:
     network, v = generator
     dlatent = RNG.standard_normal((3, 6))
-    conv, rgb = run.styles(network, dlatent)
+    conv, rgb = forward.styles(network, dlatent)
     for found, name in ((conv[3], "StyleVector1_0"), (conv[4], "StyleVector1_1"), (rgb[1], "StyleVectorRGB0")):
         path = f"generator_style_calculator/{name}"
         expected = dlatent @ v[f"{path}/StyleGAN2Dense/weight"] / np.sqrt(6) + v[f"{path}/FusedBiasActivation/bias"] + 1
@@ -101,8 +101,8 @@ def test_the_dense_layer_sees_channels_before_rows_and_columns_and_the_last_one_
 def test_the_score_weighs_one_output_a_label_by_the_label_probabilities() -> None:
     network, _ = load(DISCRIMINATOR)
     images = RNG.standard_normal((4, 3, 16, 16))
-    each = [run.score(network, images, np.tile(row, (4, 1))) for row in np.eye(2)]
+    each = [forward.score(network, images, np.tile(row, (4, 1))) for row in np.eye(2)]
     probabilities = np.array([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
     expected = np.sum(np.concatenate(each, axis=1) * probabilities, axis=1, keepdims=True)
-    np.testing.assert_allclose(run.score(network, images, probabilities), expected, rtol=1e-12)
+    np.testing.assert_allclose(forward.score(network, images, probabilities), expected, rtol=1e-12)
     assert not np.allclose(each[0], each[1])

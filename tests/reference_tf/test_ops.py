@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from reference_tf import ops
-from reference_tf.layers import Execution, ModulatedConv2D
+from stylexport.reference_tf.networks import ops
+from stylexport.reference_tf.networks.layers import Execution, ModulatedConv2D
 
 pytestmark = pytest.mark.tensorflow
 

@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.artefacts.functions import Function, functions
-from converter.artefacts.open import open_artefact
-from converter.errors import BadInput
-from converter.recording import Recording
-from converter.safetensors_file import read
-from reference_tf import generator_calls, observe, record, run
-from reference_tf.inputs import Given, read_given
-from reference_tf.observe import distance, stored_rows
-from reference_tf.record import main
-from reference_tf.release import configs, export_release
-from torch_models.config import config_from_json
+from stylexport.common.errors import BadInput
+from stylexport.converter.calls import generator_calls
+from stylexport.converter.calls.inputs import Given, read_given
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.formats.savedmodel.functions import Function, functions
+from stylexport.converter.output.recording import Recording
+from stylexport.converter.output.safetensors_file import read
+from stylexport.reference_tf.networks import forward
+from stylexport.reference_tf.record import record, record_network
+from stylexport.reference_tf.record.record import main
+from stylexport.reference_tf.record.record_network import distance, stored_rows
+from stylexport.reference_tf.release.random_release import configs, export_release
+from stylexport.torch_models.config import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 
@@ -93,7 +95,7 @@ def reference(recording: Recording, demo: Path, network: str, inputs: dict[str, 
     source = recording.networks[network]
     artefact = open_artefact(demo / source.source["file"])
     values = {v.name: artefact.read(v) for v in artefact.variables if v.slot is None}
-    return run.outputs(config_from_json(dict(source.config or {})), values, inputs, "float64")
+    return forward.outputs(config_from_json(dict(source.config or {})), values, inputs, "float64")
 
 
 def test_the_dlatent_begins_with_the_mappings_w_in_float32(recording: Recording) -> None:
@@ -316,7 +318,7 @@ def test_an_interrupted_recording_leaves_nothing(tiny: Path, tmp_path: Path, mon
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(observe, "_weights", interrupt)
+    monkeypatch.setattr(record_network, "_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
         record.record([tiny], tmp_path / "out")
     assert not list(tmp_path.iterdir())

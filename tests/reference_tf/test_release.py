@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference_tf import release
-from reference_tf.release import main, pickle_dlatents
-from torch_models.config import GeneratorConfig
+from stylexport.reference_tf.release import random_release
+from stylexport.reference_tf.release.random_release import main, pickle_dlatents
+from stylexport.torch_models.config import GeneratorConfig
 
 pytestmark = pytest.mark.tensorflow
 
@@ -44,7 +44,7 @@ def test_latents_are_pickled_as_every_numpy_reads_them() -> None:
 
 
 def test_the_default_release_has_the_published_sizes() -> None:
-    generator = release.configs()["generator"]
+    generator = random_release.configs()["generator"]
     assert isinstance(generator, GeneratorConfig)
     assert generator.channels == (512, 512, 512, 512, 512, 256, 128)
     assert generator.dlatent == 514

@@ -9,10 +9,10 @@ import tensorflow as tf
 import tf_keras
 from tensorflow.core.protobuf import saved_model_pb2
 
-from converter.errors import BadInput
-from reference_tf import networks, run
-from reference_tf.saved_model import export_network
-from reference_tf.variables import assign, load_variables
+from stylexport.common.errors import BadInput
+from stylexport.reference_tf.networks import build, forward
+from stylexport.reference_tf.networks.variables import assign, load_variables
+from stylexport.reference_tf.release.saved_model import export_network
 from tests.reference_tf.sizes import ALL, CLASSIFIER, DISCRIMINATOR, ENCODER, GENERATOR
 
 pytestmark = pytest.mark.tensorflow
@@ -47,13 +47,13 @@ def test_the_notebooks_generator_calls_give_what_the_reference_gives(exported: E
     dlatent = RNG.standard_normal((3, 6)).astype(np.float32)
     conv, rgb = generator.style_vector_calculator(dlatent, training=False)
     images = generator.g_synthesis((conv, rgb), training=False)
-    reference = run.load(GENERATOR, variables)
-    expected = run.styles(reference, dlatent)
+    reference = forward.load(GENERATOR, variables)
+    expected = forward.styles(reference, dlatent)
     assert [s.shape[1] for s in conv] == [7, 7, 5, 5, 3]
     assert [s.shape[1] for s in rgb] == [7, 5, 3]
     for found, wanted in zip([*conv, *rgb], [*expected[0], *expected[1]], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(images, run.image(reference, *expected), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(images, forward.image(reference, *expected), rtol=1e-5, atol=1e-5)
     bias = generator.style_vector_calculator.style_dense_blocks[2].dense_bias.weights[0]
     np.testing.assert_array_equal(bias, variables["generator_style_calculator/StyleVector0_1/FusedBiasActivation/bias"])
 
@@ -69,7 +69,7 @@ def test_the_notebooks_other_calls_give_what_the_reference_gives(exported: Expor
     }
     given = {"image": IMAGES, "probabilities": PROBABILITIES}
     for config in (ENCODER, DISCRIMINATOR, CLASSIFIER):
-        (expected,) = run.outputs(config, exported[config.network][1], given).values()
+        (expected,) = forward.outputs(config, exported[config.network][1], given).values()
         np.testing.assert_allclose(found[config.network], expected, rtol=1e-5, atol=1e-5)
 
 
@@ -100,7 +100,7 @@ def test_a_configuration_of_another_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_dropout_and_batch_statistics_rest_outside_training() -> None:
-    network = networks.build(CLASSIFIER)
+    network = build.build(CLASSIFIER)
     x = IMAGES.transpose(0, 2, 3, 1)
     np.testing.assert_allclose(network(x)[:1], network(x[:1]), rtol=1e-5, atol=1e-6)
     assert not np.allclose(network(x, training=True), network(x))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from converter.artefacts.open import open_artefact
+from stylexport.converter.formats.registry import open_artefact
 from tests.reference_tf.replay import Method, distance, replayed, saved, values
 
 pytestmark = pytest.mark.tensorflow

@@ -12,18 +12,18 @@ import tf_keras
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tf_keras import layers as L
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.graph import Graph
-from converter.artefacts.graphdef import FrozenGraph
-from converter.artefacts.open import open_artefact
-from converter.errors import BadInput
-from converter.mapping.networks import recognise
-from reference_tf.saved_model import DATA_FORMATS, export_network
-from reference_tf.taps import Tap, taps
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
+from stylexport.converter.graph.graph import Graph
+from stylexport.converter.graph.taps import Tap, taps
+from stylexport.converter.mapping.recognise import recognise
+from stylexport.reference_tf.release.saved_model import DATA_FORMATS, export_network
+from stylexport.torch_models.config import MobileNetV1Config, resolutions
 from tests.converter.test_real_files import release  # noqa: F401  a fixture
 from tests.reference_tf.graphs import as_torch, renamed, traced, variable
 from tests.reference_tf.sizes import ALL, CLASSIFIER
-from torch_models.config import MobileNetV1Config, resolutions
 
 pytestmark = pytest.mark.tensorflow
 

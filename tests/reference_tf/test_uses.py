@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from converter.artefacts.graph import Graph
-from reference_tf.taps import taps
+from stylexport.converter.graph.graph import Graph
+from stylexport.converter.graph.taps import taps
 from tests.reference_tf.graphs import as_torch, traced, variable
 
 pytestmark = pytest.mark.tensorflow

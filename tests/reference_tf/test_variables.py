@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converter.errors import BadInput, MappingError
-from reference_tf import networks, run
-from reference_tf.variables import assign, draw, load_variables, names
+from stylexport.common.errors import BadInput, MappingError
+from stylexport.reference_tf.networks import build, forward
+from stylexport.reference_tf.networks.variables import assign, draw, load_variables, names
 from tests.reference_tf.sizes import ALL, DISCRIMINATOR, ENCODER, GENERATOR
 
 pytestmark = pytest.mark.tensorflow
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def encoder() -> Any:
-    return networks.build(ENCODER)
+    return build.build(ENCODER)
 
 
 def test_a_missing_variable_is_named(encoder: Any) -> None:
@@ -41,7 +41,7 @@ def test_a_shape_that_would_fit_by_broadcasting_is_refused_and_nothing_is_assign
 
 
 def test_names_as_tensorflow_prints_them_and_another_counter_are_the_same_names() -> None:
-    network = networks.build(DISCRIMINATOR)
+    network = build.build(DISCRIMINATOR)
     variables = draw(DISCRIMINATOR, network, 3)
     last = variables["discriminator_1/style_gan2_dense_4/weight"]
     assign(network, {f"{name.replace('dense_4', 'dense_17')}:0": value for name, value in variables.items()})
@@ -50,7 +50,7 @@ def test_names_as_tensorflow_prints_them_and_another_counter_are_the_same_names(
 
 @pytest.mark.parametrize("network", ALL)
 def test_a_draw_leaves_no_variable_at_zeros_ones_or_symmetric(network: str) -> None:
-    values = draw(ALL[network], networks.build(ALL[network]), 4)
+    values = draw(ALL[network], build.build(ALL[network]), 4)
     for name, value in values.items():
         assert np.all(value != 0), name
         assert np.all(value != 1), name
@@ -60,8 +60,8 @@ def test_a_draw_leaves_no_variable_at_zeros_ones_or_symmetric(network: str) -> N
 
 
 def test_a_draw_depends_on_the_seed_and_the_name_alone() -> None:
-    first, again = draw(ENCODER, networks.build(ENCODER), 5), draw(ENCODER, networks.build(ENCODER, "float64"), 5)
-    other = draw(ENCODER, networks.build(ENCODER), 6)
+    first, again = draw(ENCODER, build.build(ENCODER), 5), draw(ENCODER, build.build(ENCODER, "float64"), 5)
+    other = draw(ENCODER, build.build(ENCODER), 6)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not any(np.array_equal(first[name], other[name]) for name in first)
 
@@ -72,10 +72,10 @@ def test_what_is_no_saved_model_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_float64_differs_from_float32_by_rounding_alone() -> None:
-    variables = draw(GENERATOR, networks.build(GENERATOR), 7)
+    variables = draw(GENERATOR, build.build(GENERATOR), 7)
     rng = np.random.default_rng(8)
     given = {"z": rng.standard_normal((3, 6)), "probabilities": np.array([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]])}
-    single, double = (run.outputs(GENERATOR, variables, given, dtype) for dtype in ("float32", "float64"))
+    single, double = (forward.outputs(GENERATOR, variables, given, dtype) for dtype in ("float32", "float64"))
     for name, exact in double.items():
         assert exact.dtype == np.float64
         share = np.linalg.norm(single[name] - exact) / np.linalg.norm(exact)

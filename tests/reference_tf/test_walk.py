@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.open import open_artefact
-from converter.errors import BadInput
-from reference_tf import run
-from reference_tf.saved_model import export_network
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.reference_tf.networks import forward
+from stylexport.reference_tf.release.saved_model import export_network
 from tests.reference_tf.replay import callable_at, distance, values
 from tests.reference_tf.sizes import ALL, DISCRIMINATOR
 
@@ -95,7 +95,7 @@ def test_the_generators_members_are_bit_for_bit_tensorflows(folders: dict[str, P
 def test_the_replay_is_the_reference_network_in_float64(network: str, artefacts: dict[str, Artefact]) -> None:
     variables = {v.name: artefacts[network].read(v) for v in artefacts[network].variables if v.slot is None}
     inputs = {"z": Z, "probabilities": PROBABILITIES, "image": IMAGES}
-    expected = run.outputs(ALL[network], variables, inputs, "float64")[OUTPUT[network]]
+    expected = forward.outputs(ALL[network], variables, inputs, "float64")[OUTPUT[network]]
     ((found, exact),) = values(artefacts[network], "", *GIVEN[network])
     assert exact.dtype == np.float64
     assert distance(exact, expected) < SMALLEST

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.functions import Function, Input, functions
-from converter.artefacts.graph import Graph, Node
-from converter.errors import BadInput
-from reference_tf.walk import walk
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.savedmodel.functions import Function, Input, functions
+from stylexport.converter.graph.graph import Graph, Node
+from stylexport.reference_tf.replay.walk import walk
 from tests.reference_tf.replay import Method, callable_at, saved, values
 
 pytestmark = pytest.mark.tensorflow

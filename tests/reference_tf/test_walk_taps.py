@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from converter.artefacts.base import Artefact
-from converter.artefacts.functions import Function, Input
-from converter.artefacts.graph import Graph, Node
-from reference_tf.eager import GRAPH
-from reference_tf.lane import Lane
-from reference_tf.plan import plan
-from reference_tf.steps import step
-from reference_tf.walk import walk
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.savedmodel.functions import Function, Input
+from stylexport.converter.graph.graph import Graph, Node
+from stylexport.converter.graph.schedule import plan
+from stylexport.reference_tf.replay.control_flow import step
+from stylexport.reference_tf.replay.evaluator import Lane
+from stylexport.reference_tf.replay.execute_op import GRAPH
+from stylexport.reference_tf.replay.walk import walk
 from tests.reference_tf.replay import Method, callable_at, distance, saved, values
 
 pytestmark = pytest.mark.tensorflow

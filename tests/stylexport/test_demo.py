@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stylexport import demonstration
+from stylexport.torch_models import StylEx
 from tests.conftest import run
-from torch_models import StylEx
 
 FILES = ("index.html", "parity/index.html", "parity/junit.xml", "parity/report.json")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.recording import Recording
+from stylexport.converter.output.recording import Recording
 from tests.conftest import run
 
 pytestmark = pytest.mark.tensorflow
@@ -92,7 +92,7 @@ def test_inputs_of_another_size_are_refused_by_name(demo: Path, tmp_path: Path) 
 def test_an_interrupted_recording_leaves_what_was_there(demo: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"an older recording")
     program = (
-        "import reference_tf.observe as o, signal, stylexport.cli, sys, time\n"
+        "import stylexport.reference_tf.record.record_network as o, signal, stylexport.cli, sys, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job begins with it ignored
         "o._weights = lambda *a: (print('ready', flush=True), time.sleep(60))\n"
         f"sys.argv = ['stylexport', 'record', {str(demo)!r}, '-o', {str(tmp_path / 'out')!r}]\n"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config, mobilenet_layers
+from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config, mobilenet_layers
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 GENERATOR = GeneratorConfig(16, channels=(7, 6, 5), latent=8, labels=2, z=9, mapping_layers=3)

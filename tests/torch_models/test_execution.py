@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1
+from stylexport.torch_models.pretrained import PretrainedNetwork
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
-from torch_models import Discriminator, Encoder, Generator, MobileNetV1
-from torch_models.pretrained import PretrainedNetwork
 
 NAMES = ["generator", "encoder", "discriminator", "classifier"]
 

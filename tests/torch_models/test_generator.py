@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
+from stylexport.torch_models import Generator, Styles
+from stylexport.torch_models.config import GeneratorConfig, channel_schedule
+from stylexport.torch_models.layers.styles import conv_layers, torgb_layers
 from tests.torch_models.plain import GENERATOR, dense, fill, generator, lrelu
-from torch_models import Generator, Styles
-from torch_models.config import GeneratorConfig, channel_schedule
-from torch_models.styles import conv_layers, torgb_layers
 
 DLATENTS = torch.randn(3, 10, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
 

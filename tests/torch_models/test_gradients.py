@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from stylexport.torch_models import Discriminator, Generator, MobileNetV1
+from stylexport.torch_models.layers.modulated_conv import modulated_conv2d, modulated_pointwise
+from stylexport.torch_models.layers.resampling import Fir
 from tests.torch_models.plain import DISCRIMINATOR, GENERATOR, MOBILENET, TAPS, fill
-from torch_models import Discriminator, Generator, MobileNetV1
-from torch_models.modulated_conv import modulated_conv2d, modulated_pointwise
-from torch_models.resampling import Fir
 
 
 def leaf(*shape: int, seed: int) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylexport.torch_models.layers.mbstd import MinibatchStd
 from tests.torch_models.plain import minibatch_std
-from torch_models.mbstd import MinibatchStd
 
 
 @pytest.mark.parametrize(("n", "group"), [(8, 4), (6, 3), (4, 4), (2, 4), (1, 4)])

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylexport.torch_models import MobileNetV1
+from stylexport.torch_models.config import ConvSpec, MobileNetV1Config, mobilenet_layers
+from stylexport.torch_models.layers.activations import ACTIVATIONS, activation
 from tests.torch_models.plain import MOBILENET, fill
-from torch_models import MobileNetV1
-from torch_models.activations import ACTIVATIONS, activation
-from torch_models.config import ConvSpec, MobileNetV1Config, mobilenet_layers
 
 IMAGES = torch.randn(2, 3, 32, 31, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylexport.torch_models.layers.modulated_conv import modulated_conv2d, modulated_pointwise
+from stylexport.torch_models.layers.resampling import Fir
 from tests.torch_models.plain import TAPS, modulated
-from torch_models.modulated_conv import modulated_conv2d, modulated_pointwise
-from torch_models.resampling import Fir
 
 
 def sample(*shape: int, seed: int = 0) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
+from stylexport.torch_models.pretrained import PretrainedNetwork
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
-from torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
-from torch_models.pretrained import PretrainedNetwork
 
 NETWORKS: list[tuple[type[PretrainedNetwork], Any]] = [
     (Generator, GENERATOR),

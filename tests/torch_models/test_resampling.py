@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylexport.torch_models.layers.resampling import Fir, conv_down, conv_transpose_up
 from tests.torch_models.plain import insert_zeros, smooth
-from torch_models.resampling import Fir, conv_down, conv_transpose_up
 
 TAPS = [(1.0, 3.0, 3.0, 1.0), (1.0, 2.0, 4.0, 1.0), (1.0, 2.0, 1.0), (3.0, 1.0)]
 

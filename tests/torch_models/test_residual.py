@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylexport.torch_models import Discriminator, Encoder
+from stylexport.torch_models.config import EncoderConfig
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, fill, trunk
-from torch_models import Discriminator, Encoder
-from torch_models.config import EncoderConfig
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 

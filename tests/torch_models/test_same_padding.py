@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from torch_models.same_padding import conv2d_same, same_padding
+from stylexport.torch_models.layers.same_padding import conv2d_same, same_padding
 
 CASES = list(itertools.product(range(1, 13), (1, 2, 3, 4, 5, 7), (1, 2, 3, 4), (1, 2, 3)))
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, StylEx
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
-from torch_models import Discriminator, Encoder, Generator, MobileNetV1, StylEx
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(9))
 

@@ -10,12 +10,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from benchmarks.stylexes import digits
-from torch_models.stylex import StylEx
-from training.config import LossConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
-from training.data.open import DataConfig
-from training.networks import blind, build
-from training.optimisers import optimisers
-from training.step import Step
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.config import LossConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
+from stylexport.training.data.open import DataConfig
+from stylexport.training.networks import blind, build
+from stylexport.training.optimisers import optimisers
+from stylexport.training.step import Step
 
 SMALL = ModelConfig(channels=(12, 8, 8), latent=8, z=8, hidden=16, mapping_layers=2)
 CONFIG = TrainConfig(

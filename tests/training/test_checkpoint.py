@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from converter.errors import BadInput, DamagedFile
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training import ema
+from stylexport.training.checkpoint import checkpoints, restore, save
+from stylexport.training.step import Step
 from tests.conftest import Ran, run
 from tests.training import digits
 from tests.training.steps import CONFIG, images, settings, step_of, weights
-from torch_models.stylex import StylEx
-from training import ema
-from training.checkpoint import checkpoints, restore, save
-from training.step import Step
 
 FACTS = {"path_mean": 1.5, "watch": {"stuck": {"classifier": 2}, "best_l1": 0.5}, "scaler": None, "ramp": 0.05}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from converter.errors import BadInput
-from training.config import LossConfig, OptimiserConfig, RunConfig, load
+from stylexport.common.errors import BadInput
+from stylexport.training.config import LossConfig, OptimiserConfig, RunConfig, load
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training import ema
+from stylexport.training import ema
 
 
 def test_half_of_it_is_left_after_its_half_life() -> None:

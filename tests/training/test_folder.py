@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
+from stylexport.training.config import load
+from stylexport.training.run_folder import claim, record, resumed
 from tests.conftest import run
 from tests.training.digits import digits_folder, settings
 from tests.training.steps import CONFIG
-from training.config import load
-from training.folder import claim, record, resumed
 
 
 def test_a_folder_that_a_run_recorded_is_not_another_runs(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.networks import Reuse, adapted, build
 from tests.training.steps import SMALL
-from torch_models.stylex import StylEx
-from training.networks import Reuse, adapted, build
 
 FOUR = replace(SMALL, channels=(12, 8, 8, 6))  # for 32 px
 ALL = ("generator", "encoder", "discriminator")

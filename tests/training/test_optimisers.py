@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
+from stylexport.training.config import OptimiserConfig
+from stylexport.training.networks import build
+from stylexport.training.optimisers import names, optimisers, schedule, set_rate
 from tests.training.steps import settings, step_of
-from training.config import OptimiserConfig
-from training.networks import build
-from training.optimisers import names, optimisers, schedule, set_rate
 
 OWN = OptimiserConfig(learning_rate=2e-3, discriminator_rate=1e-3, beta1=0.5, discriminator_beta1=0.0)
 

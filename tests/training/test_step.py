@@ -1,4 +1,4 @@
-"""One step does what training.step says: who learns from what, when penalties come, what goes into the generator."""
+"""One step does what stylexport.training.step says: who learns from what, when penalties come, what goes into the generator."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.data.open import DataConfig
+from stylexport.training.optimisers import schedule, set_rate
+from stylexport.training.setup import _compiled as compile_networks
 from tests.training.steps import CONFIG, OVERFITTING, images, linear_classifier, settings, step_of, weights
-from torch_models.stylex import StylEx
-from training.begin import _compiled as compile_networks
-from training.data.open import DataConfig
-from training.optimisers import schedule, set_rate
 
 RECONSTRUCTING = settings(losses={"adversarial_weight": 0.0, "path_length": 0.0})
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stylexport.torch_models.stylex import StylEx
 from tests.conftest import ROOT, run
 from tests.training.digits import digits_folder, settings
-from torch_models.stylex import StylEx
 
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
 

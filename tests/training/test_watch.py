@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from training.watch import Stopped, Watch
+from stylexport.training.logging.divergence import Stopped, Watch
 
 WELL = {"image_l1": 0.1, "one_answer": 0.55, "commonest_answer": 0.52}
 COLLAPSED = WELL | {"one_answer": 1.0}

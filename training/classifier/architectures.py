@@ -6,13 +6,13 @@ import dataclasses
 
 from torch import nn
 
-from attfind.classifiers import IMAGENET, TORCHVISION, Classifier
-from attfind.preprocessing import Preprocessing
-from converter.errors import BadInput
-from torch_models.building import build
-from torch_models.config import MobileNetV1Config, mobilenet_layers
-from torch_models.mobilenet import MobileNetV1
-from training.classifier.config import MOBILENET, ClassifierTraining
+from stylexport.common.errors import BadInput
+from stylexport.torch_models.classifiers.import_builder import build
+from stylexport.torch_models.classifiers.open import IMAGENET, TORCHVISION, Classifier
+from stylexport.torch_models.classifiers.preprocessing import Preprocessing
+from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
+from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.training.classifier.classifier_config import MOBILENET, ClassifierTraining
 
 IMAGE_RANGE = (-1.0, 1.0)
 

@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from attfind.classifiers import Classifier
-from converter.errors import BadInput, DamagedFile
-from torch_models.mobilenet import MobileNetV1
-from torch_models.pretrained import write_whole
-from torch_models.stylex import StylEx
-from training.classifier.config import MOBILENET
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.torch_models.classifiers.open import Classifier
+from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.torch_models.pretrained import write_whole
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.classifier.classifier_config import MOBILENET
 
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.json", "model.safetensors"
 MODULE, OPTIMISER = "module", "optimiser"

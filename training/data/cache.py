@@ -2,7 +2,7 @@
 
     XDG_CACHE_HOME/stylexport/images/<digest>.npy    uint8 [N, 3, R, R]
 
-The digest is of the files' names, sizes and times, of R, and of how a picture is prepared (attfind.images): another picture or size is
+The digest is of the files' names, sizes and times, of R, and of how a picture is prepared (stylexport.attfind.effects.encode_folder): another picture or size is
 another file. Whoever comes first makes it; the others wait.
 """
 
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attfind.images import PREPARED, Progress, read_picture
-from converter.errors import BadInput, DamagedFile
-from training.data.folder import Pictures
+from stylexport.attfind.effects.encode_folder import PREPARED, Progress, read_picture
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.training.data.folder import Pictures
 
 Array = NDArray[Any]
 

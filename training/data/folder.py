@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attfind.images import pictures
-from converter.errors import BadInput
-from training.data.images import UNLABELLED
+from stylexport.attfind.effects.encode_folder import pictures
+from stylexport.common.errors import BadInput
+from stylexport.training.data.images import UNLABELLED
 
 Array = NDArray[Any]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.data.sampler import Key
+from stylexport.training.data.sampler import Key
 
 Array = NDArray[Any]
 

@@ -10,9 +10,9 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from attfind.images import SUFFIXES
-from converter.errors import BadInput
-from training.data.folder import Pictures
+from stylexport.attfind.effects.encode_folder import SUFFIXES
+from stylexport.common.errors import BadInput
+from stylexport.training.data.folder import Pictures
 
 COLUMNS = ("file", "label")
 SHOWN = 5

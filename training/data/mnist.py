@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from checkpoints.mnist import Digits, mnist
-from training.data.images import Images
+from stylexport.checkpoints.mnist import Digits, mnist
+from stylexport.training.data.images import Images
 
 Array = NDArray[Any]
 

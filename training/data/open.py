@@ -9,15 +9,15 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from checkpoints.mnist import IDX
-from converter.errors import BadInput
-from training.data.cache import picture_store
-from training.data.folder import Pictures, folder_pictures
-from training.data.images import Images
-from training.data.labelled import labelled_pictures
-from training.data.mnist import PADDED, digits_data
-from training.data.split import split
-from training.settings import STRICT
+from stylexport.checkpoints.mnist import IDX
+from stylexport.common.errors import BadInput
+from stylexport.training.data.cache import picture_store
+from stylexport.training.data.folder import Pictures, folder_pictures
+from stylexport.training.data.images import Images
+from stylexport.training.data.labelled import labelled_pictures
+from stylexport.training.data.mnist import PADDED, digits_data
+from stylexport.training.data.split import split
+from stylexport.training.settings import STRICT
 
 Progress = Callable[[str, int, int], None]
 

@@ -1,1 +1,1 @@
-"""The losses, each a function of tensors with its equation; `training.step` weighs and sums them."""
+"""The losses, each a function of tensors with its equation; `stylexport.training.step` weighs and sums them."""

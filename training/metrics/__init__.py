@@ -7,7 +7,7 @@
 Meters that cannot be had here are left out, and `remarks` says why.
 """
 
-from training.metrics.measure import Meters, measure, open_meters
-from training.metrics.sufficiency import Explanation, explained, of_latents, sufficiency
+from stylexport.training.metrics.reconstruction_metrics import Meters, measure, open_meters
+from stylexport.training.metrics.sufficiency import Explanation, explained, of_latents, sufficiency
 
 __all__ = ["Explanation", "Meters", "explained", "measure", "of_latents", "open_meters", "sufficiency"]

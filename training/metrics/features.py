@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converter.errors import BadInput
-from perceptual.weights import patience
+from stylexport.attfind.evaluate.backbone_weights import patience
+from stylexport.common.errors import BadInput
 
 Features = Callable[[Tensor], Tensor]
 NEEDS = "pip install torch-fidelity"

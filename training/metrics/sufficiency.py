@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attfind.attributes import Attribute
-from attfind.begin import begin
-from attfind.edit import counterfactual
-from attfind.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
-from attfind.measure import measure as measure_effects
-from attfind.model import StylExModel
-from attfind.reopen import Subject
-from attfind.select import Rules, select
-from torch_models.stylex import StylEx
-from training.metrics.latents import encoded
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.load_run import Subject
+from stylexport.attfind.effects.measure import measure as measure_effects
+from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
+from stylexport.attfind.model import StylExModel
+from stylexport.attfind.select.attributes import Attribute
+from stylexport.attfind.select.select import Rules, select
+from stylexport.attfind.show.image_editor import counterfactual
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.metrics.encode import encoded
 
 Progress = Callable[[str, int, int], None]
 NAMES = {ATTRIBUTES: "sufficiency", RANDOM: "sufficiency_random", VARIANCE: "sufficiency_variance"}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
-    from attfind.compare import Comparison
-    from attfind.store import Effects
+    from stylexport.attfind.compare import Comparison
+    from stylexport.attfind.effects.run_store import Effects
 
 _PATH = click.Path(path_type=Path)
 
@@ -35,7 +35,7 @@ def command(run: Path, other: Path, top: int, require_overlap: float | None, as_
     By class and direction: rank correlation of all coordinates, overlap of the first K; then the largest differences of single effects.
     Exit code 1: --require-overlap was missed.
     """
-    from attfind.compare import compare
+    from stylexport.attfind.compare import compare
 
     found = compare(_effects(run), _effects(other), top=top)
     missed = require_overlap is not None and (found.least_overlap is None or found.least_overlap < require_overlap)
@@ -54,10 +54,10 @@ def _effects(path: Path) -> Effects:
     if not path.exists():
         raise BadInput(f"{path}: is not there; name a run's folder, or the authors' TFRecord")
     if path.is_dir():
-        from attfind.store import Effects
+        from stylexport.attfind.effects.run_store import Effects
 
         return Effects.load(path)
-    from attfind.authors import from_authors
+    from stylexport.attfind.authors import from_authors
 
     return from_authors(path)
 

@@ -101,13 +101,13 @@ def command(
 
     # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must give the same bytes.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    from attfind.classifiers import open_classifier
-    from attfind.execution import compiled, computing, processes
-    from attfind.measure import measure
-    from attfind.opening import open_model
-    from attfind.prepare import Settings, prepare
-    from attfind.screen import SHARE, screen
-    from attfind.store import Run
+    from stylexport.attfind.effects.create_run import Settings, prepare
+    from stylexport.attfind.effects.measure import measure
+    from stylexport.attfind.effects.open_model import open_model
+    from stylexport.attfind.effects.run_store import Run
+    from stylexport.attfind.screening.screen import SHARE, screen
+    from stylexport.torch_models.classifiers.open import open_classifier
+    from stylexport.torch_models.execution import compiled, computing, processes
 
     asked = None if batch == "auto" else int(batch)
     settings = Settings(model, latents, images, query, limit, names, shift, precision, search, asked, share or SHARE)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from converter.errors import BadInput
+from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
-    from attfind.attributes import Attribute, Selection
-    from attfind.reopen import Subject
-    from attfind.store import Effects
+    from stylexport.attfind.effects.load_run import Subject
+    from stylexport.attfind.effects.run_store import Effects
+    from stylexport.attfind.select.attributes import Attribute, Selection
 
 _PATH = click.Path(path_type=Path)
 
@@ -47,12 +47,12 @@ def command(
     Each image is moved by the list of a class that it is not of. Against as many random coordinates, and those that vary most. Writes
     RUN/evaluation.json and RUN/evaluation.html.
     """
-    from attfind.attributes import read_attributes
-    from attfind.evaluate import evaluate
-    from attfind.evaluation_report import to_json, write_json, write_page
-    from attfind.goals import check, label_of
-    from attfind.reopen import reopen
-    from perceptual import lpips_or_why
+    from stylexport.attfind.effects.load_run import reopen
+    from stylexport.attfind.evaluate.distance import lpips_or_why
+    from stylexport.attfind.evaluate.evaluate import evaluate
+    from stylexport.attfind.evaluate.evaluation_report import to_json, write_json, write_page
+    from stylexport.attfind.select.attributes import read_attributes
+    from stylexport.attfind.select.goals import check, label_of
 
     selection = read_attributes(run)
     subject = reopen(run, model, device)

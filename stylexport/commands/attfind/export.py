@@ -17,8 +17,8 @@ _PATH = click.Path(path_type=Path)
 @verbose_option
 def command(run: Path, out: Path) -> None:
     """Write the effects of a RUN as the authors' notebook opens them (their examples_1.tfrecord). Needs no TensorFlow."""
-    from attfind.authors import to_authors
-    from attfind.store import Effects
+    from stylexport.attfind.authors import to_authors
+    from stylexport.attfind.effects.run_store import Effects
 
     to_authors(Effects.load(run), out)
     click.echo(f"wrote {out}")

@@ -23,7 +23,7 @@ def command(file: Path, out: Path, model: Path | None, device: str, as_json: boo
 
     The file holds no styles, which `select` does not need; `show` and `evaluate` compute them from the model.
     """
-    from attfind.authors import from_authors, write_run
+    from stylexport.attfind.authors import from_authors, write_run
 
     found = from_authors(file, model, device)
     path = write_run(out, found)

@@ -10,10 +10,10 @@ import click
 from stylexport.console import json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
-    from attfind.attributes import Selection
-    from attfind.reopen import Subject
-    from attfind.select import Strategy
-    from attfind.store import Effects
+    from stylexport.attfind.effects.load_run import Subject
+    from stylexport.attfind.effects.run_store import Effects
+    from stylexport.attfind.select.attributes import Selection
+    from stylexport.attfind.select.select import Strategy
 
 _PATH = click.Path(path_type=Path)
 STRATEGIES = ("global", "image-fraction", "independent", "subset")
@@ -59,16 +59,16 @@ def command(
         raise click.UsageError("--image I goes with --strategy independent or subset, and they with it")
     if add_effects and strategy != "subset":
         raise click.UsageError("--add-effects is of --strategy subset")
-    from attfind.attributes import write_attributes
-    from attfind.goals import label_of
-    from attfind.select import Rules, select
-    from attfind.store import Effects
+    from stylexport.attfind.effects.run_store import Effects
+    from stylexport.attfind.select.attributes import write_attributes
+    from stylexport.attfind.select.goals import label_of
+    from stylexport.attfind.select.select import Rules, select
 
     subject = _subject(run, model, device, asked=discriminator or (strategy == "subset" and not add_effects))
     effects = Effects.load(run) if subject is None else subject.effects
     judge, logits = None, None
     if subject is not None:
-        from attfind.networks import discriminator_of, logits_of
+        from stylexport.attfind.select.network_checks import discriminator_of, logits_of
 
         judge = discriminator_of(subject) if discriminator else None
         logits = logits_of(subject) if strategy == "subset" and not add_effects else None
@@ -94,7 +94,7 @@ def _subject(run: Path, model: Path | None, device: str, asked: bool) -> Subject
     """The run with its networks, where they are to be asked."""
     if not asked:
         return None
-    from attfind.reopen import reopen
+    from stylexport.attfind.effects.load_run import reopen
 
     return reopen(run, model, device)
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from converter.version import __version__
+from stylexport.common.version import __version__
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
-    from attfind.attributes import Selection
-    from attfind.reopen import Subject
-    from attfind.show import Shown
+    from stylexport.attfind.effects.load_run import Subject
+    from stylexport.attfind.select.attributes import Selection
+    from stylexport.attfind.show.show import Shown
 
 _PATH = click.Path(path_type=Path)
 FORMATS = ("html", "png", "gif")
@@ -56,10 +56,10 @@ def command(
 
     Writes RUN/show/index.html, one page with everything in it that can be sent to a colleague; or attribute-01.png, attribute-01.gif ...
     """
-    from attfind.attributes import read_attributes
-    from attfind.goals import check
-    from attfind.reopen import reopen
-    from attfind.show import show
+    from stylexport.attfind.effects.load_run import reopen
+    from stylexport.attfind.select.attributes import read_attributes
+    from stylexport.attfind.select.goals import check
+    from stylexport.attfind.show.show import show
 
     selection = read_attributes(run)
     subject = reopen(run, model, device)
@@ -83,7 +83,7 @@ def command(
 
 
 def _write(subject: Subject, shown: Iterable[Shown], formats: tuple[str, ...], folder: Path, about: list[tuple[str, str]]) -> list[Path]:
-    from attfind.album import write_animations, write_page, write_sheets
+    from stylexport.attfind.show.gallery import write_animations, write_page, write_sheets
 
     paths = []
     if "html" in formats:

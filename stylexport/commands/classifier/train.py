@@ -40,8 +40,8 @@ def command(settings: tuple[str, ...], data: Path | None, csv: Path | None, out:
     # MKL's results depend on where arrays lie in memory unless it is told otherwise; a training that goes on must give the same bytes.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     with importing("train", "classifier train"):
-        from training.classifier.config import read_training
-        from training.classifier.loop import train
+        from stylexport.training.classifier.classifier_config import read_training
+        from stylexport.training.classifier.train_classifier import train
 
     config = read_training(Path(files[0]) if files else None, named)
     with steps_progress() as progress:

@@ -11,8 +11,8 @@ import click
 from stylexport.console import json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
-    from attfind.studies.analyse import Accuracy, Described, Score
-    from attfind.studies.intervals import Interval
+    from stylexport.attfind.studies.analyse import Accuracy, Described, Score
+    from stylexport.attfind.studies.student import Interval
 
 _PATH = click.Path(path_type=Path)
 
@@ -30,7 +30,7 @@ def command(files: tuple[Path, ...], keys: tuple[Path, ...], most: int, as_json:
 
     FILES are the CSV files that the forms save. The classification study needs its key; the verbal one's gives the attributes' names.
     """
-    from attfind.studies.analyse import analyse, to_json
+    from stylexport.attfind.studies.analyse import analyse, to_json
 
     found = analyse(files, keys, most=most)
     if as_json:

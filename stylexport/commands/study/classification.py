@@ -35,6 +35,6 @@ def command(
     DIR/index.html goes to participants; DIR/key.json, which holds the answers, does not.
     """
     subject, attributes = opened(run, model)
-    from attfind.studies.classification import classification
+    from stylexport.attfind.studies.classification import classification
 
     report(classification(subject, attributes, out, first=first, questions=questions, examples=examples, kind=kind, seed=seed), as_json)

@@ -10,9 +10,9 @@ import click
 from stylexport.console import human_bytes, print_json
 
 if TYPE_CHECKING:
-    from attfind.attributes import Selection
-    from attfind.reopen import Subject
-    from attfind.studies.form import Study
+    from stylexport.attfind.effects.load_run import Subject
+    from stylexport.attfind.select.attributes import Selection
+    from stylexport.attfind.studies.form import Study
 
 _PATH = click.Path(path_type=Path)
 run_argument = click.argument("run", type=_PATH)
@@ -28,9 +28,9 @@ seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show
 
 def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
     """A run with its model, and the attributes that were selected. Raises BadInput where one of them is not there."""
-    from attfind.attributes import read_attributes
-    from attfind.goals import check
-    from attfind.reopen import reopen
+    from stylexport.attfind.effects.load_run import reopen
+    from stylexport.attfind.select.attributes import read_attributes
+    from stylexport.attfind.select.goals import check
 
     chosen = read_attributes(run)
     subject = reopen(run, model)

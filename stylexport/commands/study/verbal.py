@@ -25,6 +25,6 @@ def command(run: Path, out: Path, first: int | None, examples: int, seed: int, m
     DIR/index.html goes to participants; DIR/key.json says which question shows which attribute.
     """
     subject, attributes = opened(run, model)
-    from attfind.studies.verbal import verbal
+    from stylexport.attfind.studies.verbal import verbal
 
     report(verbal(subject, attributes, out, first=first, examples=examples, seed=seed), as_json)

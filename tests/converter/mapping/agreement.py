@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converter.convert import convert
-from converter.ledger import Ledger
-from torch_models import MobileNetV1
-from torch_models.config import MobileNetV1Config
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.ledger import Ledger
+from stylexport.torch_models import MobileNetV1
+from stylexport.torch_models.config import MobileNetV1Config
 
 Array = NDArray[Any]
 # Float32 rounding through 28 layers; a wrong epsilon of 1e-5 for 1e-3 is 100 times as much.

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converter.convert import convert
-from converter.errors import MappingError
-from converter.safetensors_file import read
+from stylexport.common.errors import MappingError
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.safetensors_file import read
+from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
 from tests.converter.mapping.weights import Arrays, keras_weights
-from torch_models.config import MobileNetV1Config, mobilenet_layers
 
 
 def converted(arrays: Arrays, folder: Path) -> MobileNetV1Config:

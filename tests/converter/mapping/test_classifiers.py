@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.mapping.classifier_names import DEFAULTS
+from stylexport.converter.mapping.classifier.from_names import DEFAULTS
 from tests.converter.mapping.agreement import ROUNDING, Original, port
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]

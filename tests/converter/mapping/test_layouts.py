@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converter.mapping.layouts import (
+from stylexport.converter.mapping.layouts import (
     BY_NAME,
     MAPS,
     DenseAfterHwc,

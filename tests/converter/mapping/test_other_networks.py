@@ -11,8 +11,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as L
 
-from converter.convert import convert
-from converter.errors import MappingError
+from stylexport.common.errors import MappingError
+from stylexport.converter.output.convert import convert
 from tests.converter.mapping.chains import depthwise, head, norm, original, pointwise, relu6, stem, trunk
 from tests.converter.mapping.freezing import freeze
 

@@ -13,13 +13,13 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as L
 
-from converter.artefacts import protos
-from converter.artefacts.open import open_artefact
-from converter.convert import convert
-from converter.safetensors_file import read
+from stylexport.converter.formats.registry import open_artefact
+from stylexport.converter.graph import protos
+from stylexport.converter.output.convert import convert
+from stylexport.converter.output.safetensors_file import read
+from stylexport.torch_models.config import MobileNetV1Config
 from tests.converter.mapping.agreement import ROUNDING, Original, images, port
 from tests.converter.mapping.weights import randomise
-from torch_models.config import MobileNetV1Config
 
 pytestmark = pytest.mark.tensorflow
 

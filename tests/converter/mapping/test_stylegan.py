@@ -15,12 +15,12 @@ import tf_keras
 import torch
 from numpy.typing import NDArray
 
-from converter.convert import Conversion, convert
-from reference_tf import networks, run
-from reference_tf.release import export_release
-from reference_tf.variables import assign, draw
-from torch_models import StylEx
-from torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, NetworkConfig
+from stylexport.converter.output.convert import Conversion, convert
+from stylexport.reference_tf.networks import build, forward
+from stylexport.reference_tf.networks.variables import assign, draw
+from stylexport.reference_tf.release.random_release import export_release
+from stylexport.torch_models import StylEx
+from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, NetworkConfig
 
 pytestmark = pytest.mark.tensorflow
 
@@ -75,11 +75,11 @@ def inputs(configs: Configs, count: int = 12) -> dict[str, Array]:
         "probabilities": (count, generator.labels),
     }
     drawn = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-    return {**drawn, "probabilities": run.softmax(drawn["probabilities"])}
+    return {**drawn, "probabilities": forward.softmax(drawn["probabilities"])}
 
 
 def variables(configs: Configs) -> dict[str, dict[str, Array]]:
-    return {name: draw(config, networks.build(config), 21) for name, config in configs.items()}
+    return {name: draw(config, build.build(config), 21) for name, config in configs.items()}
 
 
 def torch_outputs(folder: Path, given: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
@@ -101,7 +101,7 @@ def check_outputs(configs: Configs, values: Mapping[str, Mapping[str, Array]], f
     given = inputs(configs)
     ours = torch_outputs(folder, given)
     for name, config in configs.items():
-        theirs = run.outputs(config, values[name], given)
+        theirs = forward.outputs(config, values[name], given)
         for output, found in ours[name].items():
             error = np.linalg.norm(found - theirs[output]) / np.linalg.norm(theirs[output])
             assert error < ROUNDING, f"{name}: {output}"
@@ -214,7 +214,7 @@ def test_a_training_checkpoint_of_three_networks_and_their_optimisers(tmp_path: 
     values = variables(CHANGED)
     built, optimizers = {}, {}
     for name, config in CHANGED.items():
-        built[name] = networks.build(config)
+        built[name] = build.build(config)
         assign(built[name], values[name])
         optimizers[f"{name}_optimizer"] = tf_keras.optimizers.Adam()
         trainable = built[name].trainable_variables

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converter.mapping.networks import table
-from torch_models.config import MobileNetV1Config
+from stylexport.converter.mapping.recognise import table
+from stylexport.torch_models.config import MobileNetV1Config
 
 Arrays = dict[str, NDArray[np.float32]]
 

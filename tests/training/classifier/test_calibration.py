@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.classifier.calibration import brier, calibration_error, log_loss, measured, reliability, softmax, temperature
+from stylexport.training.classifier.calibration import brier, calibration_error, log_loss, measured, reliability, softmax, temperature
 
 # Confidences 0.9, 0.8, 0.6, 0.55; the third is wrong.
 P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.45, 0.55]])

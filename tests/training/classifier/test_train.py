@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from attfind.classifiers import open_classifier, recorded
-from converter.errors import BadInput, DamagedFile
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.torch_models import StylEx
+from stylexport.torch_models.classifiers.open import open_classifier, recorded
+from stylexport.training.classifier.classifier_config import ClassifierTraining, read_training
+from stylexport.training.classifier.train_classifier import shifted, train
+from stylexport.training.data.open import DataConfig, open_data
+from stylexport.training.logging.divergence import Stopped
 from tests.attfind.digits import folder_of_digits
 from tests.conftest import run
 from tests.training.classifier.pictures import bright_and_dark
-from torch_models import StylEx
-from training.classifier.config import ClassifierTraining, read_training
-from training.classifier.loop import shifted, train
-from training.data.open import DataConfig, open_data
-from training.watch import Stopped
 
 OWN = "tests.training.classifier.networks"
 

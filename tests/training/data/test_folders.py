@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter.errors import BadInput
-from training.data import cache
-from training.data.folder import folder_pictures
-from training.data.labelled import labelled_pictures
-from training.data.open import DataConfig, open_data
-from training.data.split import split
+from stylexport.common.errors import BadInput
+from stylexport.training.data import cache
+from stylexport.training.data.folder import folder_pictures
+from stylexport.training.data.labelled import labelled_pictures
+from stylexport.training.data.open import DataConfig, open_data
+from stylexport.training.data.split import split
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoints.mnist import Digits
-from training.data.images import Images
-from training.data.mnist import digit_store
+from stylexport.checkpoints.mnist import Digits
+from stylexport.training.data.images import Images
+from stylexport.training.data.mnist import digit_store
 
 STORE = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 

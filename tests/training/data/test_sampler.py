@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from training.data.sampler import EndlessSampler
+from stylexport.training.data.sampler import EndlessSampler
 
 
 def keys(count: int, *arguments: int, flip: bool = False) -> list[object]:

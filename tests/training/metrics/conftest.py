@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attfind.classifiers import Classifier, open_classifier
-from torch_models.stylex import StylEx
+from stylexport.torch_models.classifiers.open import Classifier, open_classifier
+from stylexport.torch_models.stylex import StylEx
 
 DIGITS = Path(__file__).parents[3] / "checkpoints" / "demo" / "digits.npz"
 

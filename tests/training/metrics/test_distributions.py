@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
-from training.metrics.distributions import fid, kid
+from stylexport.training.metrics.distributions import fid, kid
 
 
 def samples(count: int = 60, size: int = 7) -> tuple[Tensor, Tensor]:

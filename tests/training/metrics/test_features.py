@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from converter.errors import BadInput
-from torch_models.config import ConvSpec, MobileNetV1Config
-from torch_models.mobilenet import MobileNetV1
-from training.metrics.features import inception, observed
+from stylexport.common.errors import BadInput
+from stylexport.torch_models.config import ConvSpec, MobileNetV1Config
+from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.training.metrics.features import inception, observed
 
 
 def test_a_dense_classifier_s_features_enter_its_last_layer() -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from attfind.classifiers import Classifier
-from converter.errors import BadInput
-from torch_models.mobilenet import MobileNetV1
-from torch_models.stylex import StylEx
-from training.metrics import Meters, measure, open_meters
-from training.metrics.distributions import kid
+from stylexport.common.errors import BadInput
+from stylexport.torch_models.classifiers.open import Classifier
+from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.metrics import Meters, measure, open_meters
+from stylexport.training.metrics.distributions import kid
 
 
 @torch.no_grad()

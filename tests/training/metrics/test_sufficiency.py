@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attfind.begin import begin
-from attfind.classifiers import Classifier
-from attfind.measure import measure as measure_effects
-from attfind.model import StylExModel
-from attfind.select import select
-from torch_models.stylex import StylEx
-from training.metrics import explained, sufficiency
-from training.metrics.latents import encoded
+from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.measure import measure as measure_effects
+from stylexport.attfind.model import StylExModel
+from stylexport.attfind.select.select import select
+from stylexport.torch_models.classifiers.open import Classifier
+from stylexport.torch_models.stylex import StylEx
+from stylexport.training.metrics import explained, sufficiency
+from stylexport.training.metrics.encode import encoded
 
 
 def test_of_one_attribute_it_is_what_the_effects_alone_foretell(

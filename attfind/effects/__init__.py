@@ -1,0 +1,1 @@
+"""Measuring effects: a run from its creation to its last image."""

@@ -1,0 +1,1 @@
+"""How many images the attributes change, and how far."""

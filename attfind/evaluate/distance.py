@@ -1,0 +1,76 @@
+"""The distance between two batches, by the package `lpips` (version 0.1 of the linear heads, which the package brings)."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylexport.attfind.evaluate.backbone_weights import backbone
+from stylexport.common.errors import BadInput
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+# The smallest side that a network is given; smaller images are enlarged to it. AlexNet's own least is 31 px, of which its last three
+# layers see a single position; VGG's is 16 px, where its fifth block has one.
+NETS = {"alex": 64, "vgg": 16}
+
+
+def lpips(net: str = "alex", device: str | torch.device = "cpu", image_range: tuple[float, float] = (-1.0, 1.0)) -> Distance:
+    """LPIPS by AlexNet ("alex") or VGG16 ("vgg"): two batches [N, 3, H, W] in `image_range` to [N], in float32, differentiable.
+
+    Images with a side under `NETS[net]` are enlarged bilinearly, so that their distances are this project's, not the package's. Raises
+    BadInput for another net, and where the package `lpips` or the backbone's weights are not to be had.
+    """
+    if net not in NETS:
+        raise BadInput(f"LPIPS by {net!r}: there are {' and '.join(NETS)}")
+    network, (low, high) = _network(net).to(device), image_range
+    scale, shift = 2 / (high - low), (high + low) / (high - low)
+
+    def prepared(images: Tensor) -> Tensor:
+        return _enlarged(images.float() * scale - shift, NETS[net])
+
+    def distance(left: Tensor, right: Tensor) -> Tensor:
+        with torch.autocast(left.device.type, enabled=False):  # its 1e-10 beside a norm is 0 in float16
+            found: Tensor = network(prepared(left), prepared(right))
+        return found.flatten()
+
+    return distance
+
+
+def lpips_or_why(
+    net: str = "alex", device: str | torch.device = "cpu", image_range: tuple[float, float] = (-1.0, 1.0)
+) -> tuple[Distance | None, str]:
+    """`lpips` and an empty text; or None, and why it is left out."""
+    try:
+        return lpips(net, device, image_range), ""
+    except BadInput as error:
+        return None, f"LPIPS is left out: {error}"
+
+
+def _network(net: str) -> nn.Module:
+    """The package's network, frozen, its backbone filled. The caller's random numbers stay as they were."""
+    try:
+        package = importlib.import_module("lpips")
+    except ImportError as error:
+        raise BadInput(f"the package lpips is not here ({error}); pip install lpips") from error
+    weights = {f"net.{name}": tensor for name, tensor in backbone(net).items()}
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it names torchvision's weights in the way of 2021
+        network: nn.Module = package.LPIPS(net=net, pnet_rand=True, verbose=False)
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    if unexpected or any(name.startswith("net.") for name in missing):
+        raise BadInput("the package lpips has another network than version 0.1.4; pip install lpips==0.1.4")
+    return network.eval().requires_grad_(False)
+
+
+def _enlarged(images: Tensor, least: int) -> Tensor:
+    """Images [N, 3, H, W] whose sides are at least `least`."""
+    height, width = images.shape[2:]
+    if min(height, width) >= least:
+        return images
+    return F.interpolate(images, (max(height, least), max(width, least)), mode="bilinear", align_corners=False)

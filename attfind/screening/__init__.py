@@ -1,0 +1,1 @@
+"""Screened search: the effects that matter, measured first."""

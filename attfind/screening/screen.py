@@ -1,0 +1,179 @@
+"""Screened search: effects of the changes that matter, for a tenth of the exhaustive search's forward passes or less.
+
+Gradients of the logits at each reconstruction predict every effect (gradient times displacement); a race (attfind/screening/successive_halving.py) measures
+exactly what could be among the strongest. What is recorded as an effect is measured, never predicted: changes that were dropped have effect
+zero, run.json and effects.h5 say which were measured ("screening"), and how much of the true top the race expects to have found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylexport.attfind.effects.measure import effects_of, targets
+from stylexport.attfind.effects.run_store import Effects, Run, whole
+from stylexport.attfind.model import Explained
+from stylexport.attfind.screening.successive_halving import Raced, plan, race
+from stylexport.attfind.select.select import COMBINED, ONE_AGAINST_ALL
+from stylexport.attfind.select.strategies import gains_towards
+from stylexport.common.errors import BadInput
+
+Array = NDArray[Any]
+Classify = Callable[[Tensor], Tensor]
+Progress = Callable[[str, int, int], None]
+
+SHARE = 0.1  # of the exhaustive search's forward passes
+BACKWARD = 2  # forward passes that a backward pass costs
+UNCHANGED = 4  # times that an image without changes is made, for each class
+FILE = "screening.npz"
+SECONDS = 30.0  # between saves of what is known
+
+
+def screen(
+    run: Run,
+    model: Explained,
+    classify: Classify,
+    batch: int,
+    *,
+    share: float = SHARE,
+    top: int = 10,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Measures a run by screening, for `share` of the forward passes of the exhaustive search; `measure` then finds nothing missing.
+
+    For each class the images of other classes are moved towards it, as `stylexport.attfind.select.select` does; `top` is how many of its strongest
+    changes the race must not miss. `run.about["screening"]` then holds share, top, seed, passes (of this search), exhaustive (what that
+    one takes), entries ({class: [direction * S + coordinate, ...]}, best first) and recall ({class: the share of the top that is
+    expected to be there}). Killed at any point it goes on where it was when called again, half a minute repeated at most.
+    `progress("changes", passes, in all)`. Raises BadInput for a share that pays for nothing.
+    """
+    if not run.missing():
+        (run.folder / FILE).unlink(missing_ok=True)
+        return
+    known = _Known(run, model, classify, batch, progress, share)
+    images, _, size, labels = known.effects.shape
+    classes, passes = run.arrays["base_logits"].argmax(1), known.gradients()
+    others = [np.flatnonzero(classes != label) for label in range(labels)]
+    # An image's changes answer for every class but its own, so its passes are shared by those.
+    each = (2 * share * size - passes / images) / max(labels - 1, 1) - UNCHANGED
+    if each * images < 4 * labels:
+        raise BadInput(f"screening with {share:g} of {2 * size} passes an image measures nothing after the gradients; take a larger share")
+    thresholds = (COMBINED, ONE_AGAINST_ALL) if labels == 2 else (ONE_AGAINST_ALL,)
+    raced: dict[int, Raced] = {}
+    for label, chosen in enumerate(others):
+        if len(chosen):
+            predicted = np.concatenate([gains_towards(known.predicted(i)[None], label) for i in chosen.tolist()])
+            planned = plan(2 * size, len(chosen), each * len(chosen))
+            raced[label] = race(predicted, partial(_measure, known, chosen, label), planned, top, thresholds, seed)
+    known.save()
+    facts = {"share": share, "top": top, "seed": seed, "passes": known.passes, "exhaustive": images * (2 * size + 1)}
+    recall = {str(label): round(found.recall, 3) for label, found in raced.items()}
+    run.note(screening={**facts, "recall": recall, "entries": {str(label): list(found.entries) for label, found in raced.items()}})
+    for i in run.missing():
+        kept = measured_of(run.about, int(classes[i]), size)
+        run.add(i, np.where(kept[..., None], np.nan_to_num(known.effects[i]), 0))
+    (run.folder / FILE).unlink(missing_ok=True)
+
+
+def measured_of(about: Any, own: int, size: int) -> Array:
+    """Which changes [2, S] of an image of class `own` a run measured: all of them, unless it was screened."""
+    if "screening" not in about:
+        return np.ones((2, size), bool)
+    found = np.zeros(2 * size, bool)
+    for label, entries in about["screening"]["entries"].items():
+        if int(label) != own:
+            found[entries] = True
+    return found.reshape(2, size)
+
+
+def measured(effects: Effects) -> Array:
+    """Which effects [N, 2, S] were measured; the others are zero."""
+    size = effects.effects.shape[2]
+    found = np.stack([measured_of(effects.about, int(own), size) for own in effects.classes])
+    return found & effects.done[:, None, None]
+
+
+def _measure(known: _Known, chosen: Array, label: int, row: int, entries: Sequence[int]) -> Array:
+    return known.gains(int(chosen[row]), entries, label)
+
+
+class _Known:
+    """What is known of a run's changes: slopes of the logits [N, S, L], and effects [N, 2, S, L], NaN where they are not measured."""
+
+    def __init__(self, run: Run, model: Explained, classify: Classify, batch: int, progress: Progress | None, share: float) -> None:
+        self.run, self.model, self.classify, self.batch, self.progress = run, model, classify, batch, progress
+        images, size = run.arrays["styles"].shape
+        labels = run.arrays["base_logits"].shape[1]
+        self.shift = float(run.about["shift"])
+        self.slopes = np.full((images, size, labels), np.nan, np.float32)
+        self.effects = np.full((images, 2, size, labels), np.nan, np.float32)
+        self.passes, self.expected = 0, int(share * images * 2 * size)
+        if (path := run.folder / FILE).is_file():
+            with np.load(path) as file:
+                self.slopes, self.effects, self.passes = file["slopes"], file["effects"], int(file["passes"])
+        self.saved = time.monotonic()
+        self._tick(0)
+
+    def gradients(self) -> int:
+        """Computes the missing slopes, of every logit but that of the image's own class. Returns the passes that all of them cost."""
+        classes = self.run.arrays["base_logits"].argmax(1)
+        wanted = range(self.slopes.shape[2])
+        for i in range(len(self.slopes)):
+            labels = [label for label in wanted if label != classes[i]]
+            if np.isnan(self.slopes[i, 0, labels]).any():
+                latent, styles = self._tensor("latents", i), self._tensor("styles", i)[None].requires_grad_()
+                with torch.enable_grad(), torch.autocast(styles.device.type, enabled=False):
+                    logits = self.classify(self.model.painter(latent).paint(styles))[0]
+                    for label in labels:
+                        (slope,) = torch.autograd.grad(logits[label], styles, retain_graph=True)
+                        self.slopes[i, :, label] = slope[0].float().cpu().numpy()
+                self._tick(1 + BACKWARD * len(labels))
+        return len(self.slopes) * (1 + BACKWARD * (len(wanted) - 1))
+
+    def predicted(self, image: int) -> Array:
+        """Effects [2, S, L] of an image as its slopes predict them; those on its own class are zero."""
+        return (self._targets(image) - self.run.arrays["styles"][image])[..., None] * np.nan_to_num(self.slopes[image])
+
+    def gains(self, image: int, entries: Sequence[int], label: int) -> Array:
+        """The gains towards a class of changes of an image, measured unless they are known."""
+        flat = self.effects[image].reshape(-1, self.effects.shape[-1])
+        if new := [entry for entry in entries if np.isnan(flat[entry, label])]:
+            latent, base = self._tensor("latents", image), self._tensor("base_logits", image)
+            target = torch.from_numpy(self._targets(image)).to(self.model.device)
+            with torch.no_grad():
+                found = effects_of(self.model, self.classify, latent, base, target, self.batch, new)
+            flat[new] = found.reshape(flat.shape)[new]
+            self._tick(len(new) + 1)  # the painter makes the unchanged image
+        return np.maximum(0.0, flat[list(entries), label].astype(np.float64))
+
+    def save(self) -> None:
+        """Keeps what is known."""
+        whole(self.run.folder / FILE, self._write)
+        self.saved = time.monotonic()
+
+    def _write(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, slopes=self.slopes, effects=self.effects, passes=np.array(self.passes))
+
+    def _tick(self, passes: int) -> None:
+        self.passes += passes
+        if self.progress:
+            self.progress("changes", min(self.passes, self.expected), self.expected)
+        if time.monotonic() - self.saved > SECONDS:
+            self.save()
+
+    def _targets(self, image: int) -> Array:
+        arrays = self.run.arrays
+        return targets(arrays["styles"][image], self.shift, arrays["style_min"], arrays["style_max"])
+
+    def _tensor(self, name: str, image: int) -> Tensor:
+        return torch.from_numpy(self.run.arrays[name][image]).to(self.model.device)

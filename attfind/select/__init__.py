@@ -1,0 +1,1 @@
+"""Selecting attributes from effects."""

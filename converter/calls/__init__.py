@@ -1,0 +1,1 @@
+"""Which functions of a release are run for a network, on which inputs."""

@@ -1,0 +1,135 @@
+"""What of a release is recorded: its networks, recognised as the converter does, each with its calls; and on how many samples."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylexport.common.errors import BadInput
+from stylexport.converter.calls.calls import GRAPH_FORMATS, NCHW, NHWC, Procedure, image_calls, other_calls
+from stylexport.converter.calls.generator_calls import generator_calls
+from stylexport.converter.calls.inputs import UNKNOWN, Given
+from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.registry import DATA_FORMATS, open_each
+from stylexport.converter.mapping.recognise import NETWORKS, Network, recognise
+from stylexport.converter.mapping.rules import listing
+from stylexport.converter.mapping.user_table import UserTable, read_with_table
+
+MODEL = "model"  # what a network is called that no mapping knows
+FEW, MANY, SMALL = 4, 8, 64  # samples above and up to so many pixels a side
+_USUAL = 224  # of a classifier whose files tell no size
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network to record: its name, the artefact that holds it, what mapping found (None without one), and its calls."""
+
+    name: str
+    artefact: Artefact
+    network: Network | None
+    procedure: Procedure
+
+
+def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
+    """The networks of `sources` in the order of NETWORKS, of those named in `only` where any is; the user's own behind them.
+
+    An artefact that is no network that a mapping knows is taken where it is the only one. Raises BadInput where there is nothing to run.
+    """
+    read = _reader(mapping)
+    found: dict[str, tuple[Artefact, Network]] = {}
+    unknown: list[Artefact] = []
+    without: list[str] = []
+    for artefact in _artefacts(sources, opened):
+        if artefact.format in DATA_FORMATS:
+            continue
+        if artefact.format not in GRAPH_FORMATS:
+            without.append(f"{artefact.path} ({artefact.format})")
+            continue
+        artefact.verify()
+        networks = read(artefact)
+        for network in networks:
+            if network.network in found:
+                raise BadInput(f"two {network.network}s: {found[network.network][0].path} and {artefact.path}; name one release")
+            found[network.network] = artefact, network
+        if not networks:
+            unknown.append(artefact)
+    if not found and len(unknown) == 1 and not set(only) - {MODEL}:
+        return [Source(MODEL, unknown[0], None, other_calls(unknown[0], None))]
+    names = _chosen(found, only, unknown, without)
+    resolution = max((getattr(found[name][1].config, "resolution", None) or 0 for name in found), default=0) or _USUAL
+    return [Source(name, *found[name], _CALLS.get(name, _other)(*found[name], resolution)) for name in names]
+
+
+def _artefacts(sources: Sequence[str | Path], opened: contextlib.ExitStack) -> Iterator[Artefact]:
+    for source in sources:
+        for artefact in open_each(source):
+            opened.callback(artefact.close)
+            yield artefact
+
+
+def _reader(mapping: Path | None) -> Callable[[Artefact], Sequence[Network]]:
+    if mapping is None:
+        return lambda artefact: recognise(artefact)[0]
+    table = UserTable.read(mapping)
+    return lambda artefact: [read_with_table(artefact, table)]
+
+
+def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequence[Artefact], without: Sequence[str]) -> list[str]:
+    """Names in order. Raises BadInput where one that was asked for, or any, is missing."""
+    if not found and without:
+        raise BadInput(f"{listing(without, 2)}: holds no graph, so nothing of it can be run; record the SavedModel")
+    if not found:
+        paths = ", ".join(str(artefact.path) for artefact in unknown[:4])
+        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or say what it is by --mapping")
+    order = [*NETWORKS, *found]
+    names = sorted(found, key=order.index)
+    if missing := sorted(set(only) - set(found)):
+        raise BadInput(f"no {listing(missing)} here; --network names one of {', '.join(names)}")
+    return [name for name in names if not only or name in only]
+
+
+def _other(artefact: Artefact, network: Network, resolution: int) -> Procedure:
+    return other_calls(artefact, network)
+
+
+_CALLS: Mapping[str, Callable[[Artefact, Network, int], Procedure]] = {
+    "generator": lambda artefact, network, _: generator_calls(artefact, network),
+    "encoder": lambda artefact, network, size: image_calls(artefact, network, ("image",), "w", NCHW, size),
+    "discriminator": lambda artefact, network, size: image_calls(artefact, network, ("image", "probabilities"), "score", NCHW, size),
+    "classifier": lambda artefact, network, size: image_calls(artefact, network, ("image",), "logits", NHWC, size),
+}
+
+
+def samples(asked: int | None, given: Given, sources: Sequence[Source]) -> int:
+    """How many samples to run: what was asked for, else all rows of --inputs, else few or many by the networks' size.
+
+    The discriminator takes whole groups of its minibatch standard deviation only, or fewer samples than one. Raises BadInput where the
+    user's files do not hold as many, or the groups do not come out.
+    """
+    if asked is not None and asked < 1:
+        raise BadInput(f"--samples {asked}: at least one is needed")
+    if asked is not None and given.rows is not None and asked > given.rows:
+        raise BadInput(f"--samples {asked}: --{given.kind} holds {given.rows}; ask for fewer or give more")
+    count = asked or (given.rows if given.kind == "inputs" and given.rows else min(_usual(sources), given.rows or _usual(sources)))
+    group = next((getattr(s.network.config, "mbstd_group", 1) for s in sources if s.network and s.name == "discriminator"), 1)
+    if count > group and count % group:
+        if asked or given.kind == "inputs":
+            remedy = f"give a multiple of {group}, fewer than {group}, or leave the discriminator out by --network"
+            raise BadInput(f"{count} samples: the discriminator's minibatch standard deviation takes them in groups of {group}; {remedy}")
+        count -= count % group
+    return count
+
+
+def _usual(sources: Sequence[Source]) -> int:
+    return MANY if all(_pixels(source) <= SMALL**2 for source in sources) else FEW
+
+
+def _pixels(source: Source) -> int:
+    """Of the largest map that a network takes or gives; of what is no image, the largest input's size."""
+    resolution = getattr(source.network.config, "resolution", None) if source.network else None
+    feeds = [feed for call in source.procedure.calls for feed in call.feeds if feed.layout]
+    inputs = [math.prod(n or UNKNOWN for n in feed.shape or ()) for feed in feeds]
+    return max([(resolution or 0) ** 2, *(size // 3 for size in inputs)])

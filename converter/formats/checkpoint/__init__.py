@@ -1,0 +1,1 @@
+"""Tensor bundles: the checkpoints of TensorFlow 1 and 2."""

@@ -1,0 +1,252 @@
+"""Tensor bundles: the checkpoint format of TensorFlow 1 (saver V2) and 2, and the `variables/` of a SavedModel.
+
+`PREFIX.index` is a sorted table (leveldb_table.py). Its key "" holds a BundleHeaderProto: number of shards, endianness, version.
+Every other key is a tensor's name with a BundleEntryProto: dtype, shape, shard, offset, size, masked CRC-32C. The bytes lie in
+`PREFIX.data-00000-of-0000N`, one tensor after another. A string tensor is varint64 lengths, the masked CRC-32C of the lengths, then
+the strings. TensorFlow 2 adds the string scalar `_CHECKPOINTABLE_OBJECT_GRAPH` (object_graph.py), which gives the names.
+Source: tensorflow/core/util/tensor_bundle/tensor_bundle.{h,cc}, tensorflow/core/protobuf/tensor_bundle.proto.
+"""
+
+from __future__ import annotations
+
+import glob
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.converter.formats.base import BFLOAT16, Facts, Variable
+from stylexport.converter.formats.checkpoint.checksums import crc32c, mask
+from stylexport.converter.formats.checkpoint.leveldb_table import read_table, varint
+from stylexport.converter.formats.checkpoint.object_graph import OBJECT_GRAPH_KEY, names_by_name, names_by_object
+from stylexport.converter.formats.files import Bytes, Files, Folder, Pieces
+from stylexport.converter.graph import protos
+from stylexport.converter.graph.graph import Graph
+
+VERIFIED = "crc32c of every index block and every tensor"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one tensor lies: `shape`, numpy-style `dtype`, shard number, byte offset and size, masked crc32c."""
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    crc: int
+    partitioned: bool
+
+
+class Bundle:
+    """An opened tensor bundle. Tensors of a folder are memory-mapped; of a zip, decompressed as they are read."""
+
+    format = "checkpoint"
+
+    def __init__(self, files: Files, prefix: str) -> None:
+        self.path = files.path
+        self._files, self._prefix = files, prefix
+        self._index = files.where(f"{prefix}.index")
+        pairs = read_table(files.read(f"{prefix}.index"), self._index)
+        self._big_endian, self._shards = self._header(pairs)
+        self.entries: Mapping[str, Entry] = {e.key: e for e in (self._entry(key, value) for key, value in pairs[1:])}
+        self._open: dict[int, Pieces] = {}
+        self._check_layout()
+        graph = self.entries.get(OBJECT_GRAPH_KEY)
+        self.object_graph: Any = None
+        if graph:
+            self.object_graph = protos.parse(protos.TrackableObjectGraph, self.strings(graph)[0], self._index, OBJECT_GRAPH_KEY)
+        self.variables = self._variables()
+        style = "object-based (TF2)" if graph else "name-based (TF1)"
+        self.facts = Facts(files=dict(files.sizes), verified=VERIFIED, notes=(f"{style} tensor bundle in {self._shards} shard(s)",))
+
+    def _header(self, pairs: list[tuple[bytes, bytes]]) -> tuple[bool, int]:
+        if not pairs or pairs[0][0] != b"":
+            raise DamagedFile(self._index, "the index has no header entry")
+        header = protos.parse(protos.BundleHeader, pairs[0][1], self._index, "the header")
+        if not 1 <= header.num_shards <= 99999:
+            raise DamagedFile(self._index, f"the header says {header.num_shards} shards")
+        if header.version.min_consumer > 1:
+            raise BadInput(f"{self._index}: bundle version {header.version.min_consumer} is newer than this reader knows (1)")
+        return header.endianness == 1, header.num_shards
+
+    def _entry(self, key: bytes, value: bytes) -> Entry:
+        try:
+            name = key.decode()
+        except UnicodeDecodeError:
+            name = key.decode("latin1")  # a slice's key (ordered code); its whole is listed under the plain name
+        entry = protos.parse(protos.BundleEntry, value, self._index, f"the entry of {name}")
+        dtype = protos.DTYPES.get(entry.dtype, f"dtype{entry.dtype}")
+        shape = tuple(dim.size for dim in entry.shape.dim)
+        partitioned = bool(entry.slices) or key.startswith(b"\0")
+        made = Entry(name, dtype, shape, entry.shard_id, entry.offset, entry.size, entry.crc32c, partitioned)
+        if any(n < 0 for n in shape) or entry.shape.unknown_rank:
+            raise DamagedFile(self._index, f"{name}: shape {list(shape)} has an unknown size")
+        if not entry.slices and dtype in _NUMPY and _NUMPY[dtype].itemsize * _product(shape) != entry.size:
+            raise DamagedFile(self._index, f"{name}: {dtype}{list(shape)} does not fill its {entry.size} bytes")
+        return made
+
+    def _check_layout(self) -> None:
+        """Every tensor lies inside its shard and none lies over another."""
+        sizes = self._files.sizes
+        for shard in range(self._shards):
+            name = self._shard_name(shard)
+            if name not in sizes:
+                raise BadInput(f"{self._files.where(name)}: missing; the index names {self._shards} shard(s): fetch it again")
+        ends = [0] * self._shards
+        for entry in self._stored():
+            if not 0 <= entry.shard < self._shards:
+                raise DamagedFile(self._index, f"{entry.key}: shard {entry.shard} of {self._shards}")
+            where = self._files.where(self._shard_name(entry.shard))
+            if entry.size < 0 or entry.offset < ends[entry.shard]:
+                raise DamagedFile(self._index, f"{entry.key}: its bytes from {entry.offset} lie over another tensor's")
+            ends[entry.shard] = entry.offset + entry.size
+            size = sizes[self._shard_name(entry.shard)]
+            if ends[entry.shard] > size:
+                raise DamagedFile(where, f"{entry.key}: ends at byte {ends[entry.shard]}, the file at {size}: it is cut short")
+        for shard, end in enumerate(ends):
+            size = sizes[self._shard_name(shard)]
+            if end != size:
+                where = self._files.where(self._shard_name(shard))
+                raise DamagedFile(where, f"has {size} bytes, the index accounts for {end}")
+
+    def _stored(self) -> list[Entry]:
+        """Entries that have bytes of their own, in storage order."""
+        return sorted((e for e in self.entries.values() if not (e.partitioned and not e.size)), key=lambda e: (e.shard, e.offset, e.size))
+
+    def _shard_name(self, shard: int) -> str:
+        return f"{self._prefix}.data-{shard:05d}-of-{self._shards:05d}"
+
+    def _variables(self) -> tuple[Variable, ...]:
+        entries = [e for e in self._stored() if e.key != OBJECT_GRAPH_KEY and not e.key.startswith("\0")]
+        entries += [e for e in self.entries.values() if e.partitioned and not e.key.startswith("\0") and e not in entries]
+        shapes = {e.key: e.shape for e in entries}
+        named = names_by_object(self.object_graph, shapes) if self.object_graph is not None else names_by_name(shapes)
+        return tuple(
+            Variable(named[e.key].name, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}", named[e.key].slot) for e in entries
+        )
+
+    def read(self, variable: Variable) -> NDArray[Any]:
+        """The tensor, its checksum verified. Raises DamagedFile, or BadInput for a dtype or layout that cannot be read."""
+        entry = self.entries[variable.key]
+        if entry.partitioned:
+            raise BadInput(f"{self._index}: {entry.key} is stored in slices (a partitioned variable); save it whole and try again")
+        if entry.dtype == "string":
+            return np.array(self.strings(entry), dtype=object).reshape(entry.shape)
+        if entry.dtype not in _NUMPY:
+            raise BadInput(f"{self._index}: {entry.key} has the data type {entry.dtype}, which no PyTorch weight has")
+        data = self._bytes(entry)
+        if mask(crc32c(data)) != entry.crc:
+            raise DamagedFile(self._files.where(self._shard_name(entry.shard)), f"{entry.key}: crc32c does not match")
+        array = data.view(_NUMPY[entry.dtype]).reshape(entry.shape)
+        return array.byteswap() if self._big_endian else array
+
+    def _bytes(self, entry: Entry) -> Bytes:
+        if entry.shard not in self._open:
+            self._open[entry.shard] = self._files.pieces(self._shard_name(entry.shard))
+        return self._open[entry.shard].take(entry.offset, entry.size)
+
+    def strings(self, entry: Entry) -> list[bytes]:
+        """The elements of a string tensor, both of its checksums verified. Raises DamagedFile."""
+        where = self._files.where(self._shard_name(entry.shard))
+        data = bytes(self._bytes(entry))
+        lengths, at = [], 0
+        if _product(entry.shape) > len(data):
+            raise DamagedFile(where, f"{entry.key}: {_product(entry.shape)} strings in {len(data)} bytes")
+        for _ in range(_product(entry.shape)):
+            length, at = varint(data, at, where)
+            lengths.append(length)
+        if at + 4 + sum(lengths) != len(data):
+            raise DamagedFile(where, f"{entry.key}: its strings do not fill its {len(data)} bytes")
+        crc = 0
+        for length in lengths:  # lengths count as uint32, or uint64 where they need it
+            crc = crc32c(struct.pack("<I" if length < 2**32 else "<Q", length), crc)
+        if struct.pack("<I", mask(crc)) != data[at : at + 4]:
+            raise DamagedFile(where, f"{entry.key}: crc32c of the lengths does not match")
+        crc = crc32c(data[at:], crc)
+        if mask(crc) != entry.crc:
+            raise DamagedFile(where, f"{entry.key}: crc32c does not match")
+        out, at = [], at + 4
+        for length in lengths:
+            out.append(data[at : at + length])
+            at += length
+        return out
+
+    def graphs(self) -> Iterator[Graph]:
+        """None: a checkpoint holds no graph."""
+        return iter(())
+
+    def verify(self) -> None:
+        """The index was verified when it was opened."""
+
+    def finish(self) -> None:
+        """Read each opened shard to its end, so that the archive's own checksum is verified too."""
+        for pieces in self._open.values():
+            pieces.finish()
+
+    def close(self) -> None:
+        """Give the shards back."""
+        self._open.clear()
+
+
+_NUMPY: dict[str, np.dtype[Any]] = {
+    name: BFLOAT16 if name == "bfloat16" else np.dtype(name) for name in protos.DTYPES.values() if name != "string"
+}
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    product = 1
+    for n in shape:
+        product *= n
+    return product
+
+
+def looks_like_bundle(path: Path) -> bool:
+    """Whether `path` is a checkpoint: its prefix, its `.index`, one of its shards, or a folder with a `checkpoint` file."""
+    return find_prefix(path) is not None
+
+
+def find_prefix(path: Path) -> Path | None:
+    """The prefix of the checkpoint at `path`, None where there is none."""
+    if path.is_dir():
+        indices = sorted(path.glob("*.index"))
+        state = path / "checkpoint"
+        if state.is_file() and (latest := _latest(state)) and Path(f"{latest}.index").is_file():
+            return latest
+        return indices[0].with_suffix("") if len(indices) == 1 else None
+    if path.suffix == ".index":
+        return path.with_suffix("")
+    head, found, _ = path.name.rpartition(".data-")
+    if found:
+        return path.with_name(head)
+    return path if Path(f"{path}.index").is_file() else None
+
+
+def _latest(state: Path) -> Path | None:
+    """The checkpoint that a `checkpoint` file (CheckpointState in text form) names as the latest."""
+    for line in state.read_text(errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model_checkpoint_path":
+            return state.parent / value.strip().strip('"')
+    return None
+
+
+def open_bundle(path: Path) -> Bundle:
+    """The checkpoint at `path` (a prefix, one of its files, or its folder). Raises BadInput and DamagedFile."""
+    prefix = find_prefix(path)
+    if prefix is None:
+        raise BadInput(f"{path}: no checkpoint; name its prefix (the path without .index)")
+    names = [file.name for file in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.*")) if _of_bundle(file.name, prefix.name)]
+    return Bundle(Folder(prefix.parent, names), prefix.name)
+
+
+def _of_bundle(name: str, prefix: str) -> bool:
+    rest = name[len(prefix) :]
+    return rest in (".index", ".meta") or rest.startswith(".data-")

@@ -1,0 +1,1 @@
+"""numpy's files, `.npy` and `.npz`."""

@@ -1,0 +1,173 @@
+"""Pickled weights: lists of TF variables, (name, array) pairs, dictionaries of arrays, nested as they come.
+
+`pickle_machine` reads the pickle without running it and `pickle_values` says what its parts mean; here the parts that are tensors
+are found and named. A variable that knows its name keeps it; else the way to it names it: "mapping/w", "layers[2]/kernel".
+`key` is always the way. What is neither tensor nor container (text, None) is left out with a note.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylexport.common.errors import BadInput, HostileFile
+from stylexport.converter.formats.base import Facts, Plain, Variable
+from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
+from stylexport.converter.formats.guard import guarded
+from stylexport.converter.formats.keras.keras_names import variable_slot
+from stylexport.converter.formats.pickled.pickle_machine import read_pickle
+from stylexport.converter.formats.pickled.pickle_values import Array, Named, Network, meaning
+
+MAX_DEPTH = 40
+MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
+MAX_NOTES = 20
+TEXT_HEADS = (b"(l", b"(d", b"(t", b"]q", b"}q", b"](", b"}(", b"cn")  # protocols 0 and 1: a container, or numpy
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A tensor in a pickle: the way to it, its name, and its values, still in the file."""
+
+    key: str
+    name: str
+    array: Array | NDArray[Any]
+    trainable: bool | None = None
+
+
+def looks_like_pickle(path: str | os.PathLike[str]) -> bool:
+    """Whether the file begins as a pickle does (protocol 2 or later; or 0 and 1 with a container) and ends with its STOP."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(2)
+            file.seek(-1, os.SEEK_END)
+            tail = file.read(1)
+    except OSError:
+        return False
+    return tail == b"." and (head in TEXT_HEADS or (head[:1] == b"\x80" and head[1:] <= b"\x05"))
+
+
+def open_pickle(path: str | os.PathLike[str]) -> PickleArtefact:
+    """Opens a pickle of tensors. Raises HostileFile for what would run code, DamagedFile, or BadInput where it has no tensors."""
+    path = Path(path)
+    return from_value(path, load_pickle(path), "pickle")
+
+
+def load_pickle(path: Path, start: int = 0) -> Any:
+    """The value of the pickle at byte `start` of the file; large arrays stay in the file's map."""
+    with guarded(path, "be read"):
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise BadInput(f"{path}: the file is empty; fetch or export it again")
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return read_pickle(path, data, start)
+
+
+def from_value(path: Path, value: Any, format: str, verified: str = "nothing: pickles carry no checksums") -> PickleArtefact:
+    """The tensors in a pickle's value as an artefact."""
+    leaves, notes = leaves_of(path, value)
+    if not leaves:
+        raise BadInput(f"{path}: a pickle without tensors; expected arrays, TF variables, or containers of them")
+    return PickleArtefact(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes), leaves)
+
+
+def leaves_of(path: Path, value: Any, way: str = "") -> tuple[dict[str, Leaf], tuple[str, ...]]:
+    """The tensors in a pickle's value by their keys, each beginning with `way`, and remarks on what was left out."""
+    walk = _Walk(path)
+    leaves: dict[str, Leaf] = {}
+    with guarded(path, "be read as a pickle of tensors"):
+        for leaf in walk.leaves(value, way, 0):
+            if leaf.key in leaves:
+                raise BadInput(f"{path}: two tensors at {leaf.key!r}; rename one and pickle again")
+            leaves[leaf.key] = leaf
+    return leaves, tuple(walk.notes)
+
+
+class PickleArtefact(Plain):
+    """The tensors of a pickle; `key` is the way to each through the containers."""
+
+    def __init__(self, path: Path, format: str, facts: Facts, leaves: dict[str, Leaf]) -> None:
+        self.path, self.format, self.facts, self._leaves = path, format, facts, leaves
+        shapes = {leaf.name: leaf.array.shape for leaf in leaves.values()}
+        self._variables = tuple(variable_of(leaf, shapes) for leaf in leaves.values())
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """In the order of the pickle."""
+        return self._variables
+
+    def read(self, variable: Variable) -> NDArray[Any]:
+        """The tensor, read-only. Raises DamagedFile."""
+        array = self._leaves[variable.key].array
+        with guarded(self.path, f"read tensor {variable.key!r}"):
+            return array.load() if isinstance(array, Array) else array
+
+    def close(self) -> None:
+        """Nothing to give back: the map closes with the last array in it."""
+
+
+def variable_of(leaf: Leaf, shapes: dict[str, tuple[int, ...]]) -> Variable:
+    """The facts of a tensor in a pickle; `shapes`, of all names beside it, tell a TF1 optimiser's slots."""
+    dtype, slot = leaf.array.dtype, variable_slot(leaf.name) or slot_of_name(leaf.name, shapes)
+    kind = "string" if dtype.kind in "SU" else dtype.name
+    return Variable(leaf.name, leaf.key, leaf.array.shape, kind, leaf.array.nbytes, None, slot, leaf.trainable)
+
+
+class _Walk:
+    """Finds the tensors under a value, in order, and notes what is none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.visits = path, 0
+        self.notes: list[str] = []
+
+    def leaves(self, value: Any, way: str, depth: int) -> Iterator[Leaf]:
+        self.visits += 1
+        if depth > MAX_DEPTH or self.visits > MAX_VISITS:
+            raise HostileFile(self.path, f"nests containers over {MAX_DEPTH} deep or holds over {MAX_VISITS} things")
+        value = meaning(self.path, value)
+        if isinstance(value, Array):
+            yield Leaf(way or "array", way.removesuffix(":0") or "array", value)
+        elif isinstance(value, Named):
+            for leaf in self.leaves(value.value, way, depth + 1):
+                yield Leaf(leaf.key, value.name, leaf.array, value.trainable)
+        elif isinstance(value, Network):
+            for part in (value.variables, value.components):
+                yield from self.leaves(part, _join(way, value.name), depth + 1)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from self.leaves(item, _join(way, key if isinstance(key, str) else f"[{key!r}]"), depth + 1)
+        elif isinstance(value, list | tuple):
+            yield from self.sequence(value, way, depth)
+        elif isinstance(value, bool | int | float):
+            yield from self.numbers(value, way or "number")
+        elif len(self.notes) < MAX_NOTES:
+            self.notes.append(f"{way or 'the value'} is {type(value).__name__}, not a tensor, and is left out")
+
+    def sequence(self, value: list[Any] | tuple[Any, ...], way: str, depth: int) -> Iterator[Leaf]:
+        """A list of numbers is one tensor; a pair (name, tensor) is a named tensor; else each item stands for itself."""
+        if value and all(type(item) in (int, float, bool) for item in value):
+            yield from self.numbers(value, way or "list")
+            return
+        for number, item in enumerate(value):
+            key = f"{way}[{number}]"
+            pair = item if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str) else None
+            for leaf in self.leaves(pair[1] if pair else item, key, depth + 1):
+                name = pair[0].removesuffix(":0") if pair and leaf.key == key else leaf.name
+                yield Leaf(leaf.key, name, leaf.array, leaf.trainable)
+
+    def numbers(self, value: Any, way: str) -> Iterator[Leaf]:
+        self.visits += len(value) if isinstance(value, list | tuple) else 0
+        array = np.array(value)
+        if array.dtype.kind in "biuf":  # integers beyond 64 bits are no tensor
+            array.flags.writeable = False
+            yield Leaf(way, way, array)
+
+
+def _join(way: str, key: str) -> str:
+    return key if not way else (way + key if key.startswith("[") else f"{way}/{key}")

@@ -1,0 +1,126 @@
+"""Frozen graphs: a `.pb` with one GraphDef whose weights are constants. The format has no checksums.
+
+Source: tensorflow/core/framework/{graph,tensor}.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.converter.formats.base import BFLOAT16, Facts, Plain, Variable
+from stylexport.converter.graph import protos
+from stylexport.converter.graph.graph import Graph, flatten
+
+# dtype -> the TensorProto field that holds values written one by one
+_FIELDS = {
+    "float32": "float_val",
+    "float64": "double_val",
+    "float16": "half_val",
+    "bfloat16": "half_val",
+    "int8": "int_val",
+    "int16": "int_val",
+    "int32": "int_val",
+    "uint8": "int_val",
+    "uint16": "int_val",
+    "int64": "int64_val",
+    "bool": "bool_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+}
+
+
+def looks_like_graphdef(path: Path) -> bool:
+    """Whether the file parses as a GraphDef that has named nodes."""
+    try:
+        with path.open("rb") as file:
+            if file.read(1) != b"\x0a":  # field 1 (node), length-delimited: how every GraphDef begins
+                return False
+        graph = protos.GraphDef.FromString(path.read_bytes())
+    except Exception:
+        return False
+    return bool(graph.node) and all(node.op for node in graph.node)
+
+
+def open_graphdef(path: Path) -> FrozenGraph:
+    """The frozen graph at `path`. Raises BadInput and DamagedFile."""
+    return FrozenGraph(path)
+
+
+class FrozenGraph(Plain):
+    """An opened frozen graph: its floating-point constants of rank one and more are its variables."""
+
+    format = "graphdef"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{path}: {error.strerror}") from error
+        self.graph_def: Any = protos.parse(protos.GraphDef, data, path, "the file")
+        self._nodes = {n.name: n for n in self.graph_def.node if n.op == "Const"}
+        for function in self.graph_def.library.function:
+            self._nodes.update({f"{function.signature.name}/{n.name}": n for n in function.node_def if n.op == "Const"})
+        self.variables = tuple(
+            v for v in (_variable(name, node.attr["value"].tensor) for name, node in self._nodes.items()) if v is not None
+        )
+        producer = self.graph_def.versions.producer
+        notes = (f"GraphDef version {producer}" if producer else "GraphDef without a version",)
+        self.facts = Facts(files={path.name: len(data)}, notes=notes)
+
+    def read(self, variable: Variable) -> NDArray[Any]:
+        """The constant's value. Raises DamagedFile where its bytes do not fill its shape."""
+        return decode_tensor(self._nodes[variable.key].attr["value"].tensor, f"{self.path}: {variable.name}")
+
+    def graphs(self) -> Iterator[Graph]:
+        """The one graph, calls inlined; each constant that is a variable is known by its name."""
+        graph = flatten(self.graph_def, self.path)
+        names = {v.key for v in self.variables}
+        fed = {ref.split(":")[0] for node in graph.nodes.values() for ref in node.inputs}
+        ends = tuple(name for name, node in graph.nodes.items() if name not in fed and node.inputs and node.op != "NoOp")
+        yield Graph(graph.nodes, {name: name for name in graph.nodes if name in names}, ends)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _variable(name: str, tensor: Any) -> Variable | None:
+    dtype = protos.DTYPES.get(tensor.dtype, "")
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if dtype not in ("float32", "float64", "float16", "bfloat16") or not shape:
+        return None
+    return Variable(name, name, shape, dtype, _itemsize(dtype) * int(np.prod(shape, dtype=object)))
+
+
+def _itemsize(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+def decode_tensor(tensor: Any, where: str) -> NDArray[Any]:
+    """A TensorProto's value. A single value stands for all elements, as TensorFlow writes constants that repeat one."""
+    dtype = protos.DTYPES.get(tensor.dtype, "unknown")
+    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    count = int(np.prod(shape, dtype=object))
+    if dtype not in _FIELDS:
+        raise BadInput(f"{where}: a constant of data type {dtype} holds no weights")
+    numpy_dtype: np.dtype[Any] = BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)
+    if tensor.tensor_content:
+        if len(tensor.tensor_content) != count * numpy_dtype.itemsize or any(n < 0 for n in shape):
+            raise DamagedFile(where, f"{len(tensor.tensor_content)} bytes do not fill {dtype}{list(shape)}")
+        return np.frombuffer(tensor.tensor_content, numpy_dtype).reshape(shape)
+    values = list(getattr(tensor, _FIELDS[dtype]))
+    if len(values) > count or count > 2**31 or any(n < 0 for n in shape):
+        raise DamagedFile(where, f"{len(values)} values do not fill {dtype}{list(shape)}")
+    packed = np.array(values, np.uint16).view(numpy_dtype) if _FIELDS[dtype] == "half_val" else np.array(values, numpy_dtype)
+    if not values:
+        packed = np.zeros(1, numpy_dtype)
+    out = np.empty(count, numpy_dtype)
+    out[: len(packed)] = packed[:count]
+    out[len(packed) :] = packed[-1]
+    return out.reshape(shape)

@@ -1,0 +1,164 @@
+"""How data flows through a flat graph: what its outputs need, what depends on the inputs, and where parallel ways meet again.
+
+A node is *data* where its value depends on what a caller feeds; a node that is none may depend on variables (a weight times its
+coefficient). Identities do not exist here: every reference stands for the operation behind them. No name of a node is relied upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from stylexport.common.errors import BadInput
+from stylexport.converter.graph.graph import PASS_THROUGH, Graph, Node
+from stylexport.converter.graph.protos import DTYPES
+
+END = ""  # stands behind every node that no other takes
+# Operations that tell the shape of what they take, and nothing of its values.
+SHAPE_ONLY = frozenset("Shape ShapeN Size Rank ZerosLike OnesLike".split())
+_FED = frozenset("Placeholder PlaceholderWithDefault PlaceholderV2 Arg _Arg".split())
+_SAME = PASS_THROUGH - {"PlaceholderWithDefault"}
+
+
+def name_of(ref: str) -> str:
+    """The node's name in a reference "name" or "name:1"."""
+    return ref.rsplit(":", 1)[0] if ":" in ref else ref
+
+
+def resolve(graph: Graph, ref: str) -> str:
+    """The reference behind identities, IdentityN included. Raises BadInput where the graph does not have the node."""
+    for _ in range(len(graph.nodes) + 1):
+        node = graph.get(ref)
+        if node is None:
+            raise BadInput(f"the graph takes {ref!r}, which it does not hold; the SavedModel is incomplete: fetch it again")
+        output = int(ref.rsplit(":", 1)[1]) if ":" in ref else 0
+        if node.op == "IdentityN" and output < len(node.inputs):
+            ref = node.inputs[output]
+        elif node.inputs and node.op in _SAME:
+            ref = node.inputs[0]
+        else:
+            break
+    return ref
+
+
+def _dtype(node: Node) -> str:
+    return DTYPES.get(node.attr["dtype"].type, "") if "dtype" in node.attr else ""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a graph's outputs need. `inputs`: node -> references that it takes, in order of execution; `fed`: what a caller feeds."""
+
+    graph: Graph
+    inputs: Mapping[str, tuple[str, ...]]
+    fed: frozenset[str]
+
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Node -> its place in the order of execution."""
+        return {name: i for i, name in enumerate(self.inputs)}
+
+    @cached_property
+    def data(self) -> frozenset[str]:
+        """The nodes whose values depend on what is fed."""
+        found = set(self.fed)
+        found.update(self._behind(found))
+        return frozenset(found)
+
+    def _behind(self, found: set[str]) -> Iterator[str]:
+        for name, refs in self.inputs.items():
+            if any(name_of(ref) in found for ref in refs):
+                found.add(name)
+                yield name
+
+    @cached_property
+    def variables(self) -> Mapping[str, frozenset[str]]:
+        """Node that is no data -> the variables' nodes that its value depends on."""
+        found: dict[str, frozenset[str]] = {}
+        for name, refs in self.inputs.items():
+            if name in self.graph.keys:
+                found[name] = frozenset((name,))
+            elif name not in self.data:
+                found[name] = frozenset[str]().union(*(found.get(name_of(ref), frozenset()) for ref in refs))
+        return found
+
+    def data_inputs(self, name: str) -> tuple[str, ...]:
+        """The data nodes that `name` takes, each once."""
+        return tuple(dict.fromkeys(n for n in map(name_of, self.inputs[name]) if n in self.data))
+
+    def fixed_inputs(self, name: str) -> tuple[str, ...]:
+        """The references to what is no data that `name` takes."""
+        return tuple(ref for ref in self.inputs[name] if name_of(ref) not in self.data)
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """Data node -> the data nodes that take it."""
+        found: dict[str, list[str]] = {name: [] for name in self.data}
+        for name in self.inputs:
+            if name in self.data:
+                for taken in self.data_inputs(name):
+                    found[taken].append(name)
+        return {name: tuple(users) for name, users in found.items()}
+
+    @cached_property
+    def _dominators(self) -> tuple[Mapping[str, str], Mapping[str, int]]:
+        """The tree of immediate post-dominators, and each node's depth in it.
+
+        In a graph without circles the immediate post-dominator is the lowest common ancestor of the successors' in the tree.
+        An output that other nodes take is no end: what it goes on to is part of the network too.
+        """
+        after: dict[str, str] = {}
+        depth = {END: 0}
+        for name in reversed(list(self.inputs)):
+            if name in self.data:
+                users = [user for user in self.consumers[name] if user in depth]  # one that is not yet there closes a loop
+                after[name] = _meet(users, after, depth) if users else END
+                depth[name] = depth[after[name]] + 1
+        return after, depth
+
+    def after(self, name: str) -> str:
+        """The first data node that everything made of `name` goes through; END where there is none."""
+        return self._dominators[0].get(name, END)
+
+    def meet(self, names: Sequence[str]) -> str:
+        """The first data node that everything made of any of `names` goes through, one of them perhaps; END where there is none."""
+        return _meet(names, *self._dominators)
+
+
+def _meet(names: Sequence[str], after: Mapping[str, str], depth: Mapping[str, int]) -> str:
+    here = names[0]
+    for other in names[1:]:
+        while here != other:
+            if depth[here] >= depth[other]:
+                here = after[here]
+            else:
+                other = after[other]
+    return here
+
+
+def follow(graph: Graph, outputs: Sequence[str], fed: Collection[str] | None = None) -> Flow:
+    """What `outputs` need. `fed` names the placeholders that a caller feeds; by default all but variables, and but switches
+    (bool) such as Keras's learning phase.
+
+    Raises BadInput where the graph lacks a node that is needed.
+    """
+    inputs: dict[str, tuple[str, ...]] = {}
+    stack = [(name_of(resolve(graph, ref)), False) for ref in reversed(outputs)]
+    entered: set[str] = set()
+    while stack:
+        name, done = stack.pop()
+        if done:
+            inputs[name] = _taken(graph, name)
+        elif name not in entered:
+            entered.add(name)
+            stack.append((name, True))
+            stack += [(name_of(ref), False) for ref in reversed(_taken(graph, name))]
+    given = frozenset(name for name in inputs if graph[name].op in _FED and name not in graph.keys and _dtype(graph[name]) != "bool")
+    return Flow(graph, inputs, given if fed is None else given & frozenset(fed))
+
+
+def _taken(graph: Graph, name: str) -> tuple[str, ...]:
+    """The references whose values `name` takes."""
+    node = graph.nodes[name]
+    return () if node.op in SHAPE_ONLY or name in graph.keys else tuple(resolve(graph, ref) for ref in node.inputs)

@@ -1,0 +1,166 @@
+"""Where each layer's variables enter the data, and the nodes at which the layer has done its work.
+
+A layer is the variables of one PyTorch module, or of one TensorFlow scope where no mapping names one. Its entries are the data
+nodes that take one of them; the layer ends at the first node that everything made at its entries goes through: of a modulated
+convolution with demodulation, noise and bias that is the bias' addition. A layer that is called twice has two uses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stylexport.converter.graph.dataflow import END, Flow, name_of
+from stylexport.converter.graph.pointwise import chain
+
+_BROADCASTS = ("Tile", "BroadcastTo")
+_CALLS = re.compile(r"(?<![^/])(?:Stateful)?PartitionedCall(?:_\d+)?/")
+# Checkpoint keys by number, which tell no layer: those that Keras gives, and TensorFlow for lists.
+_NUMBERED = re.compile(r"(?:.*/)?_?variables/\d+")
+
+Role = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a layer.
+
+    `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
+    `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
+    are the variables' nodes; `tiled`: a variable is copied once a sample, so it is data itself and not what data is changed by.
+    """
+
+    layer: str
+    tf: str
+    mapped: bool
+    entries: tuple[str, ...]
+    variables: tuple[str, ...]
+    chain: tuple[str, ...]
+    tiled: bool
+
+
+def uses(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[Use]:
+    """Every use of every layer, in order of execution.
+
+    `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file tells it.
+    """
+    entries: dict[str, dict[str, None]] = {}
+    for name in flow.inputs:
+        if name in flow.data:
+            for variable in _taken(flow, name):
+                entries.setdefault(_layer(flow, variable, layers, names), {})[name] = None
+    roles = _Roles(flow)
+    found = []
+    for layer, nodes in entries.items():
+        members = frozenset(v for v in flow.graph.keys if v in flow.place and _layer(flow, v, layers, names) == layer)
+        for cluster in _calls(flow, list(nodes), roles, members):
+            taken = tuple(v for v in flow.place if v in members and any(v in _taken(flow, entry) for entry in cluster))
+            first = next(v for v in taken if v in _taken(flow, cluster[0]))
+            tensor = layers.get(flow.graph.keys[first])
+            found.append(
+                Use(
+                    layer=tensor.rpartition(".")[0] if tensor else "",
+                    tf=_scope(flow, first, cluster[0], names),
+                    mapped=tensor is not None,
+                    entries=tuple(cluster),
+                    variables=taken,
+                    chain=chain(flow, _whole_map(flow, flow.meet(cluster))),
+                    tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
+                )
+            )
+    return sorted(found, key=lambda use: flow.place[use.chain[0]])
+
+
+def plain(name: str) -> str:
+    """A node's name without the calls that it was inlined from."""
+    return _CALLS.sub("", name)
+
+
+def _taken(flow: Flow, name: str) -> frozenset[str]:
+    """The variables that a data node takes, by way of what is no data."""
+    return frozenset[str]().union(*(flow.variables[name_of(ref)] for ref in flow.fixed_inputs(name)))
+
+
+def _layer(flow: Flow, variable: str, layers: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """What distinguishes a variable's layer. A tensor of the whole module is a layer of its own."""
+    key = flow.graph.keys[variable]
+    if key in layers:
+        module = layers[key].rpartition(".")[0]
+        return f"torch:{module or layers[key]}"
+    name = _tf_name(variable, key, names)
+    return f"tf:{name.rpartition('/')[0] or name}" if name else f"key:{key}"
+
+
+def _tf_name(variable: str, key: str, names: Mapping[str, str]) -> str:
+    """The variable's TensorFlow name, as far as file, graph or key tell it; "" where they do not."""
+    if key in names:
+        return plain(names[key])
+    if "/" in variable:
+        return plain(variable)
+    path = key.split("/.ATTRIBUTES", 1)[0]
+    return "" if _NUMBERED.fullmatch(path) else path
+
+
+def _scope(flow: Flow, variable: str, entry: str, names: Mapping[str, str]) -> str:
+    """What a reader looks for in TensorFlow: the variable's scope, else the scope that takes it."""
+    name = _tf_name(variable, flow.graph.keys[variable], names) or plain(entry)
+    return name.rpartition("/")[0] or name
+
+
+def _calls(flow: Flow, entries: Sequence[str], roles: _Roles, members: frozenset[str]) -> list[list[str]]:
+    """The entries of each call of a layer. What a layer does once to each variable it does again when it is called again."""
+    clusters: list[tuple[set[Role], list[str]]] = []
+    for entry in entries:
+        role = roles.of(entry, members)
+        open_ones = [(flow.meet([*nodes, entry]), i) for i, (known, nodes) in enumerate(clusters) if role not in known]
+        near = [(flow.place[meeting], i) for meeting, i in open_ones if meeting != END]
+        if near:
+            known, nodes = clusters[min(near)[1]]
+            known.add(role)
+            nodes.append(entry)
+        else:
+            clusters.append(({role}, [entry]))
+    return [nodes for _, nodes in clusters]
+
+
+class _Roles:
+    """What an entry does with its layer's variables: its operation, and how they were prepared."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._known: dict[str, int] = {}
+
+    def of(self, entry: str, members: frozenset[str]) -> Role:
+        refs = [ref for ref in self._flow.fixed_inputs(entry) if self._flow.variables[name_of(ref)] & members]
+        return self._flow.graph.nodes[entry].op, tuple(self._prepared(ref) for ref in refs)
+
+    def _prepared(self, ref: str) -> int:
+        """The same number for the same computation on the same variables and constants."""
+        if ref not in self._known:
+            name = name_of(ref)
+            node, key = self._flow.graph.nodes[name], self._flow.graph.keys.get(name)
+            constant = node.attr["value"].tensor.SerializeToString() if node.op == "Const" and key is None and "value" in node.attr else b""
+            inputs = tuple(self._prepared(taken) for taken in self._flow.inputs[name])
+            self._known[ref] = hash((node.op, key, constant, inputs, ref[len(name) :]))
+        return self._known[ref]
+
+
+def _whole_map(flow: Flow, name: str) -> str:
+    """`name`, or the node that puts its pieces together: a dilated convolution works on a map cut into pieces."""
+    after = flow.after(name)
+    return after if after != END and flow.graph.nodes[after].op == "BatchToSpaceND" else name
+
+
+def _is_tiled(flow: Flow, entry: str, members: frozenset[str]) -> bool:
+    """Whether a variable of the layer is repeated on its way to `entry`."""
+    front, seen = [name_of(ref) for ref in flow.fixed_inputs(entry)], set[str]()
+    while front:
+        name = front.pop()
+        if name in seen or not flow.variables[name] & members:
+            continue
+        seen.add(name)
+        if flow.graph.nodes[name].op in _BROADCASTS:
+            return True
+        front += [name_of(ref) for ref in flow.inputs[name]]
+    return False

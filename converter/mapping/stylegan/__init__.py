@@ -1,0 +1,1 @@
+"""StyleGAN2's networks: their rule tables, and their constants as a graph holds them."""

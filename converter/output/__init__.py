@@ -1,0 +1,1 @@
+"""What a conversion writes: networks, ledger, index, safetensors, recordings."""

@@ -1,0 +1,85 @@
+"""stylex.json, the index of a converted folder: its networks, label names and sources (docs/files.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stylexport.common.errors import BadInput, DamagedFile, MappingError
+from stylexport.common.staging import MARK
+from stylexport.converter.output.ledger import FORMAT, TOOL, Ledger, read_json, write_json
+
+# The sizes that the networks of one StylEx share: what one gives, the next takes.
+MUST_AGREE: Mapping[str, tuple[str, ...]] = {
+    "resolution": ("generator", "encoder", "discriminator"),
+    "image_channels": ("generator", "encoder", "discriminator", "classifier"),
+    "latent": ("generator", "encoder"),
+    "labels": ("generator", "discriminator", "classifier"),
+}
+
+
+def write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: Sequence[str] | None) -> None:
+    """stylex.json: this conversion's networks and those that the folder already holds."""
+    before = _index_before(out / MARK)
+    _check_fit({**_sizes_before(out, before["networks"]), **{name: _sizes(ledger) for name, ledger in ledgers.items()}})
+    networks = {**before["networks"], **{name: name for name in ledgers}}
+    sources = {
+        **before["sources"],
+        **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()},
+    }
+    count = _label_count(ledgers) or len(before["labels"]) or 2
+    if labels and not all(labels):
+        raise BadInput(f"a label name is empty in {', '.join(map(repr, labels))}; name every label, or none")
+    if labels and len(labels) != count:
+        raise BadInput(f"{len(labels)} label names for {count} labels")
+    known = before["labels"] if len(before["labels"]) == count else [str(i) for i in range(count)]
+    index = {
+        "format": FORMAT,
+        "tool": TOOL,
+        "networks": {name: networks[name] for name in sorted(networks)},
+        "labels": list(labels or known),
+        "image_range": [-1.0, 1.0],
+        "sources": {name: sources[name] for name in sorted(sources)},
+    }
+    write_json(stage / MARK, index)
+
+
+def _index_before(path: Path) -> dict[str, Any]:
+    """What a `stylex.json` says of the networks that the folder holds; empty where there is none. Raises DamagedFile."""
+    before = read_json(path) if path.is_file() else {}
+    for entry, kind in (("networks", dict), ("sources", dict), ("labels", list)):
+        if not isinstance(before.setdefault(entry, kind()), kind):
+            raise DamagedFile(path, f"`{entry}` is a {type(before[entry]).__name__}", "delete it to begin a new folder")
+    return before
+
+
+def _sizes(ledger: Ledger) -> Mapping[str, Any]:
+    return {fact["field"]: fact["value"] for fact in ledger.config}
+
+
+def _sizes_before(out: Path, networks: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The configurations of the networks that the folder already holds."""
+    paths = {name: out / str(place) / "config.json" for name, place in networks.items()}
+    return {name: read_json(path) for name, path in paths.items() if path.is_file()}
+
+
+def _check_fit(sizes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises MappingError where two networks cannot work together."""
+    for size, names in MUST_AGREE.items():
+        told = [(name, sizes[name][size]) for name in names if name in sizes and sizes[name].get(size) is not None]
+        for name, value in told[1:]:
+            if value != told[0][1]:
+                raise MappingError(
+                    f"the {told[0][0]} has {size} {told[0][1]}, the {name} {value}: they are not of one release; "
+                    "convert each into a folder of its own"
+                )
+
+
+def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:
+    for name in ("classifier", "discriminator", "generator"):
+        if name in ledgers:
+            for fact in ledgers[name].config:
+                if fact["field"] == "labels":
+                    return int(fact["value"])
+    return None

@@ -1,0 +1,215 @@
+"""A recording: what an original TensorFlow graph gave on fixed inputs, tensor by tensor, in float32 and in float64.
+
+`reference_tf` writes it and `parity` reads it; neither knows the other. It is one safetensors file. Its metadata, key "stylexport", is
+a JSON object with everything but the numbers (docs/verify.md); the numbers are
+
+    NETWORK/inputs/NAME            float32: what went in, the same in both precisions
+    NETWORK/taps/N.hi, .lo         a tap's first `rows` samples in float64, as the nearest float32 and what that leaves in bfloat16
+    NETWORK/outputs/NAME           float32: what the original's own precision gave
+    NETWORK/weights/TENSOR         the original's variable in the layout of the PyTorch tensor
+
+Two numbers of 24 and 8 bits hold a float64 to 2^-33, in six bytes instead of eight; the finest threshold of the proof is 2^-24.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.converter.formats.base import BFLOAT16
+from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
+from stylexport.converter.output.safetensors_file import DTYPES, read_with_metadata
+
+FORMAT = 1
+KEY = "stylexport"
+REMEDY = "record the release again"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class RecordedTap:
+    """One tensor of the original graph.
+
+    `layer` is the PyTorch module that answers for it ("" where no rule names one, "output" for an output of the network). `stage`:
+    "parameters" (all of the layer's variables have gone in), "activation" (behind the pointwise operations that follow), "join" (where
+    branches meet), "variable" (a variable that is itself data), "output". `declared`: coverage fails without an answer. `tf` is the
+    variable scope (or the node's), `node` and `op` the place in the graph. `layout`: "NCHW", "NHWC", or "" where it is of no rank 4 or
+    not known. `shape` with all samples, of which the first `rows` are stored as `tensor`. `constants` counts the rounded constants on
+    the way. `floor` is |S32 - S64| / |S64| over the stored rows (L2 norms), `max32` the largest |S32 - S64|.
+    """
+
+    layer: str
+    stage: str
+    declared: bool
+    tf: str
+    node: str
+    op: str
+    layout: str
+    shape: tuple[int, ...]
+    rows: int
+    constants: int
+    floor: float
+    max32: float
+    tensor: str
+
+
+@dataclass(frozen=True)
+class RecordedWeight:
+    """A variable as the PyTorch tensor of that name has it: its TensorFlow name, its tensor in the file, whether any call uses it."""
+
+    tf: str
+    tensor: str
+    used: bool
+
+
+@dataclass(frozen=True)
+class RecordedNetwork:
+    """One network of the release.
+
+    `config` is its config.json (None for a user's own network), `inputs` and `outputs` map names to tensors of the file, `taps` stand in
+    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or "").
+    """
+
+    network: str
+    source: Mapping[str, Any]
+    config: Mapping[str, Any] | None
+    samples: int
+    inputs: Mapping[str, str]
+    layouts: Mapping[str, str]
+    outputs: Mapping[str, str]
+    taps: tuple[RecordedTap, ...]
+    weights: Mapping[str, RecordedWeight]
+    remarks: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RecordedNetwork:
+        """The inverse of `dataclasses.asdict`. Raises KeyError, TypeError."""
+        taps = tuple(RecordedTap(**{**tap, "shape": tuple(tap["shape"])}) for tap in values["taps"])
+        weights = {name: RecordedWeight(**weight) for name, weight in values["weights"].items()}
+        return cls(**{**values, "taps": taps, "weights": weights, "remarks": tuple(values["remarks"])})
+
+
+class Recorder:
+    """A recording that grows: tensors are appended as they come, and the file is put in place when the `with` block ends well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._partial = path.with_name(f".{path.name}.partial")
+        self._header: dict[str, Any] = {}
+        self._checksums: dict[str, str] = {}
+        self._end = 0
+        self._metadata: dict[str, Any] = {}
+        try:
+            self._file = self._partial.open("wb")
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be written ({error.strerror}); name a file in a folder that is there") from error
+
+    def add(self, name: str, value: Array) -> str:
+        """Append a tensor of a floating dtype. Returns its name."""
+        value = np.asarray(value, order="C")
+        self._file.write(as_bytes(value).data)
+        self._header[name] = {
+            "dtype": DTYPES[value.dtype.name],
+            "shape": list(value.shape),
+            "data_offsets": [self._end, self._end + value.nbytes],
+        }
+        self._checksums[name] = _checksum(value)
+        self._end += value.nbytes
+        return name
+
+    def add_exact(self, name: str, value: Array) -> str:
+        """Append float64 values as float32 and what that leaves in bfloat16: `name`.hi and `name`.lo. Returns `name`."""
+        hi = value.astype(np.float32)
+        self.add(f"{name}.hi", hi)
+        self.add(f"{name}.lo", (value - hi).astype(BFLOAT16))
+        return name
+
+    def finish(self, networks: Mapping[str, RecordedNetwork], **about: Any) -> None:
+        """What the header is to say: the networks, and whatever else (versions, settings, release, inputs)."""
+        self._metadata = {
+            "format": FORMAT,
+            **about,
+            "networks": {name: dataclasses.asdict(network) for name, network in networks.items()},
+            "crc32c": self._checksums,
+        }
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        try:
+            if kind is None:
+                self._assemble()
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _assemble(self) -> None:
+        """Header and data into one file beside the target, then into its place."""
+        header = {"__metadata__": {KEY: json.dumps(self._metadata, separators=(",", ":"))}, **self._header}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        whole = self._partial.with_suffix(".whole")
+        try:
+            with whole.open("wb") as file, self._partial.open("rb") as data:
+                file.write(struct.pack("<Q", len(text)) + text)
+                shutil.copyfileobj(data, file, 2**22)
+                file.flush()
+                os.fsync(file.fileno())
+            whole.replace(self.path)
+        finally:
+            whole.unlink(missing_ok=True)
+
+
+class Recording:
+    """An opened recording. Tensors are read, and their checksums verified, when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        metadata, self._tensors = read_with_metadata(path, REMEDY)
+        try:
+            self.about: dict[str, Any] = json.loads(metadata[KEY])
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise BadInput(f"{path}: is no recording; `stylexport record RELEASE -o FILE` writes one") from error
+        if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
+            raise BadInput(f"{path}: is a recording of another format than {FORMAT}; {REMEDY} with this version")
+        try:
+            self._checksums: Mapping[str, str] = dict(self.about.pop("crc32c"))
+            self.networks = {name: RecordedNetwork.from_json(values) for name, values in self.about.pop("networks").items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedFile(path, f"its description cannot be followed ({error!r})", REMEDY) from error
+
+    def tensor(self, name: str) -> Array:
+        """A tensor as stored, read-only. Raises DamagedFile where it is absent or its checksum is another."""
+        if name not in self._tensors:
+            raise DamagedFile(self.path, f"holds no tensor {name}", REMEDY)
+        value = self._tensors[name]
+        if _checksum(value) != self._checksums.get(name):
+            raise DamagedFile(self.path, f"{name} does not match its checksum", REMEDY)
+        return value
+
+    def exact(self, name: str) -> Array:
+        """A tensor that `add_exact` stored, in float64."""
+        hi, lo = self.tensor(f"{name}.hi"), self.tensor(f"{name}.lo")
+        if hi.shape != lo.shape:
+            raise DamagedFile(self.path, f"the halves of {name} have shapes {list(hi.shape)} and {list(lo.shape)}", REMEDY)
+        value = hi.astype(np.float64)
+        value += lo.astype(np.float32)
+        return value
+
+
+def _checksum(value: Array) -> str:
+    return f"crc32c:{crc32c(as_bytes(value)):08x}"

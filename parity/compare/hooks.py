@@ -1,0 +1,135 @@
+"""Running a port while its layers are watched: each layer's value is handed to `seen`, which may put another in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylexport.parity.ports import Site, tensors
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A layer's value in a forward pass, with the module that was called and what it was called with."""
+
+    site: Site
+    value: Tensor
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+Seen = Callable[[Sight], Tensor | None]
+WATCH = "_parity_watches"  # marks a hook of this room
+
+
+@contextlib.contextmanager
+def watched(module: nn.Module, sites: Iterable[Site], seen: Seen, trim: bool = False) -> Iterator[None]:
+    """Calls `seen` for every site when its module has run; a tensor that it returns takes the value's place.
+
+    With `trim`, what comes into a module that holds no other site is cut to the fewest rows among its tensors: where values are put in
+    place, a large layer's have fewer samples than a small one's.
+    """
+    by_module: dict[str, list[Site]] = {}
+    for site in sites:
+        by_module.setdefault(site.module, []).append(site)
+    handles = []
+    for path, own in by_module.items():
+        target = module.get_submodule(path)
+        handles.append(target.register_forward_hook(_hook(own, seen), with_kwargs=True))
+        if trim and not any(other.startswith(f"{path}.") for other in by_module):
+            handles.append(target.register_forward_pre_hook(_trim, with_kwargs=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hook(sites: list[Site], seen: Seen) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        for site in sites:
+            value = site.get(output)
+            if isinstance(value, Tensor) and (other := seen(Sight(site, value, module, args, kwargs))) is not None:
+                output = site.put(output, other)
+        return output
+
+    setattr(hook, WATCH, True)
+    return hook
+
+
+def _trim(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    rows = min(rows_in((args, kwargs)), default=None)
+    return (args, kwargs) if rows is None else (_cut(args, rows), _cut(kwargs, rows))
+
+
+def rows_in(value: Any) -> list[int]:
+    """The length of every batch in nested arguments."""
+    return [tensor.shape[0] for tensor in tensors(value) if tensor.ndim > 1]
+
+
+def _cut(value: Any, rows: int) -> Any:
+    if isinstance(value, Tensor):
+        return value[:rows] if value.ndim > 1 and value.shape[0] > rows else value
+    if isinstance(value, dict):
+        return {name: _cut(item, rows) for name, item in value.items()}
+    if hasattr(value, "_fields"):
+        return type(value)(*(_cut(item, rows) for item in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_cut(item, rows) for item in value)
+    return value
+
+
+class Stub(nn.Module):
+    """Stands for a layer and returns the value that it is known to have."""
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The value, as often as it is asked for (a copy: some layers go on in place)."""
+        return self.value.clone()
+
+
+def stubbed(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of `module` that nobody watches, whose children at the paths of `values` are stubs."""
+    kept = {path: module.get_submodule(path) for path in values}
+    for path, value in values.items():
+        _set(module, path, Stub(value))
+    try:
+        copied = copy.deepcopy(module)
+    finally:
+        for path, child in kept.items():
+            _set(module, path, child)
+    for part in copied.modules():
+        for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            for number in [number for number, hook in hooks.items() if getattr(hook, WATCH, False) or hook is _trim]:
+                del hooks[number]
+    return copied
+
+
+def _set(module: nn.Module, path: str, child: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    module.get_submodule(parent)._modules[name] = child
+
+
+@contextlib.contextmanager
+def precision_of(precision: str, device: torch.device) -> Iterator[None]:
+    """Runs float32 networks in a precision: fp32 with TF32 off, tf32, or 16 bits by autocast."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)
+    try:
+        with torch.autocast(device.type, half) if half else contextlib.nullcontext():
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

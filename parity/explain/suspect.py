@@ -1,0 +1,61 @@
+"""A layer whose own judgement failed, ready to be experimented on: `stylexport.parity.explain.search` tries causes on it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A layer alone, in float64, with the original's own inputs.
+
+    `module` is the layer's module (a copy; children that have a judgement of their own are stubs that return the original's values).
+    `call(module, args, kwargs)` gives the layer's output as it is judged, for a changed module or changed arguments (of style layers it
+    adds the one). `expected` is the original's output, `given` what the port gave in the forward pass (its code may do otherwise than
+    `call`). `weights` are the original's variables of this layer, float64, by their names in `module` ("weight", "bias", ...); `config`
+    is the network's configuration as read from the original, `own` the port's (both JSON values, None for a user's own network).
+    `image` is the network's image input, for layers that see it first, else None.
+    """
+
+    network: str
+    layer: str
+    module: nn.Module
+    call: Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any]], Tensor]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    expected: Tensor
+    given: Tensor
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    config: Mapping[str, Any] | None = None
+    own: Mapping[str, Any] | None = None
+    stage: str = "parameters"
+
+    def output(self, change: Callable[[nn.Module], None] | None = None, args: tuple[Any, ...] | None = None) -> Tensor:
+        """The layer's output after `change` was made to a copy of its module, or with other arguments."""
+        module = self.module
+        if change is not None:
+            module = copy.deepcopy(module)
+            with torch.no_grad():
+                change(module)
+        with torch.no_grad():
+            return self.call(module, self.args if args is None else args, self.kwargs)
+
+    def error(self, output: Tensor) -> float:
+        """|output - expected| / |expected|; infinite where the shapes differ or a value is not finite."""
+        return relative_error(output, self.expected)
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """|found - expected| / |expected| in L2 norms; infinite where the shapes differ, a value is not finite, or only expected is zero."""
+    if found.shape != expected.shape:
+        return float("inf")
+    distance, size = float(torch.linalg.vector_norm(found - expected)), float(torch.linalg.vector_norm(expected))
+    if distance != distance or distance == float("inf"):
+        return float("inf")
+    return distance / size if size else (0.0 if distance == 0 else float("inf"))

@@ -1,0 +1,1 @@
+"""Reference networks in TensorFlow, which carry the released variable names."""

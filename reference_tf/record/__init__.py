@@ -1,0 +1,1 @@
+"""Recording what the original graphs compute, layer by layer."""

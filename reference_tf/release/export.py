@@ -1,0 +1,109 @@
+"""The way back: a converted folder's tensors through the rule tables' inverses, into SavedModels with the released names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stylexport.common.errors import BadInput, DamagedFile, MappingError
+from stylexport.common.staging import MARK
+from stylexport.converter.mapping.recognise import table
+from stylexport.converter.mapping.rules import Rule, listing, pattern
+from stylexport.converter.output.ledger import read_json
+from stylexport.converter.output.safetensors_file import read
+from stylexport.reference_tf.networks.build import build
+from stylexport.reference_tf.networks.variables import assign, names
+from stylexport.reference_tf.release.random_release import FILES
+from stylexport.reference_tf.release.saved_model import save
+from stylexport.torch_models.config import CONFIGS, NetworkConfig, config_from_json
+
+
+def export_folder(
+    folder: Path, out: Path, data_format: str = "NCHW", progress: Callable[[str, int, int | None], None] | None = None
+) -> dict[str, Path]:
+    """Writes `out`/NAME.savedmodel for each known network of a converted folder, and returns where each lies.
+
+    `data_format`: "NCHW" as the original graph, or "NHWC" for one that a CPU can run. Tensors of half precision become float32.
+    Raises BadInput, DamagedFile and MappingError for a folder that is not whole.
+    """
+    networks = _networks(folder)
+    if not networks:
+        raise BadInput(f"{folder}: holds none of {', '.join(CONFIGS)}, and other networks have no TensorFlow side")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out}: exists and is not an empty folder; name a new one")
+    partial = out.parent / f".{out.name}.partial"
+
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for number, (network, place) in enumerate(sorted(networks.items())):
+            if progress:
+                progress(network, number, len(networks))
+            _export(folder / place, partial / FILES[network], data_format)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(getattr(error, "message", error)).split())[-200:]
+        raise BadInput(f"{out}: cannot be written ({reason}); make room, or name a folder where you may write") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {network: out / FILES[network] for network in sorted(networks)}
+
+
+def _networks(folder: Path) -> dict[str, str]:
+    """Known network -> its folder's name, as `stylex.json` tells them."""
+    networks = read_json(folder / MARK).get("networks", {})
+    if not isinstance(networks, dict):
+        raise DamagedFile(folder / MARK, "`networks` is no table of folders", "convert the release again")
+    for place in networks.values():
+        if not isinstance(place, str) or not (folder / place).resolve().is_relative_to(folder.resolve()):
+            raise DamagedFile(folder / MARK, f"{place!r} is no folder inside {folder}", "convert the release again")
+    return {name: place for name, place in networks.items() if name in CONFIGS}
+
+
+def _export(folder: Path, target: Path, data_format: str) -> None:
+    try:
+        config = config_from_json(read_json(folder / "config.json"))
+    except (ValueError, TypeError) as error:
+        raise DamagedFile(folder / "config.json", f"is no configuration ({error})", "convert the release again") from error
+    try:
+        model = build(config, cpu=data_format == "NHWC")
+    except (ValueError, TypeError, ArithmeticError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DamagedFile(
+            folder / "config.json", f"describes no network that can be built ({reason})", "convert the release again"
+        ) from error
+    assign(model, variables(config, read(folder / "model.safetensors"), names(model), folder))
+    save(model, target)
+
+
+def variables(
+    config: NetworkConfig, tensors: Mapping[str, NDArray[Any]], targets: Mapping[str, Any], folder: Path
+) -> dict[str, NDArray[Any]]:
+    """Released variable name -> value, from PyTorch tensors. Raises MappingError where table, tensors and targets do not fit."""
+    rules = table(config)
+    if missing := [rule.torch for rule in rules if rule.torch not in tensors]:
+        raise MappingError(f"{folder}: model.safetensors lacks {listing(missing)}; convert the release again")
+    if extra := sorted(set(tensors) - {rule.torch for rule in rules}):
+        raise MappingError(f"{folder}: model.safetensors holds {listing(extra)}, which config.json's network does not have")
+    out: dict[str, NDArray[Any]] = {}
+    for rule in rules:
+        tensor = tensors[rule.torch]
+        if tensor.shape != rule.shape:
+            raise MappingError(f"{folder}: {rule.torch} has shape {list(tensor.shape)}, config.json asks for {list(rule.shape)}")
+        name = _target(rule, targets)
+        out[name] = rule.layout.inverse(np.asarray(tensor).astype(np.float32), tuple(targets[name].shape))
+    return out
+
+
+def _target(rule: Rule, targets: Mapping[str, Any]) -> str:
+    found = [name for name in targets if pattern(rule.tf).fullmatch(name)]
+    if len(found) != 1:
+        raise MappingError(f"{rule.torch}: the TensorFlow network has {len(found)} variables for {rule.tf}")
+    return found[0]

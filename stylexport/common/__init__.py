@@ -1,0 +1,1 @@
+"""The few things that every room needs, once each: errors, whole files, digests, text."""

@@ -1,0 +1,1 @@
+"""Opening a classifier: where it comes from, its preprocessing, its weights."""
