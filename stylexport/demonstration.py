@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport import checkpoints
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
 
 if TYPE_CHECKING:
     from stylexport.parity.result import Report
     from stylexport.torch_models import StylEx
 
-Array = NDArray[Any]
 RELEASE = Path(checkpoints.__file__).parent / "demo"
 RECORDING = RELEASE.with_name("demo.recording.safetensors")
 LABELS = ("8", "9")

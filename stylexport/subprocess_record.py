@@ -8,13 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stylexport.common.errors import BadInput, IncompleteCoverage
+from stylexport.common.types import Progress
 from stylexport.console import QUIET, steps_progress
-
-Progress = Callable[[str, int, int], None]
 
 
 @contextlib.contextmanager

@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from stylexport.common.atomic import whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.staging import staged
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.optimisers import names
@@ -48,7 +48,7 @@ def save(
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with staged(target) as stage:
+    with whole_folder(target) as stage:
         save_stylex(stylex, stage)
         save_file(_laid_out(networks), stage / WEIGHTS)
         save_file(

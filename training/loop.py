@@ -13,6 +13,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
 from stylexport.torch_models.execution import PATIENCE
 from stylexport.training import checkpoint, ema
 from stylexport.training.checkpoint import save_stylex
@@ -24,7 +25,6 @@ from stylexport.training.optimisers import schedule, set_rate
 from stylexport.training.run_folder import claim, record, resumed
 from stylexport.training.setup import Job, begin
 
-Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
 from stylexport.torch_models.classifiers.open import Classifier, open_classifier
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training import ema
@@ -26,7 +27,6 @@ from stylexport.training.networks import Networks, Reuse, blind, build
 from stylexport.training.optimisers import optimisers
 from stylexport.training.step import Distance, Step
 
-Progress = Callable[[str, int, int], None]
 SAMPLE = 1024  # images that the blank image is the median of
 
 

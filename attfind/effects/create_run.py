@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ from stylexport.attfind.model import StylExModel
 from stylexport.attfind.screening.screen import SHARE
 from stylexport.attfind.select.interesting import interesting
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
 from stylexport.common.version import __version__
 from stylexport.torch_models.classifiers.open import OWN, Classifier, digest
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

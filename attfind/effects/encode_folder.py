@@ -9,20 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from stylexport.attfind.effects.latents import Encoded, file_digest
 from stylexport.attfind.model import Explained
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import Array, Progress
 
-Array = NDArray[Any]
-Progress = Callable[[str, int, int], None]
 SUFFIXES = (".png", ".jpg", ".jpeg")
 PREPARED = "RGB, square from the middle, bilinear"
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stylexport.attfind.effects.run_store import Run
 from stylexport.attfind.model import Explained
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.torch_models.classifiers.open import looks_like_probabilities
 
-Array = NDArray[Any]
 Classify = Callable[[Tensor], Tensor]
 
 

@@ -6,16 +6,14 @@ import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
 from stylexport.converter.output import safetensors_file
 
-Array = NDArray[Any]
 NAMES = ("dlatents", "latents")  # of the array, where a file holds several
 
 

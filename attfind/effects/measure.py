@@ -7,19 +7,16 @@ image, both directions together, and what lies below the changed layer is comput
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stylexport.attfind.effects.run_store import Run
 from stylexport.attfind.model import Explained, layer_of
+from stylexport.common.types import Array, Progress
 
-Array = NDArray[Any]
 Classify = Callable[[Tensor], Tensor]
-Progress = Callable[[str, int, int], None]
 
 
 def targets(styles: Array, shift: float, style_min: Array, style_max: Array) -> Array:

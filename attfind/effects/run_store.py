@@ -23,11 +23,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import Array
 
-Array = NDArray[Any]
 FORMAT = 1
 H5, PARTS, ABOUT, LATENTS = "effects.h5", "parts", "run.json", "latents.npz"
 REMEDY = "measure the effects again"

@@ -17,11 +17,11 @@ from torch import Tensor
 from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.select.goals import Goal, Step, gains, towards
-from stylexport.attfind.show.image_editor import Array, Move, growing, paint
+from stylexport.attfind.show.image_editor import Move, growing, paint
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array, Progress
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-Progress = Callable[[str, int, int], None]
 ATTRIBUTES, RANDOM, VARIANCE = "attributes", "random", "variance"
 
 

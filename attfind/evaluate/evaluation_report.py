@@ -14,7 +14,7 @@ from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.effects.run_store import whole
 from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, Evaluation, Tried
 from stylexport.attfind.evaluate.intervals import SAID, of_rankings
-from stylexport.attfind.show.image_editor import Array
+from stylexport.common.types import Array
 from stylexport.pages.render import render
 
 FORMAT = 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stylexport.common.types import Array
+
 Z95 = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
 RESAMPLES = 2000
 SAID = "95 %, Wilson's score; of random rankings the wider of it and a bootstrap over rankings and images"

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stylexport.attfind.effects.measure import effects_of, targets
@@ -25,10 +24,9 @@ from stylexport.attfind.screening.successive_halving import Raced, plan, race
 from stylexport.attfind.select.select import COMBINED, ONE_AGAINST_ALL
 from stylexport.attfind.select.strategies import gains_towards
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array, Progress
 
-Array = NDArray[Any]
 Classify = Callable[[Tensor], Tensor]
-Progress = Callable[[str, int, int], None]
 
 SHARE = 0.1  # of the exhaustive search's forward passes
 BACKWARD = 2  # forward passes that a backward pass costs

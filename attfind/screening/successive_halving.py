@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stylexport.common.types import Array
+
 # (an image's number, entries) -> their gains
 Measure = Callable[[int, Sequence[int]], Array]
 

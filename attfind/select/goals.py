@@ -16,8 +16,9 @@ import numpy as np
 from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.screening.screen import measured_of
 from stylexport.attfind.select.attributes import Selection
-from stylexport.attfind.show.image_editor import Array, Move
+from stylexport.attfind.show.image_editor import Move
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,11 @@ flips          the reconstruction has another class than the picture; the surest
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
-Array = NDArray[Any]
 QUERIES = ("misclassified", "boundary", "flips")
 
 

@@ -11,9 +11,10 @@ from torch import Tensor
 from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.effects.measure import targets
 from stylexport.attfind.model import Painter, StylExModel, layer_of
-from stylexport.attfind.select.select import Array, Discriminator, Logits
+from stylexport.attfind.select.select import Discriminator, Logits
 from stylexport.attfind.show.image_editor import paint
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
 
 def discriminator_of(subject: Subject) -> Discriminator:

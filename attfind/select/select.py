@@ -14,14 +14,13 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.select import strategies
 from stylexport.attfind.select.attributes import Attribute, Selection
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
-Array = NDArray[Any]
 Strategy = Literal["global", "image-fraction", "independent", "subset"]
 STRATEGIES: tuple[Strategy, ...] = ("global", "image-fraction", "independent", "subset")
 OF_ONE_IMAGE = ("independent", "subset")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Array = NDArray[Any]
+from stylexport.common.types import Array
+
 Range = tuple[float, float]
 LOSSLESS = 64  # pictures whose sides are longer go into a page as JPEG
 QUALITY = 90

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stylexport.attfind.effects.measure import targets
 from stylexport.attfind.model import Explained, Painter
-
-Array = NDArray[Any]
+from stylexport.common.types import Array
 
 
 class Move(Protocol):

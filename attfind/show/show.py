@@ -12,7 +12,8 @@ from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.model import layer_of
 from stylexport.attfind.select.attributes import Attribute
 from stylexport.attfind.select.goals import Goal, Step, gains, goals, known, turned
-from stylexport.attfind.show.image_editor import Array, Move, moved, paint
+from stylexport.attfind.show.image_editor import Move, moved, paint
+from stylexport.common.types import Array
 
 FRAMES = 7  # of a sweep
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.effects.measure import targets
@@ -17,8 +16,8 @@ from stylexport.attfind.model import layer_of
 from stylexport.attfind.screening.screen import measured
 from stylexport.attfind.select.attributes import Attribute
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
-Array = NDArray[Any]
 MOST = 6  # attributes in a study, unless it is told otherwise
 
 

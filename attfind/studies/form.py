@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+from stylexport.common.types import Array
 
-Array = NDArray[Any]
 FORMAT = 1
 PAGE, KEY = "index.html", "key.json"
 TEMPLATES = Path(__file__).parent / "templates"

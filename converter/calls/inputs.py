@@ -10,18 +10,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
 from stylexport.converter.output.safetensors_file import read_with_metadata
 
-Array = NDArray[Any]
 Sizes = tuple[int, ...]
 Shape = tuple[int | None, ...] | None
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylexport.common.errors import BadInput
+from stylexport.common.text import listing
 from stylexport.converter.calls.calls import GRAPH_FORMATS, NCHW, NHWC, Procedure, image_calls, other_calls
 from stylexport.converter.calls.generator_calls import generator_calls
 from stylexport.converter.calls.inputs import UNKNOWN, Given
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.mapping.recognise import NETWORKS, Network, recognise
-from stylexport.converter.mapping.rules import listing
 from stylexport.converter.mapping.user_table import UserTable, read_with_table
 
 MODEL = "model"  # what a network is called that no mapping knows

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stylexport.common.types import Array
 
 _PIECE = 2**20  # bytes
 
-Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stylexport.common.errors import MappingError
+from stylexport.common.text import listing
 from stylexport.converter.formats.base import Variable
 from stylexport.converter.mapping.layouts import Layout, Shape
 
@@ -101,9 +102,3 @@ def check_shape(binding: Binding, where: str) -> None:
             f"{where}: {variable.name} has shape {list(variable.shape)}, which becomes {list(shape)}, but {rule.torch} needs "
             f"{list(rule.shape)}; shapes must fit without broadcasting: is this the right network?"
         )
-
-
-def listing(names: Sequence[str], most: int = 6) -> str:
-    """Names for an error message, the first few and how many more."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -25,10 +25,11 @@ from typing import Any
 import yaml
 
 from stylexport.common.errors import BadInput, MappingError
+from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
 from stylexport.converter.mapping.recognise import NETWORKS, Fact, Network, read_as
-from stylexport.converter.mapping.rules import Binding, Names, Rule, listing
+from stylexport.converter.mapping.rules import Binding, Names, Rule
 from stylexport.torch_models.config import NetworkConfig
 
 

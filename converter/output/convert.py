@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stylexport.common.atomic import whole_folder
 from stylexport.common.digests import Digests
 from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
-from stylexport.common.staging import staged
+from stylexport.common.json_files import write_json
+from stylexport.common.text import listing
+from stylexport.common.types import Progress
 from stylexport.converter.formats.base import BFLOAT16, Artefact, Variable
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.mapping.recognise import NETWORKS, Network, read_as, recognise
-from stylexport.converter.mapping.rules import Binding, listing
+from stylexport.converter.mapping.rules import Binding
 from stylexport.converter.output.index import write_index
-from stylexport.converter.output.ledger import Ledger, LeftOut, Row, write_json
+from stylexport.converter.output.ledger import Ledger, LeftOut, Row
 from stylexport.converter.output.safetensors_file import DTYPES, Spec, Writer
 
 Source = str | Path
-Progress = Callable[[str, int, int], None]
 Reader = Callable[[Artefact], tuple[Sequence[Network], Mapping[str, str]]]
 
 
@@ -67,7 +69,7 @@ def convert(
     sources = [paths] if isinstance(paths, (str, Path)) else list(paths)
     read_networks = _reader(mapping)
     passed_over: list[str] = []
-    with contextlib.ExitStack() as opened, staged(Path(out)) as stage:
+    with contextlib.ExitStack() as opened, whole_folder(Path(out)) as stage:
         hashed = opened.enter_context(digests or Digests())
         tasks = list(_find(sources, networks or {}, read_networks, opened, passed_over))
         # All are recognised before any is written: the writers run outside Python's lock and would wait for it at every piece.

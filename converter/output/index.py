@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stylexport.common.atomic import MARK
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
-from stylexport.common.staging import MARK
-from stylexport.converter.output.ledger import FORMAT, TOOL, Ledger, read_json, write_json
+from stylexport.common.json_files import read_json, write_json
+from stylexport.converter.output.ledger import FORMAT, TOOL, Ledger
 
 # The sizes that the networks of one StylEx share: what one gives, the next takes.
 MUST_AGREE: Mapping[str, tuple[str, ...]] = {

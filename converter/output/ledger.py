@@ -7,13 +7,13 @@ training, so their keys are part of the format (docs/files.md). Neither holds a 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import read_json
 from stylexport.common.version import __version__
 
 FORMAT = 1
@@ -78,33 +78,3 @@ def read_ledger(path: Path) -> Ledger:
         return Ledger(**{name: values[name] for name in names}, tensors=rows, left_out=left)
     except (KeyError, TypeError) as error:
         raise DamagedFile(path, f"is no ledger ({error!r})", "convert the release again") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises BadInput where it is missing, DamagedFile where it is none."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; is this a converted folder?") from error
-    except (ValueError, RecursionError) as error:
-        raise DamagedFile(path, f"is not valid JSON ({error})", "convert the release again") from error
-    if not isinstance(values, dict):
-        raise DamagedFile(path, "holds no JSON object", "convert the release again")
-    return values
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """A JSON file, one line an entry (and one a row of a table, so that a reader can go down it with a finger)."""
-    entries = [f"{json.dumps(key)}: {_entry(value)}" for key, value in values.items()]
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("{\n " + ",\n ".join(entries) + "\n}\n")
-
-
-def _entry(value: Any) -> str:
-    rows = value.items() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
-    if not any(isinstance(row[1] if isinstance(value, Mapping) else row, (Mapping, list, tuple)) for row in rows):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Mapping):
-        lines = [f"{json.dumps(key)}: {json.dumps(row, ensure_ascii=False)}" for key, row in value.items()]
-        return "{\n  " + ",\n  ".join(lines) + "\n }"
-    return "[\n  " + ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n ]"

@@ -25,9 +25,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
 from stylexport.converter.output.safetensors_file import DTYPES, read_with_metadata
@@ -35,8 +35,6 @@ from stylexport.converter.output.safetensors_file import DTYPES, read_with_metad
 FORMAT = 1
 KEY = "stylexport"
 REMEDY = "record the release again"
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from stylexport.converter.output.ledger import TOOL, write_json
+from stylexport.common.json_files import write_json
+from stylexport.converter.output.ledger import TOOL
 from stylexport.parity.result import Fault, Report
 
 FORMAT = 1

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.pages.render import png
 from stylexport.parity.report.words import number
 from stylexport.parity.result import Maps, Report
 from stylexport.parity.verdict import EXACT
 
-Array = NDArray[Any]
 SHOWN = 4  # samples whose images are shown
 SIDE, MAP_SIDE = 128, 232  # small pictures are drawn at least about so large, in pixels
 SAMPLES = 12  # samples whose probabilities are shown, those with another answer before others

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
 from stylexport.converter.output.recording import Recording
 from stylexport.parity.compare.verify_network import prove
 from stylexport.parity.comparison import Case
@@ -19,7 +20,6 @@ from stylexport.parity.ports import stylex_port
 from stylexport.parity.selftest.injections import Injection, injections
 from stylexport.parity.verify import ports_of
 
-Progress = Callable[[str, int, int], None]
 LEAST_CAUSES = 0.9  # the share of causes that must be named
 
 

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.reference_tf.networks import forward
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.reference_tf.networks import build
 from stylexport.reference_tf.networks.variables import assign
 from stylexport.torch_models.config import NetworkConfig
-
-Array = NDArray[Any]
 
 
 def load(config: NetworkConfig, variables: Mapping[str, Array], dtype: str = "float32") -> Any:

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from stylexport.common.errors import BadInput, MappingError
+from stylexport.common.types import Array
 from stylexport.torch_models.config import GeneratorConfig, NetworkConfig
 
-Array = NDArray[Any]
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 

@@ -21,14 +21,13 @@ import tensorflow as tf
 
 from stylexport.common.digests import Digests
 from stylexport.common.errors import BadInput, StylexportError
+from stylexport.common.types import Progress
 from stylexport.converter.calls.calls import flow_of
 from stylexport.converter.calls.inputs import Given, Inputs, read_given
 from stylexport.converter.calls.sources import Source, find, samples
 from stylexport.converter.output.ledger import TOOL
 from stylexport.converter.output.recording import RecordedNetwork, Recorder
 from stylexport.reference_tf.record.record_network import STORE, observe
-
-Progress = Callable[[str, int, int], None]
 
 
 def record(

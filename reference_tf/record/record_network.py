@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, MappingError
+from stylexport.common.types import Array
 from stylexport.converter.calls.calls import NHWC, Call, Feed, used
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
@@ -21,7 +21,6 @@ from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, 
 from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.reference_tf.replay.walk import walk
 
-Array = NDArray[Any]
 Pair = tuple[Any, Any]
 Progress = Callable[[int, int], None]
 

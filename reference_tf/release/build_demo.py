@@ -17,15 +17,14 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.checkpoints.mnist import Digits
 from stylexport.common.errors import BadInput, StylexportError
+from stylexport.common.json_files import read_json
+from stylexport.common.types import Array
 from stylexport.converter.calls.inputs import Given
-from stylexport.converter.output.ledger import read_json
 from stylexport.converter.output.recording import Recording
 from stylexport.reference_tf.networks import forward
 from stylexport.reference_tf.networks.variables import load_variables
@@ -36,8 +35,6 @@ from stylexport.reference_tf.release.export import export_folder
 from stylexport.reference_tf.release.random_release import DLATENTS, FILES, pickle_dlatents, zip_folder
 from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.config import config_from_json
-
-Array = NDArray[Any]
 
 STORE = 1024  # elements of a tensor that the recording keeps with all samples
 DIGITS = "digits.npz"

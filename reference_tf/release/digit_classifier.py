@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from numpy.typing import NDArray
 
 from stylexport.checkpoints.mnist import Digits
+from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
 from stylexport.reference_tf.networks import build
 from stylexport.reference_tf.networks.variables import names
@@ -23,8 +23,6 @@ from stylexport.reference_tf.release.digits import as_images, eights_and_nines
 from stylexport.reference_tf.release.random_release import FILES
 from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
-
-Array = NDArray[Any]
 
 SEED = 9
 CLASSIFIER = MobileNetV1Config(mobilenet_layers(0.125), labels=2, resolution=32, dropout=0.001, momentum=0.05)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.checkpoints.mnist import Digits, mnist
-
-Array = NDArray[Any]
+from stylexport.common.types import Array
 
 EIGHTS_AND_NINES = (8, 9)
 

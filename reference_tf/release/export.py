@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from stylexport.common.atomic import MARK
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
-from stylexport.common.staging import MARK
+from stylexport.common.json_files import read_json
+from stylexport.common.text import listing
 from stylexport.converter.mapping.recognise import table
-from stylexport.converter.mapping.rules import Rule, listing, pattern
-from stylexport.converter.output.ledger import read_json
+from stylexport.converter.mapping.rules import Rule, pattern
 from stylexport.converter.output.safetensors_file import read
 from stylexport.reference_tf.networks.build import build
 from stylexport.reference_tf.networks.variables import assign, names

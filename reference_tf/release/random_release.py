@@ -13,12 +13,11 @@ import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import StylexportError
+from stylexport.common.types import Array
 from stylexport.reference_tf.networks.forward import softmax
 from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.config import (
@@ -41,7 +40,6 @@ FILES = {
 DLATENTS = "dlatents.pkl"
 
 Configs = Mapping[str, NetworkConfig]
-Array = NDArray[Any]
 
 
 def configs(

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.formats.savedmodel.functions import Function
 from stylexport.converter.graph.graph import Node
 from stylexport.converter.graph.schedule import Plan, canonical, name_of
 from stylexport.reference_tf.replay.execute_op import DOUBLE, Precision, tensor
 
-Array = NDArray[Any]
 Read = Callable[[str], Array]
 
 

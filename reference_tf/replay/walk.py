@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.formats.savedmodel.functions import Function, Input
 from stylexport.converter.graph.schedule import name_of, plan
 from stylexport.reference_tf.replay.control_flow import step
 from stylexport.reference_tf.replay.evaluator import Lane, Read
 from stylexport.reference_tf.replay.execute_op import DOUBLE, GRAPH, Precision, tensor
 
-Array = NDArray[Any]
 Seen = Callable[[str, Array, Array], None]
 Progress = Callable[[int, int], None]
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stylexport.attfind import Effects
-from stylexport.converter.output.ledger import read_json
+from stylexport.common.json_files import read_json
 from stylexport.demonstration import LABELS
 from stylexport.torch_models.config import GeneratorConfig, config_from_json
 from stylexport.torch_models.layers.styles import conv_layers

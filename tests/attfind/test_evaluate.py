@@ -16,8 +16,8 @@ from stylexport.attfind.evaluate.intervals import of_rankings, wilson
 from stylexport.attfind.model import Autoencoder
 from stylexport.attfind.select.attributes import Attribute
 from stylexport.attfind.select.goals import Step
-from stylexport.attfind.show.image_editor import Array
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 
 SIZE, IMAGES = 6, 25
 WEIGHTS = np.array([[1.0, -2.0, 0.5, 0.0, 3.0, 0.1], [-1.5, 0.2, 0.4, 2.0, -0.3, 0.0]], np.float32)  # [L, S]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylexport.converter.output.ledger import read_json
+from stylexport.common.json_files import read_json
 from stylexport.converter.output.recording import Recorder, Recording
 from stylexport.converter.output.safetensors_file import read_with_metadata
 from stylexport.reference_tf.networks import forward

@@ -9,8 +9,8 @@ import pytest
 from stylexport.attfind import Effects, StylExModel
 from stylexport.attfind.effects.initial_state import begin
 from stylexport.attfind.effects.measure import measure
+from stylexport.common.json_files import read_json
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
-from stylexport.converter.output.ledger import read_json
 from stylexport.reference_tf.networks import forward as run
 from stylexport.reference_tf.networks.effects_loop import LoopEffects, effects_loop
 from stylexport.reference_tf.release.build_demo import released

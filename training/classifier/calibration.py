@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stylexport.common.types import Array
 
 BINS = 15
 # Between these a temperature is sought; logits that separate the classes without a fault have none, and get the lowest.

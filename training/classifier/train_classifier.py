@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.execution import computing
 from stylexport.torch_models.mobilenet import MobileNetV1
@@ -26,7 +27,6 @@ from stylexport.training.data.open import open_data
 from stylexport.training.data.sampler import EndlessSampler
 from stylexport.training.logging.divergence import Stopped
 
-Progress = Callable[[str, int, int], None]
 LOOK = 50  # steps between looks at whether the loss is a number
 
 

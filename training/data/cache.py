@@ -14,16 +14,13 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stylexport.attfind.effects.encode_folder import PREPARED, Progress, read_picture
+from stylexport.attfind.effects.encode_folder import PREPARED, read_picture
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import Array, Progress
 from stylexport.training.data.folder import Pictures
-
-Array = NDArray[Any]
 
 FORMAT = 1
 BLOCK = 256  # pictures in memory at a time

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.attfind.effects.encode_folder import pictures
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.training.data.images import UNLABELLED
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stylexport.common.types import Array
 from stylexport.training.data.sampler import Key
-
-Array = NDArray[Any]
 
 UNLABELLED = -1
 # What each of the 256 values becomes: x / 127.5 - 1, in [-1, 1].

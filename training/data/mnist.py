@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from stylexport.checkpoints.mnist import Digits, mnist
+from stylexport.common.types import Array
 from stylexport.training.data.images import Images
-
-Array = NDArray[Any]
 
 BORDER = 2
 PADDED = 28 + 2 * BORDER

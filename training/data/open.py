@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from stylexport.checkpoints.mnist import IDX
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
 from stylexport.training.data.cache import picture_store
 from stylexport.training.data.folder import Pictures, folder_pictures
 from stylexport.training.data.images import Images
@@ -18,8 +19,6 @@ from stylexport.training.data.labelled import labelled_pictures
 from stylexport.training.data.mnist import PADDED, digits_data
 from stylexport.training.data.split import split
 from stylexport.training.settings import STRICT
-
-Progress = Callable[[str, int, int], None]
 
 PARTS = ("train", "held_out")
 SMALLEST = 4

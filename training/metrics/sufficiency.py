@@ -20,10 +20,10 @@ from stylexport.attfind.model import StylExModel
 from stylexport.attfind.select.attributes import Attribute
 from stylexport.attfind.select.select import Rules, select
 from stylexport.attfind.show.image_editor import counterfactual
+from stylexport.common.types import Progress
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.metrics.encode import encoded
 
-Progress = Callable[[str, int, int], None]
 NAMES = {ATTRIBUTES: "sufficiency", RANDOM: "sufficiency_random", VARIANCE: "sufficiency_variance"}
 
 

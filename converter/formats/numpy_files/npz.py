@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile, StylexportError
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, Plain, Variable
 from stylexport.converter.formats.guard import guarded
 from stylexport.converter.formats.keras.keras_names import variable_slot
 from stylexport.converter.formats.numpy_files.npy import MAGIC, PREFIX, Header, check_size, parse_header
 from stylexport.converter.formats.pickled.pickle_machine import read_pickle
-from stylexport.converter.formats.pickled.pickle_values import Array
 from stylexport.converter.formats.pickled.pickles import Leaf, PickleArtefact, from_value, leaves_of, load_pickle, variable_of
 from stylexport.converter.formats.zips import STORED, SafeZip, looks_like_zip, open_zip
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, StylexportError
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, Plain, Variable
-from stylexport.converter.formats.pickled.pickle_values import Array, meaning
+from stylexport.converter.formats.pickled.pickle_values import meaning
 from stylexport.converter.formats.pickled.pickles import load_pickle, looks_like_pickle
 
 

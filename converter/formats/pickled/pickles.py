@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, HostileFile
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, Plain, Variable
 from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
 from stylexport.converter.formats.guard import guarded
 from stylexport.converter.formats.keras.keras_names import variable_slot
 from stylexport.converter.formats.pickled.pickle_machine import read_pickle
-from stylexport.converter.formats.pickled.pickle_values import Array, Named, Network, meaning
+from stylexport.converter.formats.pickled.pickle_values import Named, Network, meaning
 
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from stylexport.common.types import Progress
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
-Progress = Callable[[str, int, int], None]
 
 
 class _Numbers(click.ParamType):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stylexport.attfind.evaluate.backbones import BACKBONES, REQUIREMENT, SDIST
 from stylexport.attfind.evaluate import backbone_weights as weights
+from stylexport.attfind.evaluate.backbones import BACKBONES, REQUIREMENT, SDIST
 from stylexport.attfind.evaluate.distance import NETS, Distance, lpips
 
 

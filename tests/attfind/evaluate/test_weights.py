@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from stylexport.attfind.evaluate.backbones import BACKBONES, SDIST
 from stylexport.attfind.evaluate import backbone_weights as weights
+from stylexport.attfind.evaluate.backbones import BACKBONES, SDIST
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.pickled.pickles import open_pickle
 

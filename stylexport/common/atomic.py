@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all: everything is written to a folder of its own and moved into place at the end."""
+"""Files and folders that appear whole or not at all: written under another name beside their place, and moved there at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,33 @@ _PARTIAL = ".stylexport.partial"
 
 
 @contextlib.contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; when the block ends well the file is synced and takes the place of `path`, else it is removed.
+
+    What a killed run left under that name is overwritten by the next. Raises BadInput where the file system refuses.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with whole_file(target) as partial:
+        ...     _ = partial.write_text("all of it")
+        >>> target.read_text()
+        'all of it'
+
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror or error}); make room, or name another folder") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
     """A fresh folder; when the block ends well its entries replace those of `target`, else it is removed.
 
     It lies beside a `target` that is not there yet, and in one that is, which may be a file system of its own or the only place to write.
