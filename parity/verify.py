@@ -25,14 +25,12 @@ from stylexport.parity.compare.verify_network import prove
 from stylexport.parity.comparison import Case
 from stylexport.parity.explain.fault_budget import explainer
 from stylexport.parity.original import Original
-from stylexport.parity.ports import Port, stylex_port, user_port
+from stylexport.parity.ports import Port, known_port, user_port
 from stylexport.parity.result import Pictures, Report
 from stylexport.parity.verdict import UNITS
-from stylexport.torch_models.stylex import MANIFEST, NETWORKS
-
-ORDER = tuple(NETWORKS)
-# The fields of a configuration without which two networks cannot be compared at all; a difference in the others is a fault to be found.
-SIZES = ("resolution", "channels", "latent", "labels", "z", "hidden", "image_channels", "mapping_layers")
+from stylexport.torch_models.kinds import kind_named_by, known_roles
+from stylexport.torch_models.pretrained import open_network
+from stylexport.torch_models.stylex import MANIFEST
 
 
 def verify(converted: Path, recording: Path, *, device: str = "cpu", precision: str = "fp32", progress: Progress | None = None) -> Report:
@@ -50,12 +48,12 @@ def verify(converted: Path, recording: Path, *, device: str = "cpu", precision: 
 
 
 def ports_of(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
-    """The networks of a converted folder as ports, in StylEx's order, and its label names. Raises BadInput."""
+    """The networks of a converted folder as ports, in the order of their kinds, and its label names. Raises BadInput."""
     manifest = read_json(converted / MANIFEST)
     places = manifest.get("networks")
     if not isinstance(places, dict):
         raise BadInput(f"{converted / MANIFEST}: names no networks; convert the release again")
-    ports = {name: stylex_port(name, _load(name, converted / str(places[name]))) for name in ORDER if name in places}
+    ports = {name: known_port(_load(name, converted / str(places[name]))) for name in known_roles() if name in places}
     return ports, tuple(map(str, manifest.get("labels") or ()))
 
 
@@ -130,8 +128,9 @@ def _verify(
 
 
 def _same_sizes(port: Port, network: RecordedNetwork, path: Path) -> None:
-    """Raises BadInput where the recording is of a network of other sizes."""
-    for size in SIZES:
+    """Raises BadInput where the recording is of a network of other sizes; a difference in other fields is a fault to be found."""
+    kind = kind_named_by(network.config)
+    for size in kind.sizes if kind else ():
         ours, theirs = ((config or {}).get(size) for config in (port.config, network.config))
         if _plain(ours) != _plain(theirs):
             found = f"its {port.network} has {size} {_plain(theirs)}, the converted one {_plain(ours)}"
@@ -172,7 +171,7 @@ def _named(device: torch.device) -> str:
 
 def _load(network: str, folder: Path) -> Any:
     try:
-        return NETWORKS[network].from_pretrained(folder)
+        return open_network(folder, network)
     except ValueError as error:
         raise BadInput(str(error)) from error
 

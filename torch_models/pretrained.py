@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kind_from_json
 from stylexport.torch_models.layers.resampling import Fir
 
 CONFIG = "config.json"
@@ -82,6 +83,20 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
         write_whole(save_directory / WEIGHTS, lambda path: save_file(tensors, path, {"format": "pt"}))
         text = json.dumps(self.config.to_json(), indent=2) + "\n"
         write_whole(save_directory / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def open_network(folder: Path, role: str, map_location: str | torch.device = "cpu") -> PretrainedNetwork:
+    """The network in a folder, whatever architecture fills this role of a StylEx. Raises ValueError as `from_pretrained` does."""
+    path = _find(str(folder), CONFIG, {})
+    values = read_json(path)
+    try:
+        kind = kind_from_json(values, role)
+        if kind.role != role:
+            raise ValueError(f"this config.json is of a {kind.role}, not of a {role}")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; convert it again") from error
+    network: PretrainedNetwork = kind.module.load().from_pretrained(folder, map_location=map_location)
+    return network
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -15,16 +15,10 @@ from torch import Tensor, nn
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.encoder import Encoder
 from stylexport.torch_models.generator import Generator
-from stylexport.torch_models.mobilenet import MobileNetV1
-from stylexport.torch_models.pretrained import PretrainedNetwork, read_json, write_whole
+from stylexport.torch_models.kinds import ROLES
+from stylexport.torch_models.pretrained import PretrainedNetwork, open_network, read_json, write_whole
 
 MANIFEST = "stylex.json"
-NETWORKS: dict[str, type[PretrainedNetwork]] = {
-    "generator": Generator,
-    "encoder": Encoder,
-    "discriminator": Discriminator,
-    "classifier": MobileNetV1,
-}
 
 
 class StylEx(nn.Module):
@@ -62,26 +56,23 @@ class StylEx(nn.Module):
     ) -> StylEx:
         """The StylEx of a converted folder, or of a Hugging Face Hub repository, in eval mode.
 
-        `download` goes to `huggingface_hub.snapshot_download` (revision, token, cache_dir, ...). Raises ValueError, naming the
-        file, where
+        `download` goes to `huggingface_hub.snapshot_download` (revision, token, cache_dir, ...). Raises ValueError, naming the file, where
         `stylex.json` or a network that it names is missing or broken.
         """
         folder = _folder(str(pretrained_model_name_or_path), download)
         path = folder / MANIFEST
         values = read_json(path)
         places = values.pop("networks", None)
-        if not isinstance(places, dict) or (places and not set(places) & set(NETWORKS)):
-            raise ValueError(f"{path}: `networks` must name folders for some of {', '.join(NETWORKS)}, not {places!r}")
-        places = {name: place for name, place in places.items() if name in NETWORKS}  # a user's own networks are not StylEx's
+        if not isinstance(places, dict) or (places and not set(places) & set(ROLES)):
+            raise ValueError(f"{path}: `networks` must name folders for some of {', '.join(ROLES)}, not {places!r}")
+        places = {name: place for name, place in places.items() if name in ROLES}  # a user's own networks are not StylEx's
         labels = values.pop("labels", [])
         image_range = values.pop("image_range", [-1.0, 1.0])
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise ValueError(f"{path}: `labels` must be a list of names, not {labels!r}")
         if not (isinstance(image_range, list) and len(image_range) == 2 and all(isinstance(v, int | float) for v in image_range)):
             raise ValueError(f"{path}: `image_range` must be two numbers, not {image_range!r}")
-        networks: dict[str, Any] = {
-            name: NETWORKS[name].from_pretrained(_inside(folder, place, path), map_location=map_location) for name, place in places.items()
-        }
+        networks: dict[str, Any] = {name: open_network(_inside(folder, place, path), name, map_location) for name, place in places.items()}
         low, high = image_range
         return cls(**networks, labels=labels, image_range=(low, high), metadata=values).eval()
 
@@ -89,7 +80,7 @@ class StylEx(nn.Module):
         """Write the layout that `from_pretrained` reads: a folder a network, and `stylex.json` last."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        present = {name: network for name in NETWORKS if (network := getattr(self, name)) is not None}
+        present = {name: network for name in ROLES if (network := getattr(self, name)) is not None}
         for name, network in present.items():
             if not isinstance(network, PretrainedNetwork):
                 raise TypeError(f"the {name} is a {type(network).__name__}, which has no configuration to save; only this project's have")

@@ -46,8 +46,8 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A tap before its node is described."""
+class Place:
+    """A tap before its node is described: what `NetworkTaps` finds."""
 
     layer: str
     stage: str
@@ -56,11 +56,15 @@ class _Place:
     declared: bool = True
 
 
+# Where a known network's layers are seen, from the flow of its graph and the uses of its variables.
+NetworkTaps = Callable[[Flow, Sequence[Use]], Iterator[Place]]
+
+
 def taps(
     graph: Graph,
     outputs: Sequence[str],
     layers: Mapping[str, str],
-    network: str | None,
+    network: NetworkTaps | None = None,
     *,
     names: Mapping[str, str] | None = None,
     fed: Collection[str] | None = None,
@@ -68,40 +72,40 @@ def taps(
     """The taps of a graph's `outputs`, in order of execution.
 
     `layers`: checkpoint key -> PyTorch tensor ("synthesis.b64.conv0.weight"), for the variables that a table maps; the others are
-    grouped by their TensorFlow scope. `network`: "generator", "encoder", "discriminator", "classifier", or None for another one.
-    `names`: checkpoint key -> TensorFlow name; without it the graph and the keys tell what they can. `fed` names the placeholders
-    that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
+    grouped by their TensorFlow scope. `network` says where a known network's layers are seen (`NetworkKind.taps`); without it each is seen
+    where its variables have gone in. `names`: checkpoint key -> TensorFlow name; without it the graph and the keys tell what they can.
+    `fed` names the placeholders that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
     """
     flow = follow(graph, outputs, fed)
     found = uses(flow, layers, names or {})
-    places = [*_NETWORKS.get(network or "", _others)(flow, found), *(_Place("output", OUTPUT, ref) for ref in outputs)]
+    places = [*(network or _others)(flow, found), *(Place("output", OUTPUT, ref) for ref in outputs)]
     order, constants = orders(flow), upstream(flow)
     described = [_describe(flow, place, order, constants) for place in places]
     at = {tap: flow.place[name_of(resolve(graph, tap.node))] for tap in described}
     return sorted(dict.fromkeys(described), key=lambda tap: (at[tap], _STAGES.index(tap.stage)))
 
 
-def _describe(flow: Flow, place: _Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
+def _describe(flow: Flow, place: Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
     name = name_of(resolve(flow.graph, place.node))
     scope = plain(name).rpartition("/")[0] or plain(name)
     op = flow.graph.nodes[name].op
     return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, order.get(name, ""), constants[name])
 
 
-def _last(use: Use) -> _Place:
+def _last(use: Use) -> Place:
     """Behind the activation, or behind the parameters where there is none."""
-    return _Place(use.layer, ACTIVATION if len(use.chain) > 1 else PARAMETERS, use.chain[-1], use.tf, declared=use.mapped)
+    return Place(use.layer, ACTIVATION if len(use.chain) > 1 else PARAMETERS, use.chain[-1], use.tf, declared=use.mapped)
 
 
-def _parameters(use: Use) -> _Place:
-    return _Place(use.layer, PARAMETERS, use.chain[0], use.tf, declared=use.mapped)
+def _parameters(use: Use) -> Place:
+    return Place(use.layer, PARAMETERS, use.chain[0], use.tf, declared=use.mapped)
 
 
-def _values(use: Use) -> Iterator[_Place]:
-    return (_Place(use.layer, VARIABLE, variable, use.tf) for variable in use.variables)
+def _values(use: Use) -> Iterator[Place]:
+    return (Place(use.layer, VARIABLE, variable, use.tf) for variable in use.variables)
 
 
-def _generator(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
+def generator_taps(flow: Flow, found: Sequence[Use]) -> Iterator[Place]:
     """Every layer behind its activation, the learned constant, and at each resolution the image so far."""
     for use in found:
         if use.layer == "synthesis.b4":
@@ -111,10 +115,10 @@ def _generator(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
         if (rgb := re.fullmatch(r"(synthesis\.b\d+)\.torgb", use.layer)) and rgb[1] != "synthesis.b4":
             total = past_silent(flow, use.chain[0])
             if total != END and flow.graph.nodes[total].op in SUMS and len(flow.data_inputs(total)) > 1:
-                yield _Place(rgb[1], JOIN, total)
+                yield Place(rgb[1], JOIN, total)
 
 
-def _residual(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
+def residual_taps(flow: Flow, found: Sequence[Use]) -> Iterator[Place]:
     """Every layer behind its activation, the scaled sum of each block, and what goes into the discriminator's last convolution."""
     exits = {use.layer: _exit(flow, use, found) for use in found}
     for use in found:
@@ -123,10 +127,10 @@ def _residual(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
             skip = next((other for other in found if other.layer == f"{block[1]}.skip"), None)
             total = flow.meet([use.chain[0], skip.chain[0]]) if skip else END
             if total != END:
-                yield _Place(block[1], JOIN, chain(flow, total)[-1])
+                yield Place(block[1], JOIN, chain(flow, total)[-1])
 
 
-def _exit(flow: Flow, use: Use, found: Sequence[Use]) -> _Place:
+def _exit(flow: Flow, use: Use, found: Sequence[Use]) -> Place:
     """A residual block's layer behind its activation, without the block's scale where it stands before the sum.
 
     A skip has no activation, so that a factor behind it is the block's; behind conv1 the same factor is too.
@@ -141,38 +145,38 @@ def _exit(flow: Flow, use: Use, found: Sequence[Use]) -> _Place:
     return _last(use)
 
 
-def _discriminator(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
-    yield from _residual(flow, found)
+def discriminator_taps(flow: Flow, found: Sequence[Use]) -> Iterator[Place]:
+    yield from residual_taps(flow, found)
     for use in found:
         if use.layer == "b4.conv":
             before = flow.data_inputs(use.entries[0])[0]
             while flow.graph.nodes[before].op in _LAYING_OUT:
                 before = flow.data_inputs(before)[0]
-            yield _Place("b4.mbstd", JOIN, before)
+            yield Place("b4.mbstd", JOIN, before)
 
 
-def _classifier(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
+def classifier_taps(flow: Flow, found: Sequence[Use]) -> Iterator[Place]:
     """Convolutions and normalisations each by themselves, and the activation behind a unit's last one."""
     last = {use.layer.rpartition(".")[0]: use for use in found if use.layer.endswith((".conv", ".bn"))}
     for use in found:
         yield _parameters(use)
         unit = use.layer.rpartition(".")[0]
         if last.get(unit) is use and len(use.chain) > 1:
-            yield _Place(f"{unit}.act", ACTIVATION, use.chain[-1], declared=use.mapped)
+            yield Place(f"{unit}.act", ACTIVATION, use.chain[-1], declared=use.mapped)
 
 
-def _others(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
+def _others(flow: Flow, found: Sequence[Use]) -> Iterator[Place]:
     """A network that nobody knows: every layer must be answered for; activations and joins may be."""
     for use in found:
         if use.tiled:
             yield from _values(use)
         else:
-            yield _Place(use.layer, PARAMETERS, use.chain[0], use.tf)
+            yield Place(use.layer, PARAMETERS, use.chain[0], use.tf)
         if len(use.chain) > 1:
-            yield _Place(use.layer, ACTIVATION, use.chain[-1], use.tf, declared=False)
+            yield Place(use.layer, ACTIVATION, use.chain[-1], use.tf, declared=False)
     for node in _joins(flow, found):
         behind = chain(flow, node)[-1]
-        yield from (_Place("", JOIN, place, declared=False) for place in dict.fromkeys((node, behind)))
+        yield from (Place("", JOIN, place, declared=False) for place in dict.fromkeys((node, behind)))
 
 
 def _joins(flow: Flow, found: Sequence[Use]) -> Iterator[str]:
@@ -187,11 +191,3 @@ def _joins(flow: Flow, found: Sequence[Use]) -> Iterator[str]:
         if flow.graph.nodes[name].op in _JOINS and len(set(before)) > 1:
             yield name
             sources[name] = frozenset((name,))
-
-
-_NETWORKS: Mapping[str, Callable[[Flow, Sequence[Use]], Iterator[_Place]]] = {
-    "generator": _generator,
-    "encoder": _residual,
-    "discriminator": _discriminator,
-    "classifier": _classifier,
-}

@@ -16,7 +16,7 @@ from stylexport.parity.compare.verify_network import prove
 from stylexport.parity.comparison import Case
 from stylexport.parity.explain.search import explain
 from stylexport.parity.original import Original
-from stylexport.parity.ports import stylex_port
+from stylexport.parity.ports import known_port
 from stylexport.parity.selftest.injections import Injection, injections
 from stylexport.parity.verify import ports_of
 
@@ -110,7 +110,7 @@ def selftest(
     for i, (network, port, injection) in enumerate(plan):
         if progress:
             progress(f"{injection.network} {injection.layer}", i, len(plan))
-        broken = stylex_port(injection.network, injection.into(port.module))
+        broken = known_port(injection.into(port.module))
         case = prove(Case(broken, Original(opened, network, torch.device(device)), explain))
         trials.append(_trial(injection, case))
     if progress:

@@ -15,7 +15,6 @@ from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
-from stylexport.converter.mapping.recognise import NETWORKS
 from stylexport.converter.output.convert import check_finite
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
@@ -25,8 +24,6 @@ Pair = tuple[Any, Any]
 Progress = Callable[[int, int], None]
 
 STORE = 2**21  # elements of a tap that is stored whole; of a larger one, one sample
-# What goes into a layer that mixes samples, and what comes out, is kept whole: on one sample alone it gives something else.
-MIXING = {"discriminator": ("b8", "b4.mbstd")}
 
 
 @dataclass
@@ -53,12 +50,15 @@ def observe(
     names = {v.key: v.name for v in source.artefact.variables if v.name != v.key}
     layers = {b.variable.key: b.rule.torch for b in source.network.bindings} if source.network else {}
     seen = Observed()
+    kind = source.network.kind if source.network else None
+    network_taps = kind.taps.load() if kind and kind.taps else None
+    # What goes into a layer that mixes samples, and what comes out, is kept whole: on one sample alone it gives something else.
+    mixed = kind.mixing if kind else ()
     for number, call in enumerate(source.procedure.calls):
-        kind = source.name if source.name in NETWORKS else None
         fed = [given.name for given in call.function.inputs]
-        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, kind, names=names, fed=fed))
+        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, network_taps, names=names, fed=fed))
         given = [_fed(feed, inputs, seen, recorder, source) for feed in call.feeds]
-        mixing = frozenset(tap.node for tap in chosen if tap.layer in MIXING.get(source.name, ()))
+        mixing = frozenset(tap.node for tap in chosen if tap.layer in mixed)
         written = _Written(recorder, f"{source.name}/taps/{number}", store, mixing)
         results = _run(call, chosen, given, variables, written, progress)
         seen.taps += [RecordedTap(**vars(tap), **written.measured[tap.node]) for tap in chosen]
@@ -68,7 +68,7 @@ def observe(
         if call.final:
             for name, (single, _) in zip(call.gives, results, strict=True):
                 seen.outputs[name] = recorder.add(f"{source.name}/outputs/{name}", _array(single, np.float32))
-    known = source.network.config.to_json() if source.network and source.name in NETWORKS else None
+    known = source.network.config.to_json() if source.network and kind else None
     weights = _weights(source, variables, recorder, seen.used)
     described = RecordedNetwork(
         source.name,
@@ -116,9 +116,8 @@ def _fed(feed: Feed, inputs: Inputs, seen: Observed, recorder: Recorder, source:
 
 def _given(feed: Feed, inputs: Inputs, source: Source) -> Array:
     """An input in float32, as the recording keeps it. Raises BadInput for numbers that are none of a float's and were not given."""
-    if feed.name == "dlatent" and source.network is not None and source.name == "generator":
-        config: Any = source.network.config
-        return inputs.dlatent(config.latent, config.labels)
+    if feed.parts is not None:
+        return inputs.dlatent(*feed.parts)
     if feed.dtype not in DTYPES and not inputs.has(feed.name):
         raise BadInput(f"{source.artefact.path}: its input {feed.name} takes {feed.dtype}, which is not drawn; give it by --inputs")
     value = inputs.tensor(feed.name, feed.shape)
@@ -137,8 +136,9 @@ def _dtype(feed: Feed) -> np.dtype[Any]:
 
 
 def _having(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs) -> Inputs:
-    """The generator's w and images serve as inputs of what comes later."""
-    if source.name != "generator" or source.network is None or call.gives[0] not in ("w", "image"):
+    """What a network provides (the generator's w and images) serves as inputs of what comes later."""
+    kind = source.network.kind if source.network else None
+    if source.network is None or kind is None or call.gives[0] not in kind.provides:
         return inputs
     value, config = _array(results[0][0], np.float32), source.network.config
     return inputs.having(call.gives[0], value[:, : getattr(config, "latent", None)] if call.gives[0] == "w" else value)
