@@ -188,7 +188,8 @@ def _run(
 def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
     """How many of a tap's first rows are kept: all where they fit into `store` elements, else one.
 
-    Nothing between: where a network joins two values, one of which has one row, that row stands for all (stylexport.parity.compare.layerwise).
+    Nothing between: where a network joins two values, one of which has one row, that row stands for all
+    (stylexport.parity.compare.layerwise).
     """
     return shape[0] if shape and int(np.prod(shape, dtype=object)) <= store else 1
 
