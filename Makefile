@@ -4,7 +4,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo demo-tf test test-slow test-browser train-smoke lint types check benchmark clean
+.PHONY: demo demo-tf test test-slow test-browser train-smoke lint links types check benchmark clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/stylexport demo -o demo-output
@@ -38,8 +38,15 @@ lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 
-types: $(TEST)/ready
-	$(TEST)/bin/mypy
+# mypy follows folders, not setup.cfg's package_dir: these links show it the tree as it is installed.
+ROOMS := converter torch_models reference_tf parity attfind training checkpoints
+links:
+	rm -rf .types && mkdir -p .types/stylexport
+	for entry in stylexport/*; do ln -s ../../$$entry .types/stylexport/; done
+	for room in $(ROOMS); do ln -s ../../$$room .types/stylexport/; done
+
+types: $(TEST)/ready links
+	$(TEST)/bin/python -m mypy
 
 check: lint types test
 
@@ -61,4 +68,4 @@ $(TEST)/ready: requirements/test.txt requirements/core.txt setup.cfg pyproject.t
 	touch $@
 
 clean:
-	rm -rf $(DEMO) $(TEST) demo-output train-smoke-output build dist *.egg-info
+	rm -rf $(DEMO) $(TEST) .types demo-output train-smoke-output build dist *.egg-info

@@ -1,4 +1,6 @@
-"""One network on trial: a port, an original, and what has been found so far. The passes fill it, `stylexport.parity.compare.conclude` reads it."""
+"""One network on trial: a port, an original, and what has been found so far. The passes fill it, `stylexport.parity.compare.conclude`
+reads it.
+"""
 
 from __future__ import annotations
 

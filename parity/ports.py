@@ -107,6 +107,7 @@ def tensors(value: Any) -> Iterable[Tensor]:
 
 
 def run_generator(module: Any, given: Inputs) -> Outputs:
+    """W of z, where z is given, and the image of the dlatent, else of that w with the label probabilities."""
     outputs: Outputs = {}
     if "z" in given:
         outputs["w"] = module.mapping(given["z"])
@@ -116,6 +117,7 @@ def run_generator(module: Any, given: Inputs) -> Outputs:
 
 
 def run_classifier(module: Any, given: Inputs) -> Outputs:
+    """What the original gives: its logits, or what it did to them."""
     return {"logits": HEADS[module.config.output](module(given["image"]))}
 
 

@@ -56,7 +56,8 @@ class Tried:
 class Fault:
     """What is wrong with a layer, in words.
 
-    `cause` is an identifier of `stylexport.parity.explain.causes`; `detail` says which tensor, channel, element or value; `remedy` what to do. `error` is the
+    `cause` is an identifier of `stylexport.parity.explain.causes`; `detail` says which tensor, channel, element or value; `remedy` what
+    to do. `error` is the
     layer's own error (alone), `residual` what is left of it with the cause put right, `runner_up` the next best other cause.
     """
 

@@ -32,7 +32,9 @@ SAMPLE = 1024  # images that the blank image is the median of
 
 @dataclass
 class Job:
-    """A run that is ready to step. `averages` are of generator and encoder; `ramp` see `ema.decay`, `blank_l1` `stylexport.training.logging.divergence`."""
+    """A run that is ready to step. `averages` are of generator and encoder; `ramp` see `ema.decay`, `blank_l1`
+    `stylexport.training.logging.divergence`.
+    """
 
     config: TrainConfig
     accelerator: Accelerator
@@ -62,7 +64,9 @@ class Job:
         )
 
     def measured(self, stylex: StylEx) -> tuple[dict[str, float], Explanation | None]:
-        """The metrics of a checkpoint on held-out images (stylexport.training.metrics), and AttFind's answer; none of a StylEx without an encoder."""
+        """The metrics of a checkpoint on held-out images (stylexport.training.metrics), and AttFind's answer; none of a StylEx without an
+        encoder.
+        """
         if stylex.encoder is None:
             return {}, None
         own, in_loop = self.config.metrics, self.config.classifier.in_loop

@@ -31,7 +31,8 @@ def begin(
     batch: int = 32,
     about: Mapping[str, Any] | None = None,
 ) -> Run:
-    """A run in `folder` that measures the images of `latents` [N, D], or those of them at `chosen`; `stylexport.attfind.effects.measure` goes on with it.
+    """A run in `folder` that measures the images of `latents` [N, D], or those of them at `chosen`; `stylexport.attfind.effects.measure`
+    goes on with it.
 
     Every coordinate's minimum and maximum are over all N, as the authors take them over all latents, so that fewer `chosen` change no
     effect. `labels` name the classifier's logits (by default their numbers); `about` is whatever else run.json shall keep. Where the

@@ -1,6 +1,7 @@
 """Screened search: effects of the changes that matter, for a tenth of the exhaustive search's forward passes or less.
 
-Gradients of the logits at each reconstruction predict every effect (gradient times displacement); a race (attfind/screening/successive_halving.py) measures
+Gradients of the logits at each reconstruction predict every effect (gradient times displacement); a race
+(attfind/screening/successive_halving.py) measures
 exactly what could be among the strongest. What is recorded as an effect is measured, never predicted: changes that were dropped have effect
 zero, run.json and effects.h5 say which were measured ("screening"), and how much of the true top the race expects to have found.
 """
@@ -48,7 +49,8 @@ def screen(
 ) -> None:
     """Measures a run by screening, for `share` of the forward passes of the exhaustive search; `measure` then finds nothing missing.
 
-    For each class the images of other classes are moved towards it, as `stylexport.attfind.select.select` does; `top` is how many of its strongest
+    For each class the images of other classes are moved towards it, as `stylexport.attfind.select.select` does; `top` is how many of its
+    strongest
     changes the race must not miss. `run.about["screening"]` then holds share, top, seed, passes (of this search), exhaustive (what that
     one takes), entries ({class: [direction * S + coordinate, ...]}, best first) and recall ({class: the share of the top that is
     expected to be there}). Killed at any point it goes on where it was when called again, half a minute repeated at most.

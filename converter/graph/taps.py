@@ -146,6 +146,7 @@ def _exit(flow: Flow, use: Use, found: Sequence[Use]) -> Place:
 
 
 def discriminator_taps(flow: Flow, found: Sequence[Use]) -> Iterator[Place]:
+    """Those of `residual_taps`, and what goes into the convolution behind the minibatch standard deviation."""
     yield from residual_taps(flow, found)
     for use in found:
         if use.layer == "b4.conv":

@@ -50,7 +50,8 @@ class Recognition:
     """How a known network is found (`NetworkKind.recognition`).
 
     `find(artefact, names)` gives the network that `names` (the variables that no other network took) hold; it raises NotThisNetwork where
-    they do not, and MappingError where it is there but not whole. `read` is the same without looking first whether it is there.
+    they do not, and MappingError where it is there but not whole. `read` does not look first whether it is there, and takes the variables
+    that `names` chooses for some tensors.
     `table(config)` gives a rule for each of its tensors, under the names that `export-tf` writes.
     """
 

@@ -1,6 +1,7 @@
 """Recording: the original graphs run in float32 and in float64, and every tensor that a layer of the port answers for in one file.
 
-As a command, for programs: python -m stylexport.reference_tf.record.record RELEASE... -o FILE [--seed N] ... prints JSON lines on standard output:
+As a command, for programs: python -m stylexport.reference_tf.record.record RELEASE... -o FILE [--seed N] ... prints JSON lines on
+standard output:
 {"network", "done", "total"} as it goes, and at the end a summary with "recording", or "error" and "exit_code". docs/recording.md
 describes the file.
 """

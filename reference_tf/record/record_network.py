@@ -13,8 +13,8 @@ from stylexport.common.types import Array
 from stylexport.converter.calls.calls import NHWC, Call, Feed, used
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.convert import check_finite
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
@@ -188,7 +188,8 @@ def _run(
 def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
     """How many of a tap's first rows are kept: all where they fit into `store` elements, else one.
 
-    Nothing between: where a network joins two values, one of which has one row, that row stands for all (stylexport.parity.compare.layerwise).
+    Nothing between: where a network joins two values, one of which has one row, that row stands for all
+    (stylexport.parity.compare.layerwise).
     """
     return shape[0] if shape and int(np.prod(shape, dtype=object)) <= store else 1
 

@@ -2,7 +2,8 @@
 
     XDG_CACHE_HOME/stylexport/images/<digest>.npy    uint8 [N, 3, R, R]
 
-The digest is of the files' names, sizes and times, of R, and of how a picture is prepared (stylexport.attfind.effects.encode_folder): another picture or size is
+The digest is of the files' names, sizes and times, of R, and of how a picture is prepared (stylexport.attfind.effects.encode_folder):
+another picture or size is
 another file. Whoever comes first makes it; the others wait.
 """
 

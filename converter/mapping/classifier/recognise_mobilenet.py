@@ -28,14 +28,12 @@ def find(artefact: Artefact, names: Names) -> Network:
     others = len(names.variables) < sum(variable.slot is None for variable in artefact.variables)
     if others and not any(v.name.rsplit("/", 1)[-1].startswith("depthwise") for v in names.variables):
         raise NotThisNetwork("no depthwise kernels")
-    return read(artefact, names)
+    return _read(artefact, names.variables)
 
 
 def read(artefact: Artefact, names: Names) -> Network:
-    """As `find`, whatever else the artefact holds."""
-    found = _read(artefact, names.variables)
-    if not names.chosen:
-        return found
+    """The MobileNetV1 that all of the artefact's variables make, then with the variables that `names` chooses outright."""
+    found = _read(artefact, [variable for variable in artefact.variables if variable.slot is None])
     bindings = [Binding(b.rule, names.chosen.get(b.rule.torch, b.variable)) for b in found.bindings]
     for binding in bindings:
         check_shape(binding, str(artefact.path))

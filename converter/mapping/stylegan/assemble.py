@@ -23,9 +23,9 @@ from stylexport.torch_models.config import NetworkConfig
 class StyleGAN:
     """What one of the three networks says of itself.
 
-    `present(names)`: whether its variables are there. `sizes(names, where)`: the configuration's fields that shapes tell. `constants`: field
-    -> its reader from a graph. `flattens`: whether a dense layer takes a flattened map. `table(config, hwc)`: its rules, where the original
-    flattens that map as [h, w, c] (`hwc`) or as [c, h, w].
+    `present(names)`: whether its variables are there. `sizes(names, where)`: the configuration's fields that shapes tell.
+    `constants`: field -> its reader from a graph. `flattens`: whether a dense layer takes a flattened map. `table(config, hwc)`: its
+    rules, where the original flattens that map as [h, w, c] (`hwc`) or as [c, h, w].
     """
 
     config: Callable[..., NetworkConfig]

@@ -1,4 +1,5 @@
-"""Hypotheses on a layer's code: a plain form of the layer (`stylexport.parity.explain.formulas`) is broken in one place until it errs as the port does.
+"""Hypotheses on a layer's code: a plain form of the layer (`stylexport.parity.explain.formulas`) is broken in one place until it errs as
+the port does.
 
 No constant or tensor of a module can be set right where its forward leaves something out. So the original's own tensors and constants go
 into a formula that owes nothing to the module, which must give what the original gave, and then one fact of it is changed.

@@ -1,4 +1,6 @@
-"""From a suspect's module to its plain form (`stylexport.parity.explain.formulas`), with the original's own tensors and constants, where they are known."""
+"""From a suspect's module to its plain form (`stylexport.parity.explain.formulas`), with the original's own tensors and constants, where
+they are known.
+"""
 
 from __future__ import annotations
 
