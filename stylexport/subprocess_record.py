@@ -30,10 +30,10 @@ def recorded(recording: Path | None, releases: Sequence[str | Path], options: Se
 
 
 def record_apart(release: Sequence[str | Path], out: Path, options: Sequence[str], progress: Progress | None = None) -> None:
-    """Runs `python -m stylexport.reference_tf.record.record` and passes its progress on. Raises the error that it tells, with its exit
+    """Runs `python -m stylexport.reference_tf.record` and passes its progress on. Raises the error that it tells, with its exit
     code.
     """
-    command = [sys.executable, "-m", "stylexport.reference_tf.record.record", *map(str, release), "-o", str(out), *options]
+    command = [sys.executable, "-m", "stylexport.reference_tf.record", *map(str, release), "-o", str(out), *options]
     settings = {**os.environ, **QUIET, "CUDA_VISIBLE_DEVICES": "-1"}
     error: str | None = None
     with tempfile.TemporaryFile("w+") as log:  # no pipe: one that nobody empties would stop the process when it is full

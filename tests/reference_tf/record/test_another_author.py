@@ -14,9 +14,9 @@ from stylexport.converter.output.convert import convert
 from stylexport.parity.result import Report
 from stylexport.parity.verify import verify
 from stylexport.reference_tf.record.record import record
-from tests.reference_tf.another_arithmetic import FUSED, PLAIN, Hand
-from tests.reference_tf.another_author import Sizes, save
-from tests.reference_tf.another_classifier import applications, bare
+from tests.reference_tf.record.another_arithmetic import FUSED, PLAIN, Hand
+from tests.reference_tf.record.another_author import Sizes, save
+from tests.reference_tf.record.another_classifier import applications, bare
 
 pytestmark = pytest.mark.tensorflow
 

@@ -21,8 +21,8 @@ from stylexport.converter.graph.taps import Tap, taps
 from stylexport.converter.mapping.recognise import recognise
 from stylexport.reference_tf.release.saved_model import DATA_FORMATS, export_network
 from stylexport.torch_models.config import MobileNetV1Config, resolutions
+from tests.converter.graph.graphs import as_torch, renamed, traced, variable
 from tests.converter.test_real_files import release  # noqa: F401  a fixture
-from tests.reference_tf.graphs import as_torch, renamed, traced, variable
 from tests.reference_tf.sizes import ALL, CLASSIFIER
 
 pytestmark = pytest.mark.tensorflow
