@@ -5,8 +5,6 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from stylexport.common.errors import BadInput
-
 if TYPE_CHECKING:
     from stylexport.torch_models import StylEx
 
@@ -29,7 +27,4 @@ def load(folder: str | PathLike[str], **options: Any) -> StylEx:
     """
     from stylexport.torch_models import StylEx
 
-    try:
-        return StylEx.from_pretrained(folder, **options)
-    except ValueError as error:  # what `from_pretrained` documents
-        raise BadInput(str(error)) from error
+    return StylEx.from_pretrained(folder, **options)

@@ -51,7 +51,7 @@ def record_in_subprocess(
     where TensorFlow is not installed or the process was killed, and RuntimeError, with its traceback, for a fault of our own.
     """
     paths = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-c", _PROGRAM, paths, *map(os.fspath, release), "-o", str(out), *options]
+    command = [sys.executable, "-c", _PROGRAM, paths, *(os.fspath(path) for path in release), "-o", str(out), *options]
     settings = {**os.environ, **TENSORFLOW_SETTINGS, "CUDA_VISIBLE_DEVICES": "-1"}
     error: str | None = None
     with tempfile.TemporaryFile("w+") as log:  # not a pipe: one that nobody reads would stop the process when it is full

@@ -58,11 +58,10 @@ def verify(
 
     """
     releases = _one_original(against, release)
-    of_a_user = not isinstance(network, str | os.PathLike)
-    if of_a_user and releases and mapping is None:
-        raise BadInput("a module of your own and a release need `mapping`, the table from the release's variables to the module's tensors")
-    if not of_a_user:
+    if isinstance(network, str | os.PathLike):
         _folder(network)
+    elif releases and mapping is None:
+        raise BadInput("a module of your own and a release need `mapping`, the table from the release's variables to the module's tensors")
     options = ["--seed", str(seed)]
     options += ["--samples", str(samples)] if samples else []
     options += ["--mapping", os.fspath(mapping)] if mapping is not None else []

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 if TYPE_CHECKING:
@@ -56,8 +55,14 @@ def command(
         raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
     from stylexport.verification import verify
 
-    network: Path | nn.Module | None = converted if module is None else _built(module)
-    assert network is not None
+    network: Path | nn.Module
+    if module is None:
+        assert converted is not None
+        network = converted
+    else:
+        from stylexport.torch_models.classifiers.builders import build
+
+        network = build(module, "--module")
     with steps_progress() as progress:
         found = verify(
             network,
@@ -83,12 +88,3 @@ def command(
         if report is not None:
             click.echo(f"wrote {report / 'index.html'}")
     sys.exit(found.exit_code)
-
-
-def _built(name: str) -> nn.Module:
-    from stylexport.torch_models.classifiers.import_builder import build
-
-    try:
-        return build(name)
-    except ValueError as error:
-        raise BadInput(f"--module {name}: {error}") from error
