@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stylexport.reference_tf.record.record_release import record, summary
 
 _HOME = {"record": "record_release", "summary": "record_release"}
-__all__ = sorted(_HOME)
+__all__ = ["record", "summary"]
 
 
 def __getattr__(name: str) -> Any:
