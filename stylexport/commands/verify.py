@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 from stylexport.subprocess_record import recorded
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _PATH = click.Path(path_type=Path)
 
@@ -57,7 +53,11 @@ def command(
         raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
     if converted is not None and not converted.is_dir():
         raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
-    built = _built(module) if module is not None else None
+    built = None
+    if module is not None:
+        from stylexport.torch_models.classifiers.builders import build
+
+        built = build(module, "--module")
     with recorded(recording, releases, _options(mapping, seed, samples)) as file, steps_progress() as progress:
         from stylexport.parity.verify import verify, verify_module
 
@@ -86,12 +86,3 @@ def _options(mapping: Path | None, seed: int, samples: int | None) -> list[str]:
     options = ["--seed", str(seed)]
     options += ["--samples", str(samples)] if samples else []
     return options + (["--mapping", str(mapping)] if mapping else [])
-
-
-def _built(name: str) -> nn.Module:
-    from stylexport.torch_models.classifiers.import_builder import build
-
-    try:
-        return build(name)
-    except ValueError as error:
-        raise BadInput(f"--module {name}: {error}") from error
