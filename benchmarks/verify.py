@@ -26,7 +26,7 @@ from stylexport.converter.output.recording import Recording
 from stylexport.parity.original import Original
 from stylexport.parity.result import Report
 from stylexport.parity.verify import ports_of, verify
-from stylexport.subprocess_record import record_apart
+from stylexport.subprocess_record import record_in_subprocess
 
 TARGET = 3.0
 
@@ -48,7 +48,7 @@ def recorded(release: Path, work: Path, *options: str) -> tuple[Path, Path]:
     """The release's conversion and its recording, both written into `work`."""
     converted, recording = work / "converted", work / "recording"
     convert(release, converted)
-    record_apart([release], recording, list(options))
+    record_in_subprocess([release], recording, list(options))
     return converted, recording
 
 
