@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stylexport.common.digests import sha256
+from stylexport.common.digests import sha256_each
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
 from stylexport.converter.calls.calls import flow_of
@@ -112,14 +112,12 @@ def _samples_of(source: Source, user: UserInputs, count: int) -> int:
 
 def _origin(artefact: Artefact) -> dict[str, Any]:
     """Where a network came from, as its ledger describes it (docs/files.md)."""
-    path = artefact.path
-    files = {path.name: path} if path.is_file() else {name: path / name for name in sorted(artefact.facts.files)}
     return {
-        "file": path.name,
+        "file": artefact.path.name,
         "format": artefact.format,
         "versions": dict(artefact.facts.versions),
         "verified": artefact.facts.verified,
-        "sha256": {name: sha256(file) for name, file in files.items() if file.is_file()},
+        "sha256": sha256_each(artefact.path, artefact.facts.files),
     }
 
 
