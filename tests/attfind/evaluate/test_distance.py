@@ -122,5 +122,5 @@ def test_without_the_package_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "lpips", None)
     distance, why = lpips_or_why()
     assert distance is None
-    assert why.startswith("LPIPS is left out: the package lpips is not here")
+    assert why.startswith("LPIPS is left out: the package lpips is not installed")
     assert why.endswith("pip install lpips")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.plain_step import PlainStep, at_every_step, grouped_conv2d
+from benchmarks.common.plain_step import PlainStep, at_every_step, grouped_conv2d
 from stylexport.torch_models.layers.modulated_conv import modulated_conv2d
 from stylexport.torch_models.layers.resampling import Fir
 from stylexport.training.config import OptimiserConfig
