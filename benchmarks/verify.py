@@ -17,8 +17,9 @@ import torch
 
 from stylexport.converter.output.convert import convert
 from stylexport.converter.output.recording import Recording
+from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
-from stylexport.parity.verify import ports_of, verify
+from stylexport.parity.verify import verify
 from stylexport.subprocess_record import record_apart
 
 TARGET = 3.0
@@ -26,7 +27,7 @@ TARGET = 3.0
 
 def bare(converted: Path, recording: Path) -> float:
     """Seconds of every network's forward pass in float32 and in float64, networks loaded and converted beforehand."""
-    opened, (ports, _) = Recording(recording), ports_of(converted)
+    opened, (ports, _) = Recording(recording), converted_ports(converted)
     total = 0.0
     for name, network in opened.networks.items():
         original = Original(opened, network, torch.device("cpu"))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stylexport.parity.report.words import number, printable, times
-from stylexport.parity.result import FAULT, Layer, Report
-from stylexport.parity.verdict import EXACT, allowed_ratio
+from stylexport.parity.result import Layer, Report
+from stylexport.parity.verdict import EXACT, FAULT, allowed_ratio
 
 WIDTH, HEIGHT = 470, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 460, 12, 262  # the frame, in the units of WIDTH and HEIGHT
