@@ -1,6 +1,6 @@
 """AttFind: which style coordinates change a classifier's mind (Lang et al. 2021, "Explaining in Style", section 3.3 and algorithm 1).
 
-    from attfind import Effects, counterfactual, find_attributes
+    from stylexport.attfind import Effects, counterfactual, find_attributes
 
 `Effects` is what a run measured, `find_attributes` selects coordinates from it, `counterfactual` moves them in an image.
 """

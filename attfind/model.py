@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from stylexport.common.errors import BadInput
 from stylexport.torch_models.layers.styles import Styles, conv_layers
 from stylexport.torch_models.layers.synthesis import SynthesisBlock
 from stylexport.torch_models.stylex import StylEx
@@ -87,7 +88,7 @@ class StylExModel:
 
     def __init__(self, stylex: StylEx) -> None:
         if stylex.generator is None:
-            raise ValueError("this StylEx has no generator: convert it too")
+            raise BadInput("this StylEx has no generator: convert it too")
         self.stylex, self.generator = stylex, stylex.generator
         self.image_range = stylex.image_range
         self.device = next(stylex.generator.parameters()).device

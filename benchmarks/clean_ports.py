@@ -19,7 +19,7 @@ from pathlib import Path
 from stylexport.converter.output.convert import convert
 from stylexport.parity.result import Report
 from stylexport.parity.verify import verify
-from stylexport.subprocess_record import record_apart
+from stylexport.subprocess_record import record_in_subprocess
 
 
 def sizes(draw: random.Random) -> list[str]:
@@ -46,7 +46,7 @@ def proved(options: list[str], seed: int) -> Report:
         command = [sys.executable, "-m", "stylexport.reference_tf.release.random_release", str(release), "--no-zip", *options]
         subprocess.run(command, check=True, capture_output=True)
         convert(release, converted)
-        record_apart([release], recording, ["--seed", str(seed)])
+        record_in_subprocess([release], recording, ["--seed", str(seed)])
         return verify(converted, recording)
 
 

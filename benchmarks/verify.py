@@ -20,7 +20,7 @@ from stylexport.converter.output.recording import Recording
 from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
 from stylexport.parity.verify import verify
-from stylexport.subprocess_record import record_apart
+from stylexport.subprocess_record import record_in_subprocess
 
 TARGET = 3.0
 
@@ -61,7 +61,7 @@ def main() -> int:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         converted, recording = Path(work) / "converted", Path(work) / "recording"
         convert(release, converted)
-        record_apart([release], recording, [])
+        record_in_subprocess([release], recording, [])
         bare(converted, recording)  # once for warmth
         forwards = bare(converted, recording)
         start = time.perf_counter()

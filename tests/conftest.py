@@ -19,6 +19,7 @@ with contextlib.suppress(ImportError):
 
 from stylexport.cli import main
 from stylexport.converter.output.convert import convert
+from tests.basic_pitch import unpack
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "checkpoints" / "demo"
@@ -65,3 +66,9 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "converted"
     convert(DEMO, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def basic_pitch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the models of basic-pitch 0.4.0; the wheel is fetched once and kept in pytest's cache."""
+    return unpack(request.config.cache.mkdir("basic-pitch"), tmp_path_factory.mktemp("basic-pitch"))

@@ -17,12 +17,12 @@ def open_model(folder: Path, device: str | torch.device = "cpu") -> StylExModel:
     """The StylEx of a converted folder. Raises BadInput where there is none, or one without a generator, or no such device."""
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; name one that `stylexport convert` wrote")
+    model = StylExModel(StylEx.from_pretrained(folder).requires_grad_(False))
     try:
-        return StylExModel(StylEx.from_pretrained(folder).to(torch.device(device)).requires_grad_(False))
-    except ValueError as error:
-        raise BadInput(f"{folder}: {error}" if str(folder) not in str(error) else str(error)) from error
-    except (RuntimeError, AssertionError) as error:
+        model.stylex.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:  # no such device, or a PyTorch without it
         raise BadInput(f"--device {device}: {str(error).splitlines()[0]}") from error
+    return StylExModel(model.stylex)
 
 
 def model_facts(folder: Path, model: StylExModel) -> dict[str, Any]:

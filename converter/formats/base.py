@@ -7,14 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import ml_dtypes
-import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.converter.graph.graph import Graph
-
-# Names of dtypes as the ledger and the command line write them; numpy has no bfloat16 of its own.
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError,
 from stylexport.common.json_files import write_json
 from stylexport.common.text import listing
 from stylexport.common.types import Progress
-from stylexport.converter.formats.base import BFLOAT16, Artefact, Variable
+from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.mapping.recognise import NETWORKS, Network, read_as, recognise
 from stylexport.converter.mapping.rules import Binding
 from stylexport.converter.output.index import write_index

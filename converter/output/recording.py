@@ -28,8 +28,8 @@ import numpy as np
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.safetensors_file import DTYPES, read_with_metadata
 
 FORMAT = 1

@@ -18,7 +18,7 @@ from stylexport.parity.report import pictures, plot, words
 from stylexport.parity.result import Layer, Report
 from stylexport.parity.verdict import EXACT, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
-TEMPLATE = Path(__file__).with_name("templates") / "report.html"
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 LOSSES = 12  # layers shown that lose most
 
 

@@ -13,8 +13,8 @@ from stylexport.common.types import Array
 from stylexport.converter.calls.calls import NHWC, Call, Feed, used
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.mapping.recognise import NETWORKS
 from stylexport.converter.output.convert import check_finite
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder

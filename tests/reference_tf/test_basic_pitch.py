@@ -18,7 +18,6 @@ from onnx.reference import ReferenceEvaluator
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.graph.schedule import plan
-from tests.basic_pitch import unpack
 from tests.reference_tf.replay import callable_at, distance, values
 
 pytestmark = pytest.mark.tensorflow
@@ -31,13 +30,8 @@ SOUND = (np.random.default_rng(1).standard_normal(43844) * (0.3 + 0.2 * np.sin(9
 
 
 @pytest.fixture(scope="module")
-def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return unpack(request.config.cache.mkdir("basic-pitch"), tmp_path_factory.mktemp("basic-pitch"))
-
-
-@pytest.fixture(scope="module")
-def artefact(release: Path) -> Artefact:
-    return open_artefact(release / "nmp")
+def artefact(basic_pitch: Path) -> Artefact:
+    return open_artefact(basic_pitch / "nmp")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +43,9 @@ def walked(artefact: Artefact) -> dict[str, tuple[Array, Array]]:
 
 
 @pytest.fixture(scope="module")
-def by_onnx(release: Path) -> dict[str, Array]:
+def by_onnx(basic_pitch: Path) -> dict[str, Array]:
     """What the ONNX file gives; its outputs bear numbers, in the order of the SavedModel's names."""
-    model = onnx.load(release / "nmp.onnx")
+    model = onnx.load(basic_pitch / "nmp.onnx")
     outputs = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: SOUND})
     by_number = {output.name: value for output, value in zip(model.graph.output, outputs, strict=True)}
     return {name: by_number[f"StatefulPartitionedCall:{number}"] for number, name in enumerate(NAMES)}
@@ -85,10 +79,10 @@ def test_the_signature_gives_the_same_as_the_models_call(name: str, artefact: Ar
     np.testing.assert_array_equal(exact, walked[name][1])
 
 
-def test_tensorflow_1s_loader_gives_the_same_to_rounding(release: Path, walked: dict[str, tuple[Array, Array]]) -> None:
+def test_tensorflow_1s_loader_gives_the_same_to_rounding(basic_pitch: Path, walked: dict[str, tuple[Array, Array]]) -> None:
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
-        signature = v1.saved_model.loader.load(session, ["serve"], str(release / "nmp")).signature_def["serving_default"]
+        signature = v1.saved_model.loader.load(session, ["serve"], str(basic_pitch / "nmp")).signature_def["serving_default"]
         (given,) = signature.inputs.values()
         expected = session.run({name: signature.outputs[name].name for name in NAMES}, {given.name: SOUND})
     for name in NAMES:

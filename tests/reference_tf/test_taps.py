@@ -21,7 +21,6 @@ from stylexport.converter.graph.taps import Tap, taps
 from stylexport.converter.mapping.recognise import recognise
 from stylexport.reference_tf.release.saved_model import DATA_FORMATS, export_network
 from stylexport.torch_models.config import MobileNetV1Config, resolutions
-from tests.converter.test_real_files import release  # noqa: F401  a fixture
 from tests.reference_tf.graphs import as_torch, renamed, traced, variable
 from tests.reference_tf.sizes import ALL, CLASSIFIER
 
@@ -216,8 +215,8 @@ def test_a_residual_network_of_keras_has_its_layers_and_its_sums(tmp_path: Path)
     assert {tap.layout for tap in found if tap.tf.startswith(("stem", "a", "b"))} == {"NHWC"}
 
 
-def test_every_layer_of_a_network_that_nobody_here_wrote_has_a_tap(release: Path) -> None:  # noqa: F811
-    artefact = open_artefact(release / "nmp")
+def test_every_layer_of_a_network_that_nobody_here_wrote_has_a_tap(basic_pitch: Path) -> None:
+    artefact = open_artefact(basic_pitch / "nmp")
     graph = next(artefact.graphs())
     found = taps(graph, graph.outputs, {}, None, names={v.key: v.name for v in artefact.variables})
     layers = {v.name.rpartition("/")[0] for v in artefact.variables if v.slot is None}

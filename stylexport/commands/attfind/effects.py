@@ -106,7 +106,7 @@ def command(
     from stylexport.attfind.effects.run_store import Run
     from stylexport.attfind.screening.screen import SHARE, screen
     from stylexport.torch_models.classifiers.open import open_classifier
-    from stylexport.torch_models.execution import compiled, computing, processes
+    from stylexport.torch_models.execution import compile_networks, computing, processes
 
     asked = None if batch == "auto" else int(batch)
     settings = Settings(model, latents, images, query, limit, names, shift, precision, search, asked, share or SHARE)
@@ -117,7 +117,7 @@ def command(
         spec, own=opened.stylex.classifier, weights=weights, changes=changes, image_range=opened.image_range, device=team.device
     )
     if compiling:
-        compiled(opened, classifier)
+        compile_networks(opened.generator, classifier)
 
     def measure_own(run: Run, progress: Progress | None) -> None:
         """Images number, number + count, ... of the run are this process's."""

