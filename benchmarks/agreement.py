@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.convert import make_release
+from benchmarks.common.releases import random_release
 from stylexport.common.json_files import read_json
 from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
@@ -95,7 +95,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "converted"
-        release = arguments.release or make_release(Path(temporary) / "release")
+        release = arguments.release or random_release(Path(temporary) / "release")
         convert(release, folder)
         given = inputs(folder, arguments.samples, arguments.seed)
         ours, theirs = by_pytorch(load(folder), given), by_tensorflow(release, folder, given)

@@ -48,7 +48,6 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
         if artefact.format not in GRAPH_FORMATS:
             without.append(f"{artefact.path} ({artefact.format})")
             continue
-        artefact.verify()
         networks = read(artefact)
         for network in networks:
             if network.network in found:

@@ -52,7 +52,7 @@ def facts(report: Report) -> dict[str, Any]:
         "text": words.printable,
         "path": _path,
         "row_of": lambda network, layer: places.get((network, layer)),
-        "plot": plot,
+        "frame": plot.FRAME,
         "plots": plot.plots(report),
         "images": pictures.side_by_side(report),
         "heats": pictures.heats(report.pictures.maps),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stylexport.common.digests import Digests
+from stylexport.common.digests import sha256_each
 from stylexport.common.errors import BadInput, StylexportError
 from stylexport.common.types import Progress
 from stylexport.converter.calls.calls import flow_of
@@ -54,14 +54,13 @@ def record(
     if out.is_dir():
         raise BadInput(f"{out}: is a folder; -o names the file to write")
     with contextlib.ExitStack() as opened:
-        digests = opened.enter_context(Digests(sources))
         found = find(sources, mapping, networks, opened)
         number = samples(count, given, found)
         inputs = Inputs(given, number)
         recorded: dict[str, RecordedNetwork] = {}
         with Recorder(out) as recorder, tf.device("CPU"):  # a GPU's TF32 is no float32
             for source in found:
-                origin = _origin(source, digests)
+                origin = _origin(source)
                 own, steps = _own(inputs, source), _steps(source, progress)
                 recorded[source.name], inputs = observe(source, own, recorder, origin, steps, store)
                 inputs = Inputs(given, number, inputs.made)
@@ -82,7 +81,7 @@ def _own(inputs: Inputs, source: Source) -> Inputs:
     return Inputs(inputs.given, fixed, inputs.made)
 
 
-def _origin(source: Source, digests: Digests) -> dict[str, Any]:
+def _origin(source: Source) -> dict[str, Any]:
     """Where a network came from, as its ledger tells it (docs/files.md)."""
     artefact = source.artefact
     return {
@@ -90,7 +89,7 @@ def _origin(source: Source, digests: Digests) -> dict[str, Any]:
         "format": artefact.format,
         "versions": dict(artefact.facts.versions),
         "verified": artefact.facts.verified,
-        "sha256": digests.of(artefact.path, artefact.facts.files),
+        "sha256": sha256_each(artefact.path, artefact.facts.files),
     }
 
 

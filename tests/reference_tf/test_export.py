@@ -57,13 +57,17 @@ def test_keras_opens_it_and_the_notebooks_calls_work(converted: Path, exported: 
     np.testing.assert_array_equal(bias.numpy(), tensors["style_vectors.b8.conv0.bias"][None])
 
 
-def broken(converted: Path, folder: Path) -> Path:
+def only_the_encoder(converted: Path, folder: Path) -> Path:
+    """A copy of the converted release that lists one network: no other is built before the broken one is met."""
     shutil.copytree(converted, folder)
+    index = json.loads((folder / "stylex.json").read_text())
+    index["networks"] = {"encoder": index["networks"]["encoder"]}
+    (folder / "stylex.json").write_text(json.dumps(index))
     return folder
 
 
 def test_a_folder_that_is_not_whole_is_refused_and_nothing_is_left(converted: Path, tmp_path: Path) -> None:
-    folder = broken(converted, tmp_path / "broken")
+    folder = only_the_encoder(converted, tmp_path / "broken")
     tensors = dict(read(folder / "encoder" / "model.safetensors"))
     dropped = tensors.pop("b4.fc.bias")
     specs = [Spec(name, "float32", array.shape) for name, array in tensors.items()]
@@ -92,14 +96,15 @@ def test_a_folder_that_is_not_whole_is_refused_and_nothing_is_left(converted: Pa
     ],
 )
 def test_a_broken_configuration_is_refused(converted: Path, tmp_path: Path, config: str) -> None:
-    folder = broken(converted, tmp_path / "broken")
+    folder = only_the_encoder(converted, tmp_path / "broken")
     (folder / "encoder" / "config.json").write_text(config)
     with pytest.raises(DamagedFile, match=r"encoder.config\.json"):
         export_folder(folder, tmp_path / "out")
 
 
 def test_a_truncated_tensor_file_is_refused_by_the_command(converted: Path, tmp_path: Path) -> None:
-    folder = broken(converted, tmp_path / "broken")
+    folder = tmp_path / "broken"
+    shutil.copytree(converted, folder)
     path = folder / "classifier" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     ran = command("export-tf", folder, "-o", tmp_path / "out")

@@ -7,24 +7,22 @@ classifier thinks what it thinks of the originals. One model has random weights 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.common.releases import embedded_stylex
 from stylexport.attfind.model import StylExModel
+from stylexport.checkpoints import EMBEDDED
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
-from stylexport.converter.output.convert import convert
 from stylexport.torch_models import Generator, MobileNetV1
 from stylexport.torch_models.config import GeneratorConfig, MobileNetV1Config, mobilenet_layers
 from stylexport.torch_models.stylex import StylEx
 
-DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
 SPREAD = 2.0  # standard deviation of a random classifier's logits; trained ones have 2 to 5
 
 
@@ -53,10 +51,8 @@ def subjects(images: int = 100) -> Iterator[Subject]:
 
 def embedded(images: int = 100) -> Subject:
     """The embedded release (32 px, 108 coordinates) and its latents, 100 at most."""
-    with tempfile.TemporaryDirectory() as folder:
-        convert(DEMO, Path(folder) / "demo")
-        stylex = StylEx.from_pretrained(Path(folder) / "demo").requires_grad_(False)
-    latents = torch.from_numpy(read_dlatents(DEMO / "dlatents.pkl").values[:images].copy())
+    stylex = embedded_stylex().requires_grad_(False)
+    latents = torch.from_numpy(read_dlatents(EMBEDDED / "dlatents.pkl").values[:images].copy())
     return Subject("the embedded release", StylExModel(stylex), stylex.classify, latents)
 
 
@@ -112,7 +108,7 @@ def of_random_weights(seed: int, resolution: int, channels: tuple[int, ...], ima
 
 def digits(resolution: int, classes: int) -> tuple[Tensor, Tensor]:
     """The held-out digits [N, 3, R, R] in [-1, 1] with their labels [N]: eight, nine, and of three classes six."""
-    with np.load(DEMO / "digits.npz") as file:
+    with np.load(EMBEDDED / "digits.npz") as file:
         gray = torch.from_numpy(np.pad(file["images"], ((0, 0), (2, 2), (2, 2)))).float()[:, None] / 127.5 - 1
         labels = torch.from_numpy(file["labels"]).long()
     if classes == 3:
