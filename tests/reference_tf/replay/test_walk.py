@@ -16,7 +16,7 @@ from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.reference_tf.networks import forward
 from stylexport.reference_tf.release.saved_model import export_network
-from tests.reference_tf.replay import callable_at, distance, values
+from tests.reference_tf.replay.saving import callable_at, distance, values
 from tests.reference_tf.sizes import ALL, DISCRIMINATOR
 
 pytestmark = pytest.mark.tensorflow

@@ -13,14 +13,14 @@ import pytest
 
 from stylexport.common.errors import BadInput
 from stylexport.converter.calls import generator_calls
-from stylexport.converter.calls.inputs import Given, read_given
+from stylexport.converter.formats.pickled.dlatents import read_dlatents
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.formats.savedmodel.functions import Function, functions
 from stylexport.converter.output.recording import Recording
 from stylexport.converter.output.safetensors_file import read
 from stylexport.reference_tf.networks import forward
 from stylexport.reference_tf.record import record, record_network
-from stylexport.reference_tf.record.record import main
+from stylexport.reference_tf.record.__main__ import main
 from stylexport.reference_tf.record.record_network import distance, stored_rows
 from stylexport.reference_tf.release.random_release import configs, export_release
 from stylexport.torch_models.config import config_from_json
@@ -34,8 +34,7 @@ FIELDS = {"generator": "image", "encoder": "w", "discriminator": "score", "class
 def recording(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """The embedded release, recorded with the defaults."""
     path = tmp_path_factory.mktemp("recording") / "demo.recording"
-    record.record([demo], path)
-    return Recording(path)
+    return record(demo, path)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +153,7 @@ def test_the_file_says_what_it_was_made_of_and_neither_when_nor_where(recording:
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tiny: Path, tmp_path: Path) -> None:
     files = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        record.record([tiny], tmp_path / name, Given(seed=seed), count=4)
+        record([tiny], tmp_path / name, seed=seed, samples=4)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
     assert files[0] != files[2]
@@ -163,9 +162,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tiny: Path, tmp
 def test_a_whole_call_is_cut_at_the_dlatent_where_the_members_are_missing(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record.record([tiny], tmp_path / "members", count=3, networks=["generator"])
+    record([tiny], tmp_path / "members", samples=3, networks=["generator"])
     monkeypatch.setattr(generator_calls, "callables", lambda artefact: (f for f in functions(artefact) if f.path == "" and not f.training))
-    record.record([tiny], tmp_path / "whole", count=3, networks=["generator"])
+    record([tiny], tmp_path / "whole", samples=3, networks=["generator"])
     members, whole = Recording(tmp_path / "members"), Recording(tmp_path / "whole")
     assert "cut in two at the dlatent" in whole.networks["generator"].remarks[0]
     layers = [{t.layer for t in r.networks["generator"].taps} for r in (members, whole)]
@@ -178,7 +177,7 @@ def test_a_mapping_that_nothing_calls_has_weights_that_are_not_used(tiny: Path, 
     shown: Callable[[Function], bool] = lambda f: f.path in ("style_vector_calculator", "g_synthesis")  # noqa: E731
     monkeypatch.setattr(generator_calls, "callables", lambda artefact: filter(shown, functions(artefact)))
     monkeypatch.setattr(generator_calls, "inference", lambda artefact, path: None)
-    record.record([tiny], tmp_path / "out", count=2, networks=["generator"])
+    record([tiny], tmp_path / "out", samples=2, networks=["generator"])
     network = Recording(tmp_path / "out").networks["generator"]
     assert list(network.inputs) == ["dlatent"]
     assert "its mapping was not run" in network.remarks[0]
@@ -188,9 +187,7 @@ def test_a_mapping_that_nothing_calls_has_weights_that_are_not_used(tiny: Path, 
 def test_given_tensors_go_in_as_they_are(tiny: Path, tmp_path: Path) -> None:
     image = np.random.default_rng(1).uniform(-1, 1, (3, 3, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "given.npz", image=image)
-    given = read_given(tmp_path / "given.npz", None, None, 0)
-    record.record([tiny], tmp_path / "out", given, networks=["classifier", "encoder"])
-    recording = Recording(tmp_path / "out")
+    recording = record([tiny], tmp_path / "out", inputs=tmp_path / "given.npz", networks=["classifier", "encoder"])
     assert list(recording.networks) == ["encoder", "classifier"]
     for network in recording.networks:
         np.testing.assert_array_equal(inputs_of(recording, network)["image"], image)
@@ -198,12 +195,10 @@ def test_given_tensors_go_in_as_they_are(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_latents_are_the_releases_own(tiny: Path, tmp_path: Path) -> None:
-    given = read_given(None, None, tiny / "dlatents.pkl", 0)
-    record.record([tiny], tmp_path / "out", given, networks=["generator", "discriminator"])
-    recording = Recording(tmp_path / "out")
-    assert given.latents is not None
-    np.testing.assert_array_equal(inputs_of(recording, "generator")["dlatent"], given.latents[:8])
-    np.testing.assert_array_equal(inputs_of(recording, "discriminator")["probabilities"], given.latents[:8, 5:])
+    recording = record([tiny], tmp_path / "out", latents=tiny / "dlatents.pkl", networks=["generator", "discriminator"])
+    latents = read_dlatents(tiny / "dlatents.pkl").values
+    np.testing.assert_array_equal(inputs_of(recording, "generator")["dlatent"], latents[:8])
+    np.testing.assert_array_equal(inputs_of(recording, "discriminator")["probabilities"], latents[:8, 5:])
 
 
 def test_a_tensor_is_kept_whole_or_if_large_by_its_first_sample() -> None:
@@ -216,7 +211,7 @@ def test_a_tensor_is_kept_whole_or_if_large_by_its_first_sample() -> None:
 
 
 def test_a_small_recording_keeps_whole_what_mixes_samples(tiny: Path, tmp_path: Path) -> None:
-    record.record([tiny], tmp_path / "out", count=8, networks=["discriminator"], store=100)
+    record([tiny], tmp_path / "out", samples=8, networks=["discriminator"], store=100)
     rows = {t.layer: t.rows for t in Recording(tmp_path / "out").networks["discriminator"].taps}
     assert rows == {
         "b8.fromrgb": 1,
@@ -260,7 +255,7 @@ def test_a_users_network_is_recorded_by_its_table(tmp_path: Path) -> None:
         "  - {tf: first/kernel, torch: first.weight, layout: conv}\n"
         "  - {tf: last/kernel, torch: last.weight, layout: dense}\n"
     )
-    record.record([tmp_path / "model"], tmp_path / "out", mapping=tmp_path / "table.yaml")
+    record([tmp_path / "model"], tmp_path / "out", mapping=tmp_path / "table.yaml")
     recording = Recording(tmp_path / "out")
     network = recording.networks["shapes"]
     assert network.config is None
@@ -275,7 +270,7 @@ def test_a_users_network_is_recorded_by_its_table(tmp_path: Path) -> None:
     assert (image.shape, network.layouts[name]) == ((8, 3, 8, 12), "NHWC")
     expected = model(image.transpose(0, 2, 3, 1)).numpy()
     np.testing.assert_allclose(tap(recording, "shapes", "output"), expected, atol=1e-6)
-    record.record([tmp_path / "model"], tmp_path / "unmapped")
+    record([tmp_path / "model"], tmp_path / "unmapped")
     unmapped = Recording(tmp_path / "unmapped").networks["model"]
     assert [(t.layer, t.tf, t.stage) for t in unmapped.taps][:3] == [
         ("", "first", "parameters"),
@@ -288,15 +283,15 @@ def test_a_users_network_is_recorded_by_its_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"count": 6}, "6 samples: the discriminator's minibatch standard deviation takes them in groups of 4"),
+        ({"samples": 6}, "6 samples: the discriminator's minibatch standard deviation takes them in groups of 4"),
         ({"networks": ["painter"]}, "no painter here; --network names one of generator, encoder, discriminator, classifier"),
-        ({"count": 0}, "--samples 0: at least one is needed"),
+        ({"samples": 0}, "--samples 0: at least one is needed"),
         ({"store": 0}, "--store 0: at least one element is kept"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_written(options: dict[str, object], words: str, demo: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=re.escape(words)):
-        record.record([demo], tmp_path / "out", **options)  # type: ignore[arg-type]
+        record([demo], tmp_path / "out", **options)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -306,12 +301,12 @@ def test_an_artefact_without_a_graph_is_refused(demo: Path, tmp_path: Path) -> N
     variables = tmp_path / "encoder.savedmodel" / "variables"
     moved = variables.rename(tmp_path / "checkpoint_alone")
     with pytest.raises(BadInput, match=r"checkpoint_alone.* \(checkpoint\): holds no graph"):
-        record.record([moved], tmp_path / "out")
+        record([moved], tmp_path / "out")
 
 
 def test_two_releases_at_once_are_refused(tiny: Path, demo: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="two discriminators"):
-        record.record([tiny, demo], tmp_path / "out")
+        record([tiny, demo], tmp_path / "out")
 
 
 def test_an_interrupted_recording_leaves_nothing(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +315,7 @@ def test_an_interrupted_recording_leaves_nothing(tiny: Path, tmp_path: Path, mon
 
     monkeypatch.setattr(record_network, "_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        record.record([tiny], tmp_path / "out")
+        record([tiny], tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from stylexport.converter.graph.graph import Graph
 from stylexport.converter.graph.taps import taps
-from tests.reference_tf.graphs import as_torch, traced, variable
+from tests.converter.graph.graphs import as_torch, traced, variable
 
 pytestmark = pytest.mark.tensorflow
 

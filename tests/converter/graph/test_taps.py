@@ -21,7 +21,7 @@ from stylexport.converter.graph.taps import Tap, taps
 from stylexport.converter.mapping.recognise import recognise
 from stylexport.reference_tf.release.saved_model import DATA_FORMATS, export_network
 from stylexport.torch_models.config import MobileNetV1Config, resolutions
-from tests.reference_tf.graphs import as_torch, renamed, traced, variable
+from tests.converter.graph.graphs import as_torch, renamed, traced, variable
 from tests.reference_tf.sizes import ALL, CLASSIFIER
 
 pytestmark = pytest.mark.tensorflow

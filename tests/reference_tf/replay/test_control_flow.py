@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from stylexport.converter.formats.registry import open_artefact
-from tests.reference_tf.replay import Method, distance, replayed, saved, values
+from tests.reference_tf.replay.saving import Method, distance, replayed, saved, values
 
 pytestmark = pytest.mark.tensorflow
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input
 from stylexport.converter.graph.graph import Graph, Node
-from stylexport.converter.graph.schedule import plan
-from stylexport.reference_tf.replay.control_flow import step
-from stylexport.reference_tf.replay.evaluator import Lane
+from stylexport.converter.graph.schedule import schedule
+from stylexport.reference_tf.replay.control_flow import evaluate
+from stylexport.reference_tf.replay.evaluator import Evaluator
 from stylexport.reference_tf.replay.execute_op import GRAPH
 from stylexport.reference_tf.replay.walk import walk
-from tests.reference_tf.replay import Method, callable_at, distance, saved, values
+from tests.reference_tf.replay.saving import Method, callable_at, distance, saved, values
 
 pytestmark = pytest.mark.tensorflow
 
@@ -96,15 +96,15 @@ def test_no_more_is_held_than_what_is_still_to_be_used() -> None:
     }
     graph = Graph(nodes, {}, ("n49",))
     function = Function("", graph, (Input("x", (2,), "float32"),), graph.outputs, None)
-    needed = plan(graph, graph.outputs)
-    lane = Lane(function, needed, [tf.constant([1.0, -2.0])], lambda key: X, GRAPH)
+    needed = schedule(graph, graph.outputs)
+    evaluator = Evaluator(function, needed, [tf.constant([1.0, -2.0])], lambda key: X, GRAPH)
     held = []
     for node in needed.nodes:
-        step(lane, node)
-        held.append(lane.held)
-        lane.release(node)
+        evaluate(evaluator, node)
+        held.append(evaluator.held)
+        evaluator.release(node)
     assert max(held) == 2
-    np.testing.assert_array_equal(lane.array("n49"), [1.0, -2.0])
+    np.testing.assert_array_equal(evaluator.array("n49"), [1.0, -2.0])
 
 
 def callable_type() -> dict[str, Any]:

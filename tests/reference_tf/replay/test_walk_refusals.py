@@ -15,7 +15,7 @@ from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input, functions
 from stylexport.converter.graph.graph import Graph, Node
 from stylexport.reference_tf.replay.walk import walk
-from tests.reference_tf.replay import Method, callable_at, saved, values
+from tests.reference_tf.replay.saving import Method, callable_at, saved, values
 
 pytestmark = pytest.mark.tensorflow
 

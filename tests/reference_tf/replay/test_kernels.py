@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stylexport.reference_tf.replay.kernels import run
-from tests.reference_tf.replay import Method, distance, replayed, saved, values
+from tests.reference_tf.replay.saving import Method, distance, replayed, saved, values
 
 pytestmark = pytest.mark.tensorflow
 

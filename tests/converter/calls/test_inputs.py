@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.calls.inputs import Given, Inputs, read_given, read_picture, smooth_images
+from stylexport.converter.calls.inputs import Inputs, smooth_images
+from stylexport.converter.calls.user_inputs import UserInputs, read_user_inputs
 
 
 def given_file(folder: Path, **tensors: object) -> Path:
@@ -21,39 +22,45 @@ def given_file(folder: Path, **tensors: object) -> Path:
 
 
 def test_a_seed_gives_each_input_its_own_numbers_whatever_else_is_asked_for() -> None:
-    first, second = Inputs(Given(seed=7), 3), Inputs(Given(seed=7), 3)
-    second.tensor("probabilities", (2,))
-    z = first.tensor("z", (5,))
-    np.testing.assert_array_equal(z, second.tensor("z", (5,)))
+    first, second = Inputs(UserInputs(seed=7)), Inputs(UserInputs(seed=7))
+    second.tensor("probabilities", (2,), 3)
+    z = first.tensor("z", (5,), 3)
+    np.testing.assert_array_equal(z, second.tensor("z", (5,), 3))
     assert z.dtype == np.float32
-    assert not np.array_equal(z, Inputs(Given(seed=8), 3).tensor("z", (5,)))
-    assert not np.array_equal(z, first.tensor("noise", (5,)))
+    assert not np.array_equal(z, Inputs(UserInputs(seed=8)).tensor("z", (5,), 3))
+    assert not np.array_equal(z, first.tensor("noise", (5,), 3))
 
 
 def test_more_samples_begin_with_the_same_ones() -> None:
-    np.testing.assert_array_equal(Inputs(Given(seed=1), 2).tensor("z", (4,)), Inputs(Given(seed=1), 6).tensor("z", (4,))[:2])
+    few, many = (Inputs(UserInputs(seed=1)).tensor("z", (4,), samples) for samples in (2, 6))
+    np.testing.assert_array_equal(few, many[:2])
 
 
 def test_a_dlatent_is_the_mappings_w_with_probabilities_that_sum_to_one() -> None:
     w = np.arange(6, dtype=np.float32).reshape(2, 3)
-    inputs = Inputs(Given(), 2).having("w", w)
-    dlatent = inputs.dlatent(3, 4)
+    inputs = Inputs(UserInputs())
+    inputs.made["w"] = w
+    dlatent = inputs.dlatent(3, 4, 2)
     np.testing.assert_array_equal(dlatent[:, :3], w)
-    np.testing.assert_array_equal(dlatent[:, 3:], inputs.tensor("probabilities", (4,)))
+    np.testing.assert_array_equal(dlatent[:, 3:], inputs.tensor("probabilities", (4,), 2))
     np.testing.assert_allclose(dlatent[:, 3:].sum(axis=1), 1, atol=2e-7)
     assert dlatent[:, 3:].std() > 0.05
 
 
 def test_half_of_the_images_are_the_generators_clipped() -> None:
     made = np.linspace(-3, 3, 4 * 3 * 8 * 8, dtype=np.float32).reshape(4, 3, 8, 8)
-    images = Inputs(Given(), 4).having("image", made).tensor("image", (3, 8, 8))
+    inputs = Inputs(UserInputs())
+    inputs.made["image"] = made
+    images = inputs.tensor("image", (3, 8, 8), 4)
     np.testing.assert_array_equal(images[:2], made[:2].clip(-1, 1))
     assert not np.array_equal(images[2:], made[2:].clip(-1, 1))
     assert np.abs(images).max() <= 1
 
 
 def test_images_of_another_size_than_the_generators_are_noise() -> None:
-    images = Inputs(Given(), 2).having("image", np.zeros((2, 3, 8, 8), np.float32)).tensor("image", (3, 16, 16))
+    inputs = Inputs(UserInputs())
+    inputs.made["image"] = np.zeros((2, 3, 8, 8), np.float32)
+    images = inputs.tensor("image", (3, 16, 16), 2)
     assert images.shape == (2, 3, 16, 16)
     assert images[0].std() > 0.3
 
@@ -67,9 +74,9 @@ def test_random_images_are_smooth_and_use_the_range() -> None:
 
 def test_tensors_of_a_file_are_taken_by_name_and_the_rest_is_drawn(tmp_path: Path) -> None:
     z = np.arange(15.0).reshape(3, 5)
-    inputs = Inputs(read_given(given_file(tmp_path, z=z), None, None, 0), 2)
-    np.testing.assert_array_equal(inputs.tensor("z", (5,)), z[:2].astype(np.float32))
-    assert inputs.tensor("image", (3, 8, 8)).shape == (2, 3, 8, 8)
+    inputs = Inputs(read_user_inputs(given_file(tmp_path, z=z), None, None, 0))
+    np.testing.assert_array_equal(inputs.tensor("z", (5,), 2), z[:2].astype(np.float32))
+    assert inputs.tensor("image", (3, 8, 8), 2).shape == (2, 3, 8, 8)
 
 
 def test_probabilities_are_those_of_the_given_dlatents(tmp_path: Path) -> None:
@@ -77,22 +84,23 @@ def test_probabilities_are_those_of_the_given_dlatents(tmp_path: Path) -> None:
     rows = [(str(i), row[None]) for i, row in enumerate(latents)]
     (tmp_path / "dlatents.pkl").write_bytes(pickle.dumps(rows, protocol=3))
     for given in (
-        read_given(None, None, tmp_path / "dlatents.pkl", 0),
-        read_given(None, None, given_file(tmp_path, dlatent=latents), 0),
-        read_given(given_file(tmp_path, dlatent=latents), None, None, 0),
+        read_user_inputs(None, None, tmp_path / "dlatents.pkl", 0),
+        read_user_inputs(None, None, given_file(tmp_path, dlatent=latents), 0),
+        read_user_inputs(given_file(tmp_path, dlatent=latents), None, None, 0),
     ):
-        inputs = Inputs(given, 3).having("w", np.zeros((3, 5), np.float32))
-        np.testing.assert_array_equal(inputs.tensor("probabilities", (2,)), latents[:, 5:])
-        np.testing.assert_array_equal(inputs.dlatent(5, 2), latents)
+        inputs = Inputs(given)
+        inputs.made["w"] = np.zeros((3, 5), np.float32)
+        np.testing.assert_array_equal(inputs.tensor("probabilities", (2,), 3), latents[:, 5:])
+        np.testing.assert_array_equal(inputs.dlatent(5, 2, 3), latents)
 
 
 def test_pictures_are_read_in_the_order_of_their_names_into_minus_one_to_one(tmp_path: Path) -> None:
     for name, color in (("b.png", (255, 0, 51)), ("a.JPG", (0, 0, 0))):
         Image.new("RGB", (20, 10), color).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    given = read_given(None, tmp_path, None, 0)
+    given = read_user_inputs(None, tmp_path, None, 0)
     assert given.rows == 2
-    images = Inputs(given, 2).tensor("image", (3, 8, 8))
+    images = Inputs(given).tensor("image", (3, 8, 8), 2)
     np.testing.assert_array_equal(images[0], np.full((3, 8, 8), -1))
     np.testing.assert_allclose(images[1][:, 4, 4], [1, -1, -0.6], atol=1e-6)
     assert sorted(given.digests) == ["a.JPG", "b.png"]
@@ -100,7 +108,28 @@ def test_pictures_are_read_in_the_order_of_their_names_into_minus_one_to_one(tmp
 
 def test_a_gray_network_gets_gray_pictures(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), (255, 255, 255)).save(tmp_path / "white.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "white.png", (1, 6, 5)), np.ones((1, 6, 5)))
+    images = Inputs(read_user_inputs(None, tmp_path, None, 0)).tensor("image", (1, 6, 5), 1)
+    np.testing.assert_array_equal(images, np.ones((1, 1, 6, 5)))
+
+
+def test_pictures_are_the_ones_that_attfind_and_the_training_read(tmp_path: Path) -> None:
+    """The middle of a wide picture, antialiased, and turned upright as its EXIF says."""
+    levels = np.random.default_rng(5).integers(0, 256, (30, 50, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.fromarray(levels).save(tmp_path / "wide.png", exif=exif)
+    found = Inputs(read_user_inputs(None, tmp_path, None, 0)).tensor("image", (3, 10, 10), 1)
+    middle = Image.fromarray(np.ascontiguousarray(np.rot90(levels, -1)[10:40]))
+    expected = np.asarray(middle.resize((10, 10), Image.Resampling.BILINEAR), np.float32).transpose(2, 0, 1) / 127.5 - 1
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+def test_tensors_and_latents_may_be_arrays() -> None:
+    z = np.arange(10.0).reshape(2, 5)
+    np.testing.assert_array_equal(Inputs(read_user_inputs({"z": z}, None, None, 0)).tensor("z", (5,), 2), z)
+    np.testing.assert_array_equal(Inputs(read_user_inputs(None, None, z, 0)).dlatent(3, 2, 2), z)
+    with pytest.raises(BadInput, match="inputs: z holds NaN"):
+        read_user_inputs({"z": z * np.nan}, None, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -117,34 +146,35 @@ def test_a_gray_network_gets_gray_pictures(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_is_refused_by_name(tensors: dict[str, np.ndarray], words: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=re.escape(words)):
-        Inputs(read_given(given_file(tmp_path, **tensors), None, None, 0), 2).tensor("z", (5,))
+        Inputs(read_user_inputs(given_file(tmp_path, **tensors), None, None, 0)).tensor("z", (5,), 2)
 
 
 def test_an_image_in_the_graphs_own_layout_is_refused_with_the_layout_to_give(tmp_path: Path) -> None:
-    given = read_given(given_file(tmp_path, image=np.zeros((2, 8, 8, 3))), None, None, 0)
+    given = read_user_inputs(given_file(tmp_path, image=np.zeros((2, 8, 8, 3))), None, None, 0)
     with pytest.raises(BadInput, match=r"an image is \[N, channels, height, width\]"):
-        Inputs(given, 2).tensor("image", (3, 8, 8))
+        Inputs(given).tensor("image", (3, 8, 8), 2)
 
 
 def test_latents_of_another_generator_are_refused(tmp_path: Path) -> None:
-    given = read_given(None, None, given_file(tmp_path, dlatent=np.zeros((2, 9))), 0)
+    given = read_user_inputs(None, None, given_file(tmp_path, dlatent=np.zeros((2, 9))), 0)
     with pytest.raises(BadInput, match="rows of 9 entries, the generator takes 7"):
-        Inputs(given, 2).dlatent(5, 2)
+        Inputs(given).dlatent(5, 2, 2)
 
 
 def test_missing_and_broken_files_are_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 nothing more")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(BadInput, match=r"nowhere\.npz: No such file"):
-        read_given(tmp_path / "nowhere.npz", None, None, 0)
+        read_user_inputs(tmp_path / "nowhere.npz", None, None, 0)
     with pytest.raises(BadInput, match=r"broken\.npz: cannot be read as npz"):
-        read_given(tmp_path / "broken.npz", None, None, 0)
-    with pytest.raises(BadInput, match=r"broken\.png: cannot be read as a picture"):
-        Inputs(read_given(None, tmp_path, None, 0), 1).tensor("image", (3, 8, 8))
-    with pytest.raises(BadInput, match="holds no png or jpeg file"):
-        read_given(None, Path(__file__).parent, None, 0)
+        read_user_inputs(tmp_path / "broken.npz", None, None, 0)
+    with pytest.raises(BadInput, match=r"broken\.png: is not a picture that can be read"):
+        Inputs(read_user_inputs(None, tmp_path, None, 0)).tensor("image", (3, 8, 8), 1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="holds no PNG or JPEG file"):
+        read_user_inputs(None, tmp_path / "empty", None, 0)
 
 
 def test_only_one_source_of_inputs_is_taken(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="exclude each other"):
-        read_given(tmp_path / "a.npz", tmp_path, None, 0)
+        read_user_inputs(tmp_path / "a.npz", tmp_path, None, 0)

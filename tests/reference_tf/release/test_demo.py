@@ -19,7 +19,7 @@ from stylexport.torch_models.config import NetworkConfig, config_from_json
 
 pytestmark = pytest.mark.tensorflow
 
-DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
+DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 Variables = dict[str, dict[str, Any]]
 
 

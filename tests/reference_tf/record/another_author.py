@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tests.reference_tf.another_arithmetic import Hand, Variables, bias_act, dense, downscaled, filtered, modulated
+from tests.reference_tf.record.another_arithmetic import Hand, Variables, bias_act, dense, downscaled, filtered, modulated
 
 Tensor = Any
 

@@ -17,8 +17,8 @@ from onnx.reference import ReferenceEvaluator
 
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
-from stylexport.converter.graph.schedule import plan
-from tests.reference_tf.replay import callable_at, distance, values
+from stylexport.converter.graph.schedule import schedule
+from tests.reference_tf.replay.saving import callable_at, distance, values
 
 pytestmark = pytest.mark.tensorflow
 
@@ -53,7 +53,7 @@ def by_onnx(basic_pitch: Path) -> dict[str, Array]:
 
 def test_every_node_is_replayed_in_float64(artefact: Artefact) -> None:
     function = callable_at(artefact, "")
-    needed = [node.name for node in plan(function.graph, function.outputs).nodes]
+    needed = [node.name for node in schedule(function.graph, function.outputs).nodes]
     seen: dict[str, str] = {}
     values(artefact, "", SOUND, wanted=needed, seen=lambda ref, value, exact: seen.update({ref: f"{value.dtype} {exact.dtype}"}))
     assert list(seen) == needed

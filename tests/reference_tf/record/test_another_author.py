@@ -13,10 +13,10 @@ import pytest
 from stylexport.converter.output.convert import convert
 from stylexport.parity.result import Report
 from stylexport.parity.verify import verify
-from stylexport.reference_tf.record.record import record
-from tests.reference_tf.another_arithmetic import FUSED, PLAIN, Hand
-from tests.reference_tf.another_author import Sizes, save
-from tests.reference_tf.another_classifier import applications, bare
+from stylexport.reference_tf.record import record
+from tests.reference_tf.record.another_arithmetic import FUSED, PLAIN, Hand
+from tests.reference_tf.record.another_author import Sizes, save
+from tests.reference_tf.record.another_classifier import applications, bare
 
 pytestmark = pytest.mark.tensorflow
 
@@ -43,7 +43,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Proof:
     def of(hand: Hand) -> tuple[Path, Report]:
         folder = save(tmp_path_factory.mktemp("another"), Sizes(), hand)
         convert(folder, folder / "converted")
-        record([folder], folder / "recording", count=4)
+        record([folder], folder / "recording", samples=4)
         return folder / "converted", verify(folder / "converted", folder / "recording")
 
     return of
@@ -81,7 +81,7 @@ def test_a_mapping_that_only_the_whole_call_reaches_is_proved_too(proof: Proof) 
 @pytest.mark.parametrize(("author", "taps"), [(applications, 83), (bare, 29)])
 def test_the_port_of_another_authors_classifier_passes_with_every_tap(author: Callable[[Path], Path], taps: int, tmp_path: Path) -> None:
     convert(author(tmp_path), tmp_path / "converted")
-    record([tmp_path], tmp_path / "recording", count=4)
+    record([tmp_path], tmp_path / "recording", samples=4)
     report = verify(tmp_path / "converted", tmp_path / "recording")
     assert report.verdict == "pass", [(fault.layer, fault.cause) for fault in report.faults]
     assert report.matched == report.taps == taps
