@@ -12,26 +12,27 @@ demo: $(DEMO)/ready
 demo-tf: $(TEST)/ready
 	$(TEST)/bin/python -m stylexport.reference_tf.release.build_demo checkpoints/demo --record-only --check
 
-# Two processes; the tests of one file share what they prepare. FAST leaves out what has a target of its own.
 PYTEST := $(TEST)/bin/python -m pytest
-PARALLEL := -n 2 --dist loadfile
+# Two workers, each with one thread; a file's tests stay together, because its fixtures are made once for all of them.
+WORKERS := -n 2 --dist loadfile
+# without what has a target of its own
 FAST := not slow and not browser and not wheel
+test test-plain-cpu test-wheel test-slow: export OMP_NUM_THREADS := 1
 test: $(TEST)/ready
-	$(PYTEST) $(PARALLEL) -m "$(FAST)"
+	$(PYTEST) -m "$(FAST)" $(WORKERS)
 
-# The proof's and the kernels' tests with the plainest kernels of PyTorch and oneDNN, as on a processor without AVX.
+# The tests of the proof and the kernels with the plainest kernels of PyTorch and oneDNN, as on a processor without AVX.
 test-plain-cpu: export ATEN_CPU_CAPABILITY := default
 test-plain-cpu: export ONEDNN_MAX_CPU_ISA := SSE41
 test-plain-cpu: $(TEST)/ready
-	$(PYTEST) $(PARALLEL) -m "processor and $(FAST)"
+	$(PYTEST) -m "processor and $(FAST)" $(WORKERS)
 
 # The wheel in a fresh environment, in a directory that has packages named like StylExport's rooms.
-test-wheel: export OMP_NUM_THREADS := 1
 test-wheel: $(TEST)/ready
 	$(PYTEST) -m wheel tests/packaging
 
 test-slow: $(TEST)/ready
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow $(WORKERS)
 
 test-browser: $(TEST)/ready
 	$(PYTEST) -m browser
