@@ -1,24 +1,8 @@
-"""A folder of real digits, and a training small enough to be run in a test."""
+"""A training small enough to be run in a test."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
-
-from tests.conftest import DEMO
-
-
-def digits_folder(folder: Path, count: int = 64) -> Path:
-    """The first `count` held-out eights and nines of the embedded release as PNG files of 32 x 32, a subfolder a label."""
-    with np.load(DEMO / "digits.npz") as file:
-        images, labels = np.pad(file["images"][:count], ((0, 0), (2, 2), (2, 2))), file["labels"][:count]
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        place = folder / ("8", "9")[label]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / f"{i:03}.png")
-    return folder
 
 
 def settings(folder: Path, data: Path, **groups: str) -> Path:
