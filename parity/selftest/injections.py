@@ -33,10 +33,10 @@ from stylexport.torch_models.kinds import kind_of
 from stylexport.torch_models.layers.equalized import Conv, Dense
 from stylexport.torch_models.layers.mbstd import MinibatchStd
 from stylexport.torch_models.layers.resampling import Fir
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisBlock, SynthesisLayer, ToRGB
 from stylexport.torch_models.mobilenet import BatchNorm, ConvUnit, PaddedConv
 from stylexport.torch_models.pretrained import PretrainedNetwork
+from stylexport.torch_models.residual import ResidualBlock
 
 
 @dataclass(frozen=True)
