@@ -12,11 +12,14 @@ demo: $(DEMO)/ready
 demo-tf: $(TEST)/ready
 	$(TEST)/bin/python -m stylexport.reference_tf.release.build_demo checkpoints/demo --record-only --check
 
+# Two workers, each with one thread; a file's tests stay together, for its fixtures are made once for all of them.
+WORKERS := -n 2 --dist loadfile
+test test-slow: export OMP_NUM_THREADS := 1
 test: $(TEST)/ready
-	$(TEST)/bin/python -m pytest -m "not slow and not browser"
+	$(TEST)/bin/python -m pytest -m "not slow and not browser" $(WORKERS)
 
 test-slow: $(TEST)/ready
-	$(TEST)/bin/python -m pytest -m slow
+	$(TEST)/bin/python -m pytest -m slow $(WORKERS)
 
 test-browser: $(TEST)/ready
 	$(TEST)/bin/python -m pytest -m browser

@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.stylexes import Subject, embedded, subjects
+from benchmarks.common.subjects import Subject, embedded, subjects
+from benchmarks.common.timing import seconds
 from stylexport.attfind.effects.batch import best_batch
 from stylexport.attfind.effects.initial_state import begin
 from stylexport.attfind.effects.measure import effects_of, measure, targets
@@ -159,13 +160,6 @@ def multiplications(model: StylExModel, changed: str) -> float:
 
 def _convs(model: StylExModel) -> list[tuple[int, str]]:
     return [(int(layer.name.split(".")[0][1:]), layer.name.split(".")[1]) for layer in model.layers]
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """The time that `call` takes once."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A training step's speed by phase and its memory by batch size, against the same step in plain form (benchmarks.plain_step).
+"""A training step's speed by phase and its memory by batch size, against the same step in plain form (benchmarks.common.plain_step).
 
     python -m benchmarks.train                     32 and 64 px, and on a GPU 256 px at the released size beside NVIDIA's StyleGAN2
     python -m benchmarks.train --memory 4 8 16     the memory at these batch sizes (none: not measured)
@@ -16,10 +16,7 @@ import json
 import statistics
 import subprocess
 import sys
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +27,8 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from benchmarks.plain_step import PlainStep, at_every_step
+from benchmarks.common.plain_step import PlainStep, at_every_step
+from benchmarks.common.timing import Stopwatch
 from stylexport.torch_models import MobileNetV1
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.classifiers.preprocessing import Preprocessing
@@ -62,34 +60,6 @@ NVIDIA = (
 )
 
 
-class Stopwatch:
-    """Seconds a phase; of nested phases the inner one's count once, as its own."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, defaultdict[str, float](float)
-        self.phases: list[str] = []
-        self.since = 0.0
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Counts what runs inside as `name`'s."""
-        self._charge()
-        self.phases.append(name)
-        try:
-            yield
-        finally:
-            self._charge()
-            self.phases.pop()
-
-    def _charge(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if self.phases:
-            self.seconds[self.phases[-1]] += now - self.since
-        self.since = now
-
-
 def timed(step: Step, watch: Stopwatch) -> None:
     """Let a step tell the watch its phases; a lazy penalty is a phase of its own name."""
 
@@ -119,7 +89,7 @@ class Side:
         self.watch.seconds.clear()
         for _ in range(steps):
             with self.watch.phase("data"):
-                images = next(self.batches)[0].to(self.watch.device)
+                images = next(self.batches)[0].to(self.step.accelerator.device)
             with self.watch.phase("rest"):
                 self.step(self.number, images)
             self.number += 1
@@ -150,7 +120,7 @@ def side(plain: bool, resolution: int, batch: int, accelerator: Accelerator, cha
     averages: dict[str, nn.Module] = {name: ema.copy_of(networks[name]) for name in ("generator", "encoder")}
     pixels = np.random.default_rng(0).integers(0, 256, (256, 3, resolution, resolution), np.uint8)
     data = Images(pixels, np.zeros(len(pixels)), ("0", "1"), flippable=False)
-    watch = Stopwatch(device)
+    watch = Stopwatch(torch.cuda.synchronize if device.type == "cuda" else None)
     timed(step, watch)
     return Side(step, averages, iter(DataLoader(data, batch, sampler=EndlessSampler(len(data), 0))), watch)
 

@@ -18,12 +18,12 @@ from stylexport.attfind.select.attributes import Selection
 from stylexport.common.atomic import whole_file
 from stylexport.common.types import Array
 from stylexport.pages.render import render
+from stylexport.pages.svg import Frame, band, line
 
 FORMAT = 1
 TEMPLATE = Path(__file__).parent / "templates" / "evaluation.html"
 WORDS = {ATTRIBUTES: "the attributes", RANDOM: "random coordinates", VARIANCE: "coordinates that vary most"}
-WIDTH, HEIGHT = 470, 270
-LEFT, RIGHT, TOP, BOTTOM = 44, 460, 12, 236  # the frame, in the units of WIDTH and HEIGHT
+FRAME = Frame(width=470, height=270, left=44, right=460, top=12, bottom=236)
 
 
 def to_json(found: Evaluation, subject: Subject, *, seed: int, remarks: Sequence[str] = ()) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def write_page(values: dict[str, Any], path: Path) -> None:
         plots += [
             Plot.of(f"images of class {label}", {name: rows["classes"][label] for name, rows in sufficiency.items()}) for label in labels
         ]
-    render(TEMPLATE, path, values=values, plots=plots, words=WORDS, bars=_bars(values["least"]), first=ATTRIBUTES)
+    render(TEMPLATE, path, values=values, frame=FRAME, plots=plots, words=WORDS, bars=_bars(values["least"]), first=ATTRIBUTES)
 
 
 def _rows(counts: FlipCounts, images: Array | None = None) -> list[dict[str, Any]]:
@@ -148,24 +148,21 @@ class Plot:
     def of(cls, title: str, rows: dict[str, list[dict[str, Any]]]) -> Plot:
         """The plot of one group of images; the attributes are drawn last, on top."""
         first = rows[ATTRIBUTES]
-        xs = [_x(row["k"], len(first)) for row in first]
+        xs = [FRAME.x((row["k"] - 0.5) / len(first)) for row in first]
         step = max(1, len(first) // 10)
         return cls(
             title,
             first[0]["images"],
             tuple(_curve(name, xs, rows[name]) for name in reversed(list(rows))),
             tuple((x, row["k"]) for x, row in zip(xs, first, strict=True) if row["k"] % step == 0 or row["k"] == 1),
-            tuple((_y(level / 100), level) for level in (0, 25, 50, 75, 100)),
+            tuple((FRAME.y(level / 100), level) for level in (0, 25, 50, 75, 100)),
         )
 
 
 def _curve(name: str, xs: Sequence[float], rows: Sequence[dict[str, Any]]) -> Curve:
-    top = [f"{x},{_y(row['high'])}" for x, row in zip(xs, rows, strict=True)]
-    bottom = [f"{x},{_y(row['low'])}" for x, row in zip(xs, rows, strict=True)]
-    captions = [f"{WORDS[name]}, {row['k']}: {row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%})" for row in rows]
-    ys = [_y(row["share"]) for row in rows]
-    line = " ".join(f"{x},{y}" for x, y in zip(xs, ys, strict=True))
-    return Curve(name, line, " ".join([*top, *reversed(bottom)]), tuple(zip(xs, ys, captions, strict=True)))
+    lower, ys, upper = ([FRAME.y(row[name]) for row in rows] for name in ("low", "share", "high"))
+    words = [f"{WORDS[name]}, {row['k']}: {row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%})" for row in rows]
+    return Curve(name, line(xs, ys), band(xs, upper, lower), tuple(zip(xs, ys, words, strict=True)))
 
 
 def _bars(least: dict[str, Any]) -> list[tuple[str, int, float]]:
@@ -173,11 +170,3 @@ def _bars(least: dict[str, Any]) -> list[tuple[str, int, float]]:
     counts = [*((str(k), count) for k, count in enumerate(least["counts"], 1)), ("more", least["never"])]
     most = max(count for _, count in counts) or 1
     return [(name, count, 100 * count / most) for name, count in counts]
-
-
-def _x(k: int, count: int) -> float:
-    return round(LEFT + (RIGHT - LEFT) * (k - 0.5) / count, 1)
-
-
-def _y(share: float) -> float:
-    return round(BOTTOM - share * (BOTTOM - TOP), 1)

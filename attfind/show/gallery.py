@@ -19,6 +19,7 @@ from stylexport.common.errors import BadInput
 from stylexport.common.types import Progress
 from stylexport.common.version import __version__
 from stylexport.pages.render import render
+from stylexport.pages.svg import Frame, line
 
 TEMPLATE = Path(__file__).parent / "templates" / "attributes.html"
 FORMATS = ("html", "png", "gif")
@@ -210,15 +211,17 @@ def _example(subject: Subject, example: Example) -> dict[str, Any]:
 
 
 def _curve(chances: Sequence[float]) -> str:
-    """The points of a sweep's probabilities, above the middles of its frames; a frame is 100 wide."""
-    return " ".join(f"{100 * i + 50},{_height(chance):.1f}" for i, chance in enumerate(chances))
+    """The points of a sweep's probabilities, above the middles of its frames."""
+    frame = _frame(len(chances))
+    return line([frame.x((i + 0.5) / len(chances)) for i in range(len(chances))], [frame.y(chance) for chance in chances])
 
 
 def _point(place: float, chances: Sequence[float]) -> tuple[float, float]:
-    """Where the image's own value lies on the curve."""
-    at = place * (len(chances) - 1)
-    return round(100 * at + 50, 1), round(_height(float(np.interp(at, np.arange(len(chances)), chances))), 1)
+    """Where the image's own value lies on the curve; `place` is its share of the way from the minimum to the maximum."""
+    frame, at = _frame(len(chances)), place * (len(chances) - 1)
+    return frame.x((at + 0.5) / len(chances)), frame.y(float(np.interp(at, np.arange(len(chances)), chances)))
 
 
-def _height(chance: float) -> float:
-    return (1 - chance) * CURVE_HEIGHT
+def _frame(images: int) -> Frame:
+    """The curve's, above a strip of so many images, each 100 wide."""
+    return Frame(width=100 * images, height=CURVE_HEIGHT, left=0, right=100 * images, top=0, bottom=CURVE_HEIGHT)

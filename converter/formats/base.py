@@ -72,10 +72,6 @@ class Artefact(Protocol):
         """The artefact's graphs, the main one first; none where its format has no graph."""
         ...
 
-    def verify(self) -> None:
-        """Verify the checksums of what is no tensor. Raises DamagedFile."""
-        ...
-
     def finish(self) -> None:
         """Verify every checksum that reading the tensors has not. Raises DamagedFile."""
         ...
@@ -91,9 +87,6 @@ class Plain:
     def graphs(self) -> Iterator[Graph]:
         """None: the format has no graph."""
         return iter(())
-
-    def verify(self) -> None:
-        """Nothing is left to verify."""
 
     def finish(self) -> None:
         """Nothing is left to verify."""

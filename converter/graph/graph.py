@@ -49,6 +49,11 @@ PASS_THROUGH = frozenset(
 )
 
 
+def name_of(ref: str) -> str:
+    """The node's name in a reference "name" or "name:1"."""
+    return ref.rsplit(":", 1)[0] if ":" in ref else ref
+
+
 @dataclass(frozen=True)
 class Node:
     """One operation. `inputs` are names of nodes, with ":k" where output k > 0 is meant; control inputs are left out."""
@@ -69,11 +74,11 @@ class Graph:
     part: bool = False
 
     def __getitem__(self, ref: str) -> Node:
-        return self.nodes[ref.rsplit(":", 1)[0] if ":" in ref else ref]
+        return self.nodes[name_of(ref)]
 
     def get(self, ref: str) -> Node | None:
         """The node that `ref` names, None where the graph has none."""
-        return self.nodes.get(ref.rsplit(":", 1)[0] if ":" in ref else ref)
+        return self.nodes.get(name_of(ref))
 
     @cached_property
     def consumers(self) -> Mapping[str, list[Node]]:
@@ -81,7 +86,7 @@ class Graph:
         found: dict[str, list[Node]] = {}
         for node in self.nodes.values():
             for ref in node.inputs:
-                found.setdefault(ref.rsplit(":", 1)[0] if ":" in ref else ref, []).append(node)
+                found.setdefault(name_of(ref), []).append(node)
         return found
 
     def source(self, ref: str, through: frozenset[str] = PASS_THROUGH) -> Node | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylexport.parity.report.words import number, printable, sureness, times
-from stylexport.parity.result import CARRIED, FAULT, MISSING, NUMERIC, Fault, Gate, Layer, Report
+from stylexport.parity.result import Fault, Gate, Layer, Report
+from stylexport.parity.verdict import CARRIED, FAULT, MISSING, NUMERIC
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from stylexport.parity.report.words import SEVERITY, because, counted, headline, number, printable, severest, sureness, times, worst
-from stylexport.parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
+from stylexport.parity.result import Fault, Layer, Report
+from stylexport.parity.verdict import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS
 
 STYLES = {PASS: "green", NUMERIC: "yellow", CARRIED: "yellow", FAULT: "bold red", MISSING: "bold red", INCOMPLETE: "bold red"}
 FOLDED = (PASS, CARRIED)

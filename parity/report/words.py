@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 
-from stylexport.parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
-from stylexport.parity.verdict import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
+from stylexport.parity.result import Fault, Layer, Report
+from stylexport.parity.verdict import CARRIED, EXACT, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
 VERDICTS = {
     PASS: "the same function",

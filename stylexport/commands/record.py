@@ -45,13 +45,22 @@ def command(
     (docs/recording.md). Needs the extra [tensorflow].
     """
     with importing_tensorflow("record"):
-        from stylexport.converter.calls.inputs import read_given
-        from stylexport.reference_tf.record.record import record, summary
-        from stylexport.reference_tf.record.record_network import STORE
-    given = read_given(inputs, images, latents, seed)
+        from stylexport.reference_tf.record import record, summary
     with steps_progress() as progress:
-        done = record(release, out, given, count=samples, mapping=mapping, networks=networks, store=store or STORE, progress=progress)
-        found = summary(done, out)
+        recording = record(
+            release,
+            out,
+            inputs=inputs,
+            images=images,
+            latents=latents,
+            seed=seed,
+            samples=samples,
+            mapping=mapping,
+            networks=networks,
+            store=store,
+            progress=progress,
+        )
+    found = summary(recording)
     if as_json:
         print_json(found)
         return

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
-from stylexport.subprocess_record import recorded
 
 if TYPE_CHECKING:
     from stylexport.parity.selftest.selftest import Selftest
@@ -30,18 +28,16 @@ _PATH = click.Path(path_type=Path)
 def command(
     converted: Path, releases: tuple[str, ...], recording: Path | None, networks: tuple[str, ...], device: str, seed: int, as_json: bool
 ) -> None:
-    """Prove the proof: put faults into a copy of the CONVERTED networks, one at a time, and see what `verify` says of each.
+    """Test the proof: put faults into a copy of the CONVERTED networks, one at a time, and see what `verify` says of each.
 
     Exit code 1 where a fault was not found, a layer not named, fewer than 90 % of the causes named, or a clean network did not pass.
     """
     if (recording is None) == (not releases):
         raise click.UsageError("name the release by --release PATH, or a recording by --against FILE")
-    if not converted.is_dir():
-        raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
-    with recorded(recording, releases, ["--seed", str(seed)]) as file, steps_progress() as progress:
-        from stylexport.parity.selftest.selftest import selftest
+    from stylexport.verification import selftest
 
-        found = selftest(converted, file, only=networks, device=device, progress=progress)
+    with steps_progress() as progress:
+        found = selftest(converted, against=recording, release=releases, networks=networks, device=device, seed=seed, progress=progress)
     if as_json:
         print_json(found.to_json())
     else:

@@ -9,11 +9,11 @@ import numpy as np
 from stylexport.attfind.effects.initial_state import begin
 from stylexport.attfind.effects.open_model import model_facts, open_model
 from stylexport.attfind.select.attributes import Attribute, Selection, write_attributes
+from stylexport.checkpoints import EMBEDDED
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
 from stylexport.torch_models.classifiers.open import open_classifier
 
 WHERE = (("b8.conv0", 11), ("b32.conv1", 3), ("b4.conv1", 9))  # layer and channel of the attributes, in the order of their scores
-DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
 
 
 def finished(folder: Path, converted: Path, images: int = 4) -> Path:
@@ -23,7 +23,7 @@ def finished(folder: Path, converted: Path, images: int = 4) -> Path:
     """
     model = open_model(converted)
     classify = open_classifier("own", own=model.stylex.classifier, image_range=model.image_range)
-    latents = read_dlatents(DEMO / "dlatents.pkl").values[:images]
+    latents = read_dlatents(EMBEDDED / "dlatents.pkl").values[:images]
     about = {**model_facts(converted, model), "classifier": classify.to_json()}
     run = begin(folder, model, classify, latents, labels=("8", "9"), about=about)
     made_up = np.random.default_rng(3).normal(size=(images, 2, run.arrays["styles"].shape[1], 2)).astype(np.float32)

@@ -15,6 +15,8 @@ from stylexport.attfind.select.goals import Goal, Step, gains, goals, turned
 from stylexport.attfind.show.image_editor import counterfactual, growing, moved
 from stylexport.torch_models.stylex import StylEx
 
+pytestmark = pytest.mark.processor
+
 LOW = np.array([-1.0, -2.0, -3.0], np.float32)
 HIGH = np.array([4.0, 5.0, 6.0], np.float32)
 OWN = np.array([0.5, 1.0, 3.5], np.float32)

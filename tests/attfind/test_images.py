@@ -14,7 +14,7 @@ from stylexport.attfind.effects.open_model import open_model
 from stylexport.attfind.select.interesting import interesting, margins
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
-from tests.attfind.digits import folder_of_digits
+from tests.digits import digits_folder
 
 BASE = np.array([[3.0, 1.0], [0.4, 0.5], [-2.0, 2.0], [1.0, 0.8]])  # classes 0, 1, 1, 0
 PICTURES = np.array([[2.0, 1.0], [1.0, 0.0], [-1.0, 4.0], [0.0, 0.3]])  # classes 0, 0, 1, 1
@@ -50,7 +50,7 @@ def test_a_folder_without_pictures_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_encoded_pictures_are_the_released_latents_whatever_the_batch(tmp_path: Path, demo: Path, converted: Path) -> None:
-    folder_of_digits(tmp_path, 9)
+    digits_folder(tmp_path, 9)
     model = open_model(converted)
     assert model.stylex.classifier is not None
     found = encode_folder(tmp_path, model, model.stylex.classifier, 32, batch=2)

@@ -18,6 +18,8 @@ from stylexport.attfind.select.strategies import gains_towards
 from stylexport.common.errors import BadInput
 from tests.conftest import run as stylexport
 
+pytestmark = pytest.mark.processor
+
 RNG = np.random.default_rng(23)
 LATENT, IMAGES = 600, 40
 DECODE = torch.tensor(RNG.normal(size=(48, LATENT)) * RNG.exponential(0.2, LATENT), dtype=torch.float32)

@@ -150,7 +150,7 @@ def test_the_verbal_form_asks_of_each_attribute_once_with_its_best_images(subjec
     [
         (["classification", "--attributes", "5"], "4 attributes are selected, not 5"),
         (["classification", "--examples", "7"], "needs 15 images of another class than its target"),
-        (["classification", "--attributes", "1"], "one attribute cannot be told from others"),
+        (["classification", "--attributes", "1"], "one attribute cannot be distinguished from others"),
         (["verbal", "--examples", "25"], "needs 25 images of another class than its target"),
         (["verbal", "--model", "nowhere"], "nowhere"),
     ],

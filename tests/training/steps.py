@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from benchmarks.stylexes import digits
+from benchmarks.common.subjects import digits
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.config import LossConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
 from stylexport.training.data.open import DataConfig

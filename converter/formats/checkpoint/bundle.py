@@ -184,9 +184,6 @@ class Bundle:
         """None: a checkpoint holds no graph."""
         return iter(())
 
-    def verify(self) -> None:
-        """The index was verified when it was opened."""
-
     def finish(self) -> None:
         """Read each opened shard to its end, so that the archive's own checksum is verified too."""
         for pieces in self._open.values():
