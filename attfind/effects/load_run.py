@@ -46,7 +46,7 @@ class Subject:
 def open_model(folder: Path, device: str | torch.device = "cpu") -> StylExModel:
     """The StylEx of a converted folder. Raises BadInput where there is none, or one without a generator, or no such device."""
     if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; name one that `stylexport convert` wrote")
+        raise BadInput(f"{folder}: no such folder; name a converted one (MODEL, or --model DIR)")
     stylex = StylEx.from_pretrained(folder).requires_grad_(False)
     if stylex.generator is None:
         raise BadInput(f"{folder}: has no generator; convert it too")

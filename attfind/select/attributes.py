@@ -45,8 +45,8 @@ class Selection:
 
     `target` is None where both or all classes were asked for, `image` is set where one image was. `by_class` has each target's own list,
     as it was chosen on images of other classes: where two classes are combined, `attributes` is another list. `parameters` are name ->
-    (value, where it comes from); `search` is the run's, and `measured_on` its digests of model and classifier, where it has them. `labels` are the run's label names, where
-    the selection has just been made: attributes.json does not keep them.
+    (value, where it comes from); `search` is the run's, and `measured_on` its digests of model and classifier, where it has them. `labels`
+    are the run's label names right after the selection: attributes.json does not keep them.
     """
 
     attributes: tuple[Attribute, ...]
