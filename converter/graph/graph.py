@@ -21,7 +21,7 @@ _MOST_NODES = 1_000_000
 _DEEPEST = 100
 # Ops that hand their first input on unchanged, and those that change its shape alone.
 RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
-# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,linalg,image}_ops.cc).
+# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,image}_ops.cc).
 _NORM = "y batch_mean batch_variance reserve_space_1 reserve_space_2 reserve_space_3"
 _OUTPUTS = {
     op: outputs.split()
@@ -33,9 +33,6 @@ _OUTPUTS = {
         "Merge": "output value_index",
         "NonMaxSuppressionV4": "selected_indices valid_outputs",
         "NonMaxSuppressionV5": "selected_indices selected_scores valid_outputs",
-        "Qr": "q r",
-        "SelfAdjointEigV2": "e v",
-        "Svd": "s u v",
         "Switch": "output_false output_true",
         "TopK": "values indices",
         "TopKV2": "values indices",

@@ -23,6 +23,7 @@ import tensorflow as tf
 from stylexport.common.types import Array
 from stylexport.converter.formats.savedmodel.functions import Function
 from stylexport.converter.graph.graph import Node
+from stylexport.converter.graph.layer_calls import plain
 from stylexport.converter.graph.schedule import schedule
 from stylexport.reference_tf.replay.control_flow import OPERATIONS, evaluate, outputs
 from stylexport.reference_tf.replay.evaluator import DEAD, Evaluator, ReadVariable
@@ -46,7 +47,8 @@ class WrongKernel:
     error: float
 
     def __str__(self) -> str:
-        return f"{self.op} at {self.node}: TensorFlow's float32 kernel is off by {self.error:.2g} from its definition on the same inputs"
+        where = f"{self.op} at {plain(self.node)}"
+        return f"{where}: TensorFlow's float32 kernel is off by {self.error:.2g} from its definition on the same inputs"
 
 
 def wrong_kernels(function: Function, given: Sequence[Any], read: ReadVariable) -> list[WrongKernel]:

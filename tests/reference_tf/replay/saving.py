@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.formats.savedmodel.functions import Function, inference
+from stylexport.reference_tf.replay import kernels
 from stylexport.reference_tf.replay.walk import walk
 
 Array = NDArray[Any]
@@ -59,3 +61,14 @@ def distance(value: Any, expected: Any) -> float:
     a, b = np.asarray(value, np.float64), np.asarray(expected, np.float64)
     assert a.shape == b.shape
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def break_kernel(monkeypatch: pytest.MonkeyPatch, op: str, wrong: Callable[[np.ndarray], np.ndarray]) -> None:
+    """TensorFlow's float32 kernel of `op` replaced by one that gives `wrong` of the right result."""
+    right = kernels.execute
+
+    def execute(name: str, inputs: Sequence[Any], attrs: dict[str, Any]) -> list[Any]:
+        results = right(name, inputs, attrs)
+        return [tf.constant(wrong(results[0].numpy()))] if name == op and results[0].dtype == tf.float32 else results
+
+    monkeypatch.setattr(kernels, "execute", execute)

@@ -18,6 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.graph.schedule import schedule
+from stylexport.reference_tf.replay.walk import walk
 from tests.reference_tf.replay.saving import callable_at, distance, values
 
 pytestmark = pytest.mark.tensorflow
@@ -61,14 +62,29 @@ def test_every_node_is_replayed_in_float64(artefact: Artefact) -> None:
     assert "float32 float32" not in seen.values()
 
 
+@pytest.fixture(scope="module")
+def rounding(artefact: Artefact, walked: dict[str, tuple[Array, Array]]) -> dict[str, float]:
+    """How far rounding to float32 may carry each output from float64.
+
+    What one unit of rounding does is measured, on the input, where the graph's logarithm makes the most of it: 3e-7 to 8e-7 of an output
+    instead of 6e-8. Every node of the graph rounds once, and the errors of all of them add up at most.
+    """
+    function, signs = callable_at(artefact, ""), np.random.default_rng(0)
+    changed = SOUND * (1 + 2.0**-24 * signs.choice((-1, 1), SOUND.shape))
+    by_key = {variable.key: variable for variable in artefact.variables}
+    results = walk(function, [(SOUND, changed)], lambda key: artefact.read(by_key[key]))
+    nodes = len(schedule(function.graph, function.outputs).nodes)
+    return {name: nodes * distance(exact, walked[name][1]) for name, (_, exact) in zip(NAMES, results, strict=True)}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_float32_is_the_onnx_files_to_rounding(name: str, walked: dict[str, tuple[Array, Array]], by_onnx: dict[str, Array]) -> None:
-    """Both stand as far from float64 as from each other: a few times 1e-6, which the graph's logarithm makes of 6e-8."""
+def test_float32_is_the_onnx_files_to_rounding(
+    name: str, walked: dict[str, tuple[Array, Array]], by_onnx: dict[str, Array], rounding: dict[str, float]
+) -> None:
     found, exact = walked[name]
-    assert distance(found, exact) < 1e-5
-    assert distance(by_onnx[name], exact) < 2e-5
-    assert distance(found, by_onnx[name]) < 3e-5
-    assert np.abs(found - by_onnx[name]).max() < 5e-5
+    assert rounding[name] < 1e-3  # another function would be further away
+    assert distance(found, exact) < rounding[name]
+    assert distance(by_onnx[name], exact) < rounding[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,11 +95,13 @@ def test_the_signature_gives_the_same_as_the_models_call(name: str, artefact: Ar
     np.testing.assert_array_equal(exact, walked[name][1])
 
 
-def test_tensorflow_1s_loader_gives_the_same_to_rounding(basic_pitch: Path, walked: dict[str, tuple[Array, Array]]) -> None:
+def test_tensorflow_1s_loader_gives_the_same_to_rounding(
+    basic_pitch: Path, walked: dict[str, tuple[Array, Array]], rounding: dict[str, float]
+) -> None:
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
         signature = v1.saved_model.loader.load(session, ["serve"], str(basic_pitch / "nmp")).signature_def["serving_default"]
         (given,) = signature.inputs.values()
         expected = session.run({name: signature.outputs[name].name for name in NAMES}, {given.name: SOUND})
     for name in NAMES:
-        assert distance(walked[name][0], expected[name]) < 3e-6
+        assert distance(walked[name][0], expected[name]) < 2 * rounding[name]

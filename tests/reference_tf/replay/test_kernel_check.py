@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,8 @@ import pytest
 import tensorflow as tf
 
 from stylexport.converter.formats.base import Artefact
-from stylexport.reference_tf.replay import kernels
 from stylexport.reference_tf.replay.kernel_check import WrongKernel, wrong_kernels
-from tests.reference_tf.replay.saving import Method, callable_at, saved
+from tests.reference_tf.replay.saving import Method, break_kernel, callable_at, saved
 
 pytestmark = pytest.mark.tensorflow
 
@@ -31,17 +30,6 @@ def pooled(x: Any) -> Any:
     """A convolution, a pooling and what follows it."""
     y = tf.nn.conv2d(x, tf.constant(KERNEL), 1, "SAME", name="before")
     return tf.tanh(tf.nn.max_pool2d(y, 1, 3, "VALID", name="pool"), name="behind")
-
-
-def break_kernel(monkeypatch: pytest.MonkeyPatch, op: str, wrong: Callable[[np.ndarray], np.ndarray]) -> None:
-    """TensorFlow's float32 kernel of `op` replaced by one that gives `wrong` of the right result."""
-    right = kernels.execute
-
-    def execute(name: str, inputs: Sequence[Any], attrs: dict[str, Any]) -> list[Any]:
-        results = right(name, inputs, attrs)
-        return [tf.constant(wrong(results[0].numpy()))] if name == op and results[0].dtype == tf.float32 else results
-
-    monkeypatch.setattr(kernels, "execute", execute)
 
 
 def test_a_wrong_kernel_is_named_with_its_error_and_what_depends_on_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
