@@ -80,8 +80,8 @@ def test_two_processes_follow_the_loss_curve_of_one(data: Path, converted: Path,
     out = tmp_path / "run"
     # --multi_gpu is accelerate's word for several processes on one machine; it starts them without a GPU too.
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"]
-    arguments = command(settings(tmp_path, data), out, converted, "--json")[4:]
-    both = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "training", *arguments]
+    arguments = command(settings(tmp_path, data), out, converted, "--json")[1:]
+    both = [sys.executable, "-m", *launch, "--main_process_port", "0", *arguments]
     done = subprocess.run(both, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 12  # the main process speaks for both
@@ -198,7 +198,7 @@ def test_two_processes_make_the_weights_averages_and_mean_w_of_one(data: Path, c
         out = tmp_path / f"of_{processes}"
         arguments = command(settings(tmp_path, data), out, converted, *exact)
         if processes == 2:
-            arguments = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "training", *arguments[4:]]
+            arguments = [sys.executable, "-m", *launch, "--main_process_port", "0", *arguments[1:]]
         done = subprocess.run(arguments, cwd=ROOT, env=QUIET, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     for name in ("weights.safetensors", "generator/model.safetensors"):
