@@ -23,9 +23,10 @@ from benchmarks.common.releases import random_release
 from benchmarks.common.timing import seconds
 from stylexport.converter.output.convert import convert
 from stylexport.converter.output.recording import Recording
+from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
 from stylexport.parity.result import Report
-from stylexport.parity.verify import ports_of, verify
+from stylexport.parity.verify import verify
 from stylexport.subprocess_record import record_in_subprocess
 
 TARGET = 3.0
@@ -33,7 +34,7 @@ TARGET = 3.0
 
 def bare(converted: Path, recording: Path) -> float:
     """Seconds of every network's forward pass in float32 and in float64; loading and changing of precision are not counted."""
-    opened, (ports, _) = Recording(recording), ports_of(converted)
+    opened, (ports, _) = Recording(recording), converted_ports(converted)
     total = 0.0
     for name, network in opened.networks.items():
         original = Original(opened, network, torch.device("cpu"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stylexport.converter.output.convert import convert
     from stylexport.inspection import inspect
     from stylexport.loading import load
-    from stylexport.reference_tf.record.record import record
+    from stylexport.reference_tf.record import record
     from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, StylEx
     from stylexport.training.loop import train
     from stylexport.verification import selftest, verify
@@ -36,7 +36,7 @@ _HOME = {
     "convert": "stylexport.converter.output.convert",
     "inspect": "stylexport.inspection",
     "load": "stylexport.loading",
-    "record": "stylexport.reference_tf.record.record",
+    "record": "stylexport.reference_tf.record",
     "verify": "stylexport.verification",
     "selftest": "stylexport.verification",
     "train": "stylexport.training.loop",

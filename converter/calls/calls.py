@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, inference
 from stylexport.converter.graph.axes import orders
@@ -35,6 +38,10 @@ class Feed:
     layout: str = ""
     dtype: str = "float32"
     scalar: bool = False
+
+    def in_its_layout(self, value: Array) -> Array:
+        """An input as the recording keeps it, in the graph's own layout."""
+        return np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if self.layout == NHWC else value
 
 
 @dataclass(frozen=True)

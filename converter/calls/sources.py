@@ -12,7 +12,8 @@ from stylexport.common.errors import BadInput
 from stylexport.common.text import listing
 from stylexport.converter.calls.calls import GRAPH_FORMATS, NCHW, NHWC, Procedure, image_calls, other_calls
 from stylexport.converter.calls.generator_calls import generator_calls
-from stylexport.converter.calls.inputs import UNKNOWN, Given
+from stylexport.converter.calls.inputs import UNKNOWN
+from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.mapping.recognise import NETWORKS, Network, recognise
@@ -102,7 +103,7 @@ _CALLS: Mapping[str, Callable[[Artefact, Network, int], Procedure]] = {
 }
 
 
-def samples(asked: int | None, given: Given, sources: Sequence[Source]) -> int:
+def samples_to_run(asked: int | None, user: UserInputs, sources: Sequence[Source]) -> int:
     """How many samples to run: what was asked for, else all rows of --inputs, else few or many by the networks' size.
 
     The discriminator takes whole groups of its minibatch standard deviation only, or fewer samples than one. Raises BadInput where the
@@ -110,12 +111,12 @@ def samples(asked: int | None, given: Given, sources: Sequence[Source]) -> int:
     """
     if asked is not None and asked < 1:
         raise BadInput(f"--samples {asked}: at least one is needed")
-    if asked is not None and given.rows is not None and asked > given.rows:
-        raise BadInput(f"--samples {asked}: --{given.kind} holds {given.rows}; ask for fewer or give more")
-    count = asked or (given.rows if given.kind == "inputs" and given.rows else min(_usual(sources), given.rows or _usual(sources)))
+    if asked is not None and user.rows is not None and asked > user.rows:
+        raise BadInput(f"--samples {asked}: --{user.kind} holds {user.rows}; ask for fewer or give more")
+    count = asked or (user.rows if user.kind == "inputs" and user.rows else min(_usual(sources), user.rows or _usual(sources)))
     group = next((getattr(s.network.config, "mbstd_group", 1) for s in sources if s.network and s.name == "discriminator"), 1)
     if count > group and count % group:
-        if asked or given.kind == "inputs":
+        if asked or user.kind == "inputs":
             remedy = f"give a multiple of {group}, fewer than {group}, or leave the discriminator out by --network"
             raise BadInput(f"{count} samples: the discriminator's minibatch standard deviation takes them in groups of {group}; {remedy}")
         count -= count % group

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from stylexport.parity.comparison import Case
+from stylexport.parity.compare.comparison import NetworkResult
 from stylexport.parity.result import Gate
 
 PROBABILITY = 1e-4  # largest difference of a probability
@@ -16,15 +16,17 @@ PSNR = 100.0  # decibels, of images whose range is 2
 RANGE = 2.0
 
 
-def gates(case: Case) -> list[Gate]:
+def gates(result: NetworkResult) -> list[Gate]:
     """The gates of a network; none where it has none. NaN passes no gate."""
-    name = case.port.network
+    name = result.port.network
     found = []
     for output, rows in GATES.get(name, {}).items():
-        if output in case.outputs and output in case.original.network.outputs:
-            ours, theirs = case.outputs[output].double(), case.original.output(output).double()
+        if output in result.outputs and output in result.original.network.outputs:
+            ours, theirs = result.outputs[output].double(), result.original.output(output).double()
             if ours.shape == theirs.shape:
-                found += [Gate(name, *row(ours, theirs, str((case.original.network.config or {}).get("output", "linear")))) for row in rows]
+                found += [
+                    Gate(name, *row(ours, theirs, str((result.original.network.config or {}).get("output", "linear")))) for row in rows
+                ]
     return found
 
 

@@ -19,8 +19,8 @@ from stylexport.common.json_files import read_json
 from stylexport.demonstration import LABELS
 from stylexport.torch_models.config import GeneratorConfig, config_from_json
 from stylexport.torch_models.layers.styles import conv_layers
-from tests.attfind.digits import folder_of_digits
 from tests.conftest import run
+from tests.digits import digits_folder
 from tests.torch_models.test_classifiers import Small
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_other_settings_do_not_go_on_with_a_run(demo: Path, converted: Path, uni
 def test_pictures_misclassified_by_a_classifier_of_the_users_are_measured_with_it(
     converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder_of_digits(tmp_path / "digits", 12)
+    digits_folder(tmp_path / "digits", 12)
     judge = Small(2)
     nn.init.zeros_(judge.head.weight)
     judge.head.weight.data[1] = 0.5  # by brightness alone, and as good as always "8"

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from stylexport.parity.report import pictures, plot, print_tree, write
 from stylexport.parity.report.words import because
-from stylexport.parity.result import NUMERIC, Loss, Maps, Report
+from stylexport.parity.result import Loss, Maps, Report
+from stylexport.parity.verdict import NUMERIC
 from tests.parity.reports import FAULTY, clean, faulty
 from tests.parity.test_report import HOSTILE, renamed
 

@@ -14,6 +14,8 @@ from stylexport.training.losses.path_length import path_lengths, path_penalty, r
 from stylexport.training.losses.penalties import r1, wgan_gp
 from stylexport.training.losses.reconstruction import image_l1, w_l1
 
+pytestmark = pytest.mark.processor
+
 
 def drawn(*shape: int, seed: int = 3) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

@@ -12,6 +12,8 @@ from stylexport.torch_models.stylex import StylEx
 from stylexport.training.networks import Reuse, adapted, build
 from tests.training.steps import SMALL
 
+pytestmark = pytest.mark.processor
+
 FOUR = replace(SMALL, channels=(12, 8, 8, 6))  # for 32 px
 ALL = ("generator", "encoder", "discriminator")
 

@@ -10,7 +10,8 @@ from stylexport.common.errors import BadInput
 from stylexport.training.config import load
 from stylexport.training.run_folder import claim, last_checkpoint, record_settings
 from tests.conftest import run
-from tests.training.digits import digits_folder, settings
+from tests.digits import digits_folder
+from tests.training.small_run import settings
 from tests.training.steps import CONFIG
 
 

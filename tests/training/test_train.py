@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from stylexport.torch_models.stylex import StylEx
 from tests.conftest import ROOT, run
-from tests.training.digits import digits_folder, settings
+from tests.digits import digits_folder
+from tests.training.small_run import settings
 
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
 

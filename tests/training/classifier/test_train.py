@@ -18,8 +18,8 @@ from stylexport.training.classifier.classifier_config import ClassifierTraining,
 from stylexport.training.classifier.train_classifier import shifted, train_classifier
 from stylexport.training.data.open import DataConfig, open_data
 from stylexport.training.logging.divergence import Stopped
-from tests.attfind.digits import folder_of_digits
 from tests.conftest import run
+from tests.digits import digits_folder
 from tests.training.classifier.pictures import bright_and_dark
 
 OWN = "tests.training.classifier.networks"
@@ -58,7 +58,7 @@ def interrupt_at(images: int) -> Any:
 
 
 def test_it_learns_digits_and_leaves_a_converted_folder(tmp_path: Path) -> None:
-    data = DataConfig("folder", folder_of_digits(tmp_path / "digits", 600), held_out=0.3, flip=False, workers=0)
+    data = DataConfig("folder", digits_folder(tmp_path / "digits", 600), held_out=0.3, flip=False, workers=0)
     config = ClassifierTraining(data, width=0.125, learning_rate=0.01, batch=16, epochs=6, momentum=0.1)
     found = train_classifier(config, tmp_path / "out")
     stylex = StylEx.from_pretrained(tmp_path / "out")
