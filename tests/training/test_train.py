@@ -133,7 +133,7 @@ def test_the_journal_tells_every_loss_and_metric(uninterrupted: Path) -> None:
         (("classifier.spec=nowhere",), "nowhere"),
         (("data.path=/nowhere",), "/nowhere"),
         (("losses.adversarial=wgan", "losses.r1=0"), "gradient_penalty"),
-        (("steps",), "no name=value"),
+        (("steps",), "steps: is not name=value"),
         (("run.precision=fp16",), "fp16 needs a GPU"),
     ],
 )
