@@ -10,20 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, NetworkConfig, channel_schedule
-from stylexport.torch_models.discriminator import Discriminator
-from stylexport.torch_models.encoder import Encoder
-from stylexport.torch_models.generator import Generator
+from stylexport.torch_models.config import RELEASED, channel_schedule
+from stylexport.torch_models.kinds import KINDS
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.config import ModelConfig
 
 Networks = dict[str, PretrainedNetwork]
-KINDS: dict[str, tuple[type[PretrainedNetwork], type[NetworkConfig]]] = {
-    "generator": (Generator, GeneratorConfig),
-    "encoder": (Encoder, EncoderConfig),
-    "discriminator": (Discriminator, DiscriminatorConfig),
-}
 
 
 @dataclass(frozen=True)
@@ -66,12 +59,12 @@ def build(
         own["generator"]["latent"] = release.encoder.config.latent
     networks, reuses = {}, {}
     for name in names:
-        kind, config = KINDS[name]
+        kind = KINDS[RELEASED[name]]
         source: PretrainedNetwork | None = getattr(release, name, None)
         if source is None:
-            networks[name] = kind(config(**shared, **own[name]))
+            networks[name] = kind.module.load()(kind.config(**shared, **own[name]))  # type: ignore[call-arg]
         else:
-            networks[name] = kind(adapted(source.config, resolution, labels))
+            networks[name] = kind.module.load()(adapted(source.config, resolution, labels))
             reuses[name] = reuse(networks[name], source)
         networks[name].train().requires_grad_(True)
     return networks, reuses
