@@ -17,7 +17,8 @@ from torch import nn
 from stylexport.attfind import Effects
 from stylexport.common.json_files import read_json
 from stylexport.demonstration import LABELS
-from stylexport.torch_models.config import GeneratorConfig, config_from_json
+from stylexport.torch_models.config import GeneratorConfig
+from stylexport.torch_models.kinds import config_from_json
 from stylexport.torch_models.layers.styles import conv_layers
 from tests.conftest import run
 from tests.digits import digits_folder
