@@ -296,8 +296,7 @@ class AttFind:
         subject = self._subject(run)
         check(subject.effects, selection)
         folder.mkdir(parents=True, exist_ok=True)
-        options = {"top": top, "images": images, "frames": frames, "batch": batch}
-        return write_gallery(subject, selection, folder, formats, progress=progress, **options)
+        return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
 
     def evaluate(
         self,
