@@ -69,8 +69,8 @@ def taps(
 
     `layers`: checkpoint key -> PyTorch tensor ("synthesis.b64.conv0.weight"), for the variables that a table maps; the others are
     grouped by their TensorFlow scope. `network`: "generator", "encoder", "discriminator", "classifier", or None for any other.
-    `names`: checkpoint key -> TensorFlow name; without it they are taken from the graph and the keys, where they can be. `fed` names the placeholders
-    that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
+    `names`: checkpoint key -> TensorFlow name; without it they are taken from the graph and the keys, where they can be. `fed` names the
+    placeholders that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
     """
     flow = follow(graph, outputs, fed)
     found = layer_calls(flow, layers, names or {})

@@ -1,4 +1,4 @@
-"""From a configuration to a reference network that is ready to be assigned, run and saved."""
+"""From a configuration to a reference network: its variables can then be assigned, and the network run and saved."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BUILDERS: dict[type[NetworkConfig], Callable[[Any, Execution], Any]] = {
     MobileNetV1Config: mobilenet,
 }
 
-# Each input's name and shape without the batch; more than one are a list, which SavedModels tell from a tuple: the notebook calls
-# discriminator([images, probabilities]). The classifier is a functional model and knows its own.
+# Each input's name and shape without the batch. Several inputs are a list, which a SavedModel distinguishes from a tuple: the notebook
+# calls discriminator([images, probabilities]). The classifier is a functional model, which has its inputs already.
 INPUTS: dict[type[NetworkConfig], Callable[[Any], dict[str, tuple[int, ...]]]] = {
     GeneratorConfig: lambda c: {"z": (c.z,), "probabilities": (c.labels,)},
     EncoderConfig: lambda c: {"images": (c.image_channels, c.resolution, c.resolution)},

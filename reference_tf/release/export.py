@@ -1,4 +1,4 @@
-"""The way back: a converted folder's tensors through the rule tables' inverses, into SavedModels with the released names."""
+"""From PyTorch back to TensorFlow: a converted folder becomes SavedModels with the released names, by the inverse of each rule."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def export_folder(
     """
     networks = _networks(folder)
     if not networks:
-        raise BadInput(f"{folder}: holds none of {', '.join(CONFIGS)}, and other networks have no TensorFlow side")
+        raise BadInput(f"{folder}: holds none of {', '.join(CONFIGS)}, and other networks cannot be exported")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: exists and is not an empty folder; name a new one")
     partial = out.parent / f".{out.name}.partial"
@@ -58,13 +58,13 @@ def export_folder(
 
 
 def _networks(folder: Path) -> dict[str, str]:
-    """Known network -> its folder's name, as `stylex.json` tells them."""
+    """Known network -> its folder's name, as `stylex.json` lists them."""
     networks = read_json(folder / MARK).get("networks", {})
     if not isinstance(networks, dict):
-        raise DamagedFile(folder / MARK, "`networks` is no table of folders", "convert the release again")
+        raise DamagedFile(folder / MARK, "`networks` is not a table of folders", "convert the release again")
     for place in networks.values():
         if not isinstance(place, str) or not (folder / place).resolve().is_relative_to(folder.resolve()):
-            raise DamagedFile(folder / MARK, f"{place!r} is no folder inside {folder}", "convert the release again")
+            raise DamagedFile(folder / MARK, f"{place!r} is not a folder inside {folder}", "convert the release again")
     return {name: place for name, place in networks.items() if name in CONFIGS}
 
 
@@ -72,7 +72,7 @@ def _export(folder: Path, target: Path, data_format: str) -> None:
     try:
         config = config_from_json(read_json(folder / "config.json"))
     except (ValueError, TypeError) as error:
-        raise DamagedFile(folder / "config.json", f"is no configuration ({error})", "convert the release again") from error
+        raise DamagedFile(folder / "config.json", f"is not a configuration ({error})", "convert the release again") from error
     try:
         model = build(config, cpu=data_format == "NHWC")
     except (ValueError, TypeError, ArithmeticError, tf.errors.OpError) as error:
