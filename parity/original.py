@@ -26,7 +26,7 @@ class Original:
 
     @cached_property
     def kernel_faults(self) -> tuple[KernelFault, ...]:
-        """The nodes at which the original's own float32 differs from its float64 replay by more than rounding explains.
+        """The nodes at which the original's own float32 disagrees with its float64 replay by more than rounding explains.
 
         Those that the recording names, and the first tap whose error shows one: a recording of an earlier version names none.
         """
@@ -36,8 +36,8 @@ class Original:
                 found.append(self._kernel_fault(tap, tap.kernel_fault))
             elif not tap.kernel_fault_upstream and not shown and not _is_rounding(tap):
                 said = (
-                    f"the original's own float32 differs from its float64 replay at or before {tap.node} ({tap.op}) by {tap.floor:.2g} of "
-                    f"its size, where rounding explains {explained_by_rounding(tap.constants):.2g} at most: one of its kernels is wrong"
+                    f"{tap.op} at {tap.node}, or a node before it: the original's own float32 is off by {tap.floor:.2g} from its float64 "
+                    f"replay; rounding explains {explained_by_rounding(tap.constants):.2g} at most, unless its terms cancel"
                 )
                 found.append(self._kernel_fault(tap, said))
                 shown = True

@@ -32,9 +32,9 @@ from stylexport.parity.selftest.changes import (
 from stylexport.torch_models.layers.equalized import Conv, Dense
 from stylexport.torch_models.layers.mbstd import MinibatchStd
 from stylexport.torch_models.layers.resampling import Fir
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisBlock, SynthesisLayer, ToRGB
 from stylexport.torch_models.mobilenet import BatchNorm, ConvUnit, PaddedConv
+from stylexport.torch_models.residual import ResidualBlock
 
 
 @dataclass(frozen=True)

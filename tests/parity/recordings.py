@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.parity.compare.hooks import Capture, capturing
 from stylexport.parity.ports import Port, stylex_port
-from stylexport.torch_models.layers.residual import ResidualBlock
+from stylexport.torch_models.residual import ResidualBlock
 
 
 def layers(port: Port) -> list[str]:

@@ -23,9 +23,9 @@ from stylexport.parity.verdict import EXACT
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.layers.equalized import Conv, Dense
 from stylexport.torch_models.layers.mbstd import MinibatchStd
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisBlock, SynthesisLayer, ToRGB
 from stylexport.torch_models.mobilenet import BatchNorm, PaddedConv
+from stylexport.torch_models.residual import ResidualBlock
 
 Facts = Mapping[str, Any]
 
