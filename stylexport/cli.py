@@ -17,7 +17,7 @@ from stylexport.lazy import lazy
 COMMANDS = {
     "inspect": ("inspect", "Say what a TensorFlow artefact holds."),
     "convert": ("convert", "Convert a released StylEx to PyTorch."),
-    "record": ("record", "Record what the original graphs give, layer by layer."),
+    "record": ("record", "Record what the original graphs compute, layer by layer."),
     "verify": ("verify", "Prove that a port is the same function, layer by layer."),
     "selftest": ("selftest", "Test the proof: inject faults and see them found."),
     "attfind": ("attfind", "Find and show the attributes that change the classifier's mind."),

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from stylexport.attfind.counterfactual import targets
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject
-from stylexport.attfind.effects.measure import targets
-from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.model import layer_of
-from stylexport.attfind.screening.screen import measured
 from stylexport.attfind.select.attributes import Attribute
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
@@ -56,7 +55,7 @@ def best_images(effects: Effects, change: Change, most: int, least: int) -> tupl
     With a target they are of other classes, and its logit rises most; without one any logit moves most. Raises BadInput where there are
     fewer than `least`.
     """
-    there = measured(effects)[:, change.direction, change.coordinate]
+    there = effects.measured[:, change.direction, change.coordinate]
     images = np.flatnonzero(there if change.target is None else there & (effects.classes != change.target))
     if len(images) < least:
         place = f"coordinate {change.coordinate} to its {('minimum', 'maximum')[change.direction]}"
@@ -98,8 +97,8 @@ class Gallery:
     def _changed(self, image: int, direction: int, coordinate: int) -> torch.Tensor:
         model, found = self.subject.model, self.subject.effects
         value = targets(found.styles[image], self.subject.shift, found.style_min, found.style_max)[direction, coordinate]
-        painter = model.painter(self._latent(image))
-        return painter.change(layer_of(model.layers, coordinate), [coordinate], torch.from_numpy(value[None]).to(model.device))
+        editor = model.editor(self._latent(image))
+        return editor.change(layer_of(model.layers, coordinate), [coordinate], torch.from_numpy(value[None]).to(model.device))
 
     def _add(self, key: tuple[int, ...], images: torch.Tensor) -> None:
         low, high = self.subject.model.image_range

@@ -20,6 +20,12 @@ def interesting(query: str, base: Array, *, logits: Array | None = None, expecte
 
     `base` [N, L] are the raw logits of the reconstructions, `logits` [N, L] those of the pictures, `expected` [N] the pictures' labels.
     Raises BadInput where a query lacks what it needs, or no image answers it.
+
+    Example:
+        >>> reconstructions, pictures = np.array([[3.0, 1.0], [0.4, 0.5]]), np.array([[2.0, 1.0], [0.9, 0.1]])
+        >>> interesting("flips", reconstructions, logits=pictures).tolist()
+        [1]
+
     """
     if query == "boundary":
         if most is None:
@@ -36,7 +42,7 @@ def interesting(query: str, base: Array, *, logits: Array | None = None, expecte
         assert logits is not None
         wanted, rank = logits.argmax(1) != base.argmax(1), -margins(base)
     else:
-        raise BadInput(f"{query!r} is no query; there are {', '.join(QUERIES)}")
+        raise BadInput(f"{query!r} is not a query; there are {', '.join(QUERIES)}")
     found = np.flatnonzero(wanted)
     if not len(found):
         raise BadInput(f"none of the {len(base)} images answers {query}")

@@ -1,4 +1,4 @@
-"""A race finds the strongest entries within its budget, follows algorithm 1, and knows when it found nothing."""
+"""A race finds the strongest arms within its budget, follows algorithm 1, and knows when it found nothing."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,14 @@ import pytest
 from stylexport.attfind.screening.successive_halving import Plan, above, joined, plan, race
 from stylexport.attfind.select.strategies import Array, greedy
 
-IMAGES, ENTRIES = 60, 900
+IMAGES, ARMS = 60, 900
 
 
 def gains(seed: int) -> Array:
-    """Few strong entries among many weak ones; an entry's gain varies between images, and is zero on a third of them."""
+    """Few strong arms among many weak ones; an arm's gain varies between images, and is zero on a third of them."""
     draw = np.random.default_rng(seed)
-    strength = draw.exponential(0.05, ENTRIES) + (draw.random(ENTRIES) < 0.02) * draw.uniform(0.5, 2, ENTRIES)
-    return strength * draw.gamma(2.0, 0.5, (IMAGES, ENTRIES)) * (draw.random((IMAGES, ENTRIES)) < 2 / 3)
+    strength = draw.exponential(0.05, ARMS) + (draw.random(ARMS) < 0.02) * draw.uniform(0.5, 2, ARMS)
+    return strength * draw.gamma(2.0, 0.5, (IMAGES, ARMS)) * (draw.random((IMAGES, ARMS)) < 2 / 3)
 
 
 class Counted:
@@ -22,8 +22,8 @@ class Counted:
     def __init__(self, true: Array) -> None:
         self.true, self.asked = true, 0
 
-    def __call__(self, image: int, entries: object) -> Array:
-        found = self.true[image, np.array(entries)]
+    def __call__(self, image: int, arms: object) -> Array:
+        found = self.true[image, np.array(arms)]
         self.asked += len(found)
         return found
 
@@ -34,45 +34,46 @@ def test_a_tenth_of_the_measurements_finds_the_top_ten_and_what_algorithm_1_take
     predicted = true * np.random.default_rng(seed + 100).lognormal(0, 0.7, true.shape)  # within a factor of two, mostly
     measure = Counted(true)
     budget = 0.1 * true.size
-    found = race(predicted, measure, plan(ENTRIES, IMAGES, budget), top=10, seed=seed)
-    assert set(np.argsort(-true.mean(0))[:10].tolist()) <= set(found.entries)
+    found = race(predicted, measure, plan(ARMS, IMAGES, budget), top=10, seed=seed)
+    assert set(np.argsort(-true.mean(0))[:10].tolist()) <= set(found.arms)
     kept = np.zeros_like(true)
-    kept[:, found.entries] = true[:, found.entries]
-    assert greedy(kept, 1.0, 10, lambda entry: True).entries == greedy(true, 1.0, 10, lambda entry: True).entries
+    kept[:, found.arms] = true[:, found.arms]
+    chosen = [greedy(gains.reshape(IMAGES, 2, -1), 1.0, 10, lambda move: True).moves for gains in (kept, true)]
+    assert chosen[0] == chosen[1]
     assert measure.asked <= budget
     assert found.recall > 0.9
 
 
-def test_the_entries_come_best_first_by_their_measured_mean() -> None:
+def test_the_arms_come_best_first_by_their_measured_mean() -> None:
     true = gains(7)
-    entries = race(true, Counted(true), plan(ENTRIES, IMAGES, 0.1 * true.size), top=10).entries
-    means = true.mean(0)[list(entries)]
+    arms = race(true, Counted(true), plan(ARMS, IMAGES, 0.1 * true.size), top=10).arms
+    means = true.mean(0)[list(arms)]
     assert means.tolist() == sorted(means, reverse=True)
-    assert len(set(entries)) == len(entries) > 10
+    assert len(set(arms)) == len(arms) > 10
 
 
 def test_predictions_that_say_nothing_are_seen_through() -> None:
     draw = np.random.default_rng(3)
-    true = draw.gamma(1.0, 1.0, (IMAGES, 1)) * draw.uniform(0.8, 1.2, ENTRIES) * draw.gamma(4.0, 0.25, (IMAGES, ENTRIES))
-    found = race(draw.random(true.shape), Counted(true), plan(ENTRIES, IMAGES, 0.1 * true.size), top=10)
-    share = np.isin(np.argsort(-true.mean(0))[:10], found.entries).mean()
+    true = draw.gamma(1.0, 1.0, (IMAGES, 1)) * draw.uniform(0.8, 1.2, ARMS) * draw.gamma(4.0, 0.25, (IMAGES, ARMS))
+    found = race(draw.random(true.shape), Counted(true), plan(ARMS, IMAGES, 0.1 * true.size), top=10)
+    share = np.isin(np.argsort(-true.mean(0))[:10], found.arms).mean()
     assert share < 0.6, "the example is too easy to show anything"
     assert found.recall < 0.6
 
 
-def test_an_entry_for_the_one_image_that_the_strongest_leave_unmoved_is_found() -> None:
+def test_an_arm_for_the_one_image_that_the_strongest_leave_unmoved_is_found() -> None:
     true = np.zeros((40, 300))
     true[:, :30] = np.linspace(1.3, 1.1, 30)  # the strongest move all images but the last by more than 1
     true[39, :] = 0.0
-    true[39, 222] = 0.9  # which one entry alone moves, that is weak on average
+    true[39, 222] = 0.9  # which one arm alone moves, that is weak on average
     found = race(true, Counted(true), plan(300, 40, 0.1 * true.size), top=10)
-    assert 222 in found.entries
+    assert 222 in found.arms
 
 
 def test_a_race_that_can_afford_everything_measures_everything() -> None:
     true = gains(1)[:6, :40]
     found = race(np.ones_like(true), Counted(true), Plan(40, 2, 40, 0, true.size), top=10)
-    assert sorted(found.entries) == list(range(40))
+    assert sorted(found.arms) == list(range(40))
     assert found.recall == 1
 
 

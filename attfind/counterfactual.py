@@ -1,4 +1,7 @@
-"""Counterfactual images: an image's own latent, with the coordinates of chosen attributes moved (Lang et al. 2021, section 3.3)."""
+"""Counterfactual images: an image's own latent, with the coordinates of chosen attributes moved (Lang et al. 2021, section 3.3).
+
+A move is a pair (direction, coordinate): the coordinate goes to its minimum over the data (direction 0) or to its maximum (1).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylexport.attfind.effects.measure import targets
-from stylexport.attfind.model import Explained, Painter
+from stylexport.attfind.model import Explained, ImageEditor
 from stylexport.common.types import Array
 
 
-class Move(Protocol):
-    """A coordinate and where it goes: to its minimum (direction 0) or its maximum (1). An `Attribute` is one."""
+class MoveLike(Protocol):
+    """Anything with a direction and a coordinate. An `Attribute` is one."""
 
     @property
     def direction(self) -> int:
@@ -28,6 +30,13 @@ class Move(Protocol):
         ...
 
 
+class Move(NamedTuple):
+    """A direction and a coordinate, without more."""
+
+    direction: int
+    coordinate: int
+
+
 class Counterfactual(NamedTuple):
     """`images` [N, 3, R, R] and the `styles` [N, S] behind them; [N, K, 3, R, R] and [N, K, S] where each move stands alone."""
 
@@ -35,10 +44,21 @@ class Counterfactual(NamedTuple):
     styles: Tensor
 
 
+def targets(styles: Array, shift: float, style_min: Array, style_max: Array) -> Array:
+    """The values [2, S] that coordinates `styles` [S] are moved to: s + shift (minimum - s), and s + shift (maximum - s).
+
+    Example:
+        >>> targets(np.array([1.0, 4.0]), 0.5, np.array([-1.0, 2.0]), np.array([2.0, 9.0])).tolist()
+        [[0.0, 3.0], [1.5, 6.5]]
+
+    """
+    return np.stack([styles + shift * (style_min - styles), styles + shift * (style_max - styles)])
+
+
 def counterfactual(
     model: Explained,
     latent: Tensor,
-    attributes: Sequence[Move],
+    attributes: Sequence[MoveLike],
     *,
     style_min: Array,
     style_max: Array,
@@ -50,6 +70,15 @@ def counterfactual(
 
     With `together` all K attributes move in one image, else each in an image of its own. `latent` without N gives images without N.
     Raises IndexError where a coordinate is not the model's, ValueError where a direction is neither 0 nor 1.
+
+    Example:
+        >>> from stylexport.attfind import Autoencoder
+        >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+        >>> low, high = np.full(3, -0.5, np.float32), np.full(3, 0.5, np.float32)
+        >>> found = counterfactual(model, torch.zeros(3), [Move(1, 2)], style_min=low, style_max=high)
+        >>> found.images.flatten().tolist()
+        [0.0, 0.0, 0.5]
+
     """
     images, styles = [], []
     with torch.no_grad():
@@ -59,15 +88,18 @@ def counterfactual(
                 changed = moved(own, attributes, shift, style_min, style_max)[None]
             else:
                 changed = np.stack([moved(own, [move], shift, style_min, style_max) for move in attributes])
-            painted = torch.cat([*paint(model.painter(row), changed, model.device, batch)])
-            images.append(painted[0] if together else painted)
+            rendered = torch.cat([*render(model.editor(row), changed, model.device, batch)])
+            images.append(rendered[0] if together else rendered)
             styles.append(torch.from_numpy(changed[0] if together else changed))
     found = Counterfactual(torch.stack(images), torch.stack(styles))
     return found if latent.ndim == 2 else Counterfactual(found.images[0], found.styles[0])
 
 
-def moved(styles: Array, moves: Sequence[Move], shift: float, style_min: Array, style_max: Array) -> Array:
-    """`styles` [S] with all moves made, as `measure.targets` sets the values. A coordinate named twice goes where the first says."""
+def moved(styles: Array, moves: Sequence[MoveLike], shift: float, style_min: Array, style_max: Array) -> Array:
+    """`styles` [S] with all moves made, as `targets` sets the values. A coordinate named twice goes where the first says.
+
+    Raises IndexError and ValueError as `counterfactual` does.
+    """
     found, goal = styles.copy(), targets(styles, shift, style_min, style_max)
     for move in reversed(moves):
         if move.direction not in (0, 1):
@@ -78,12 +110,12 @@ def moved(styles: Array, moves: Sequence[Move], shift: float, style_min: Array, 
     return found
 
 
-def growing(styles: Array, moves: Sequence[Move], count: int, shift: float, style_min: Array, style_max: Array) -> Array:
+def growing(styles: Array, moves: Sequence[MoveLike], count: int, shift: float, style_min: Array, style_max: Array) -> Array:
     """The styles [K, S] with the first 1, 2, ... K = `count` moves made together; where there are fewer moves, all of them."""
     return np.stack([moved(styles, moves[:k], shift, style_min, style_max) for k in range(1, count + 1)])
 
 
-def paint(painter: Painter, styles: Array, device: torch.device, batch: int) -> Iterator[Tensor]:
+def render(editor: ImageEditor, styles: Array, device: torch.device, batch: int) -> Iterator[Tensor]:
     """The images of whole style vectors [B, S], at most `batch` at once."""
     for part in torch.from_numpy(styles).split(batch):
-        yield painter.paint(part.to(device))
+        yield editor.render(part.to(device))
