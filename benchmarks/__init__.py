@@ -1,1 +1,1 @@
-"""One program a claim in the README; each prints a ratio measured in one run."""
+"""One program for each claim in the README; each prints a ratio that was measured in one run. `common` is what several need."""

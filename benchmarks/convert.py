@@ -19,12 +19,13 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from benchmarks.common.releases import random_release
+from benchmarks.common.timing import run_process
 
 _CONVERT = "from stylexport.cli import main; main()"
 _TENSORFLOW = """
@@ -54,33 +55,8 @@ for path in target.rglob("*"):
 """
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak memory in MB of a process that must succeed. Memory is the most that any child so far has used."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    error = process.stderr.read().decode(errors="replace") if process.stderr else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command[:4])} failed:\n{error}")
-    return seconds, usage.ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1e6 * 2**20
-
-
-def make_release(folder: Path) -> Path:
-    """A full-size release in SavedModel folders."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run(
-        [sys.executable, "-m", "stylexport.reference_tf.release.random_release", str(folder), "--no-zip"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env=environment,
-    )
-    return folder
-
-
-def run(release: Path, repeats: int, work: Path) -> dict[str, float]:
-    """Medians of the three routes, taken in turn so that a slow moment of the machine falls on all."""
+def measure(release: Path, repeats: int, work: Path) -> dict[str, float]:
+    """Medians of the three routes, which take turns so that a slow moment of the machine falls on all."""
     target = work / "out"
     routes: dict[str, Callable[[], list[str]]] = {
         "stylexport": lambda: [sys.executable, "-c", _CONVERT, "convert", str(release), "-o", str(target)],
@@ -92,7 +68,7 @@ def run(release: Path, repeats: int, work: Path) -> dict[str, float]:
     for _ in range(repeats):
         for name, command in routes.items():
             os.sync()
-            seconds, memory = measure(command())
+            seconds, memory = run_process(command())
             times[name].append(seconds)
             peak[name] = max(peak.get(name, 0.0), memory)
             shutil.rmtree(target)
@@ -117,8 +93,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        release = arguments.release or make_release(work / "release")
-        found = run(release, arguments.repeats, work)
+        release = arguments.release or random_release(work / "release")
+        found = measure(release, arguments.repeats, work)
     if arguments.json:
         print(json.dumps(found))
         return

@@ -13,17 +13,16 @@ import argparse
 import copy
 import dataclasses
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylexport.converter.output.convert import convert
-from stylexport.demonstration import RELEASE, digits_as_images
+from benchmarks.common.releases import embedded_stylex
+from stylexport.checkpoints import EMBEDDED
+from stylexport.demonstration import digits_as_images
 from stylexport.torch_models import MobileNetV1, StylEx
 from stylexport.torch_models.mobilenet import BatchNorm, PaddedConv
 
@@ -94,10 +93,8 @@ class Moved:
 
 def measure(digits: int) -> list[Moved]:
     """A row a departure, and one for all at once, over the first `digits` held-out digits."""
-    with tempfile.TemporaryDirectory() as work:
-        convert(RELEASE, Path(work) / "converted")
-        right = StylEx.from_pretrained(Path(work) / "converted")
-    with np.load(RELEASE / "digits.npz") as file:
+    right = embedded_stylex()
+    with np.load(EMBEDDED / "digits.npz") as file:
         images = digits_as_images(file["images"][:digits])
     before = _probabilities(right, images)
     rows = []

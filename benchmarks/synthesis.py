@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from benchmarks.common.timing import seconds
 from stylexport.torch_models import Generator
 from stylexport.torch_models.config import GeneratorConfig, channel_schedule, channels_by_resolution
 
@@ -54,13 +54,6 @@ def bare_convolutions(config: GeneratorConfig, batch: int) -> Iterator[tuple[str
                 up, down = tensor(c, i, 3, 3), tensor(i, c, 3, 3)
                 yield f"b{r}.conv0", "conv2d", partial(F.conv2d, full, up, padding=1)
                 yield f"b{r}.conv0", "strict", partial(F.conv_transpose2d, half, down, stride=2)
-
-
-def seconds(call: Call) -> float:
-    """The time that `call` takes once."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 @torch.no_grad()

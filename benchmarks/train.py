@@ -1,4 +1,4 @@
-"""A training step's speed by phase and its memory by batch size, against the same step in plain form (benchmarks.plain_step).
+"""A training step's speed by phase and its memory by batch size, against the same step in plain form (benchmarks.common.plain_step).
 
     python -m benchmarks.train                     32 and 64 px, and on a GPU 256 px at the released size beside NVIDIA's StyleGAN2
     python -m benchmarks.train --memory 4 8 16     the memory at these batch sizes (none: not measured)
@@ -16,10 +16,7 @@ import json
 import statistics
 import subprocess
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +27,8 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
-from benchmarks.plain_step import PlainStep, at_every_step
+from benchmarks.common.plain_step import PlainStep, at_every_step
+from benchmarks.common.timing import Stopwatch
 from stylexport.torch_models import MobileNetV1
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.classifiers.preprocessing import Preprocessing
@@ -41,7 +39,7 @@ from stylexport.training.data.images import Images
 from stylexport.training.data.open import DataConfig
 from stylexport.training.data.sampler import EndlessSampler
 from stylexport.training.networks import build
-from stylexport.training.optimisers import optimisers
+from stylexport.training.optimisers import build_optimisers
 from stylexport.training.step import Step
 
 TARGET = 2.0
@@ -53,55 +51,12 @@ MODELS = {
     RELEASED: ModelConfig(),
 }
 WIDTHS = {32: 0.25, 64: 0.25, RELEASED: 1.0}  # MobileNetV1's
-PHASES = {"_paint_and_learn": "generator", "_discriminate": "discriminator", "_update": "update"}
 SHOWN = ("data", "generator", "path_length", "discriminator", "r1", "update", "ema")
 NVIDIA = (
     "NVIDIA's StyleGAN2-ADA in PyTorch takes 21.6 to 24.2 s a kimg at 256 px on one V100 "
     "(the README of github.com/NVlabs/stylegan2-ada-pytorch; --cfg=auto: batch 16, half these channels, the upper four resolutions "
     "in 16 bits, augmentation, no encoder, no classifier)"
 )
-
-
-class Stopwatch:
-    """Seconds a phase; of nested phases the inner one's count once, as its own."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, defaultdict[str, float](float)
-        self.phases: list[str] = []
-        self.since = 0.0
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Counts what runs inside as `name`'s."""
-        self._charge()
-        self.phases.append(name)
-        try:
-            yield
-        finally:
-            self._charge()
-            self.phases.pop()
-
-    def _charge(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if self.phases:
-            self.seconds[self.phases[-1]] += now - self.since
-        self.since = now
-
-
-def timed(step: Step, watch: Stopwatch) -> None:
-    """Let a step tell the watch its phases; a lazy penalty is a phase of its own name."""
-
-    def telling(method: Callable[..., Any], name: str | None) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            with watch.phase(name or arguments[0]):
-                return method(*arguments)
-
-        return call
-
-    for method, name in (*PHASES.items(), ("_lazy", None)):
-        setattr(step, method, telling(getattr(step, method), name))
 
 
 @dataclass
@@ -119,7 +74,7 @@ class Side:
         self.watch.seconds.clear()
         for _ in range(steps):
             with self.watch.phase("data"):
-                images = next(self.batches)[0].to(self.watch.device)
+                images = next(self.batches)[0].to(self.step.accelerator.device)
             with self.watch.phase("rest"):
                 self.step(self.number, images)
             self.number += 1
@@ -139,19 +94,23 @@ def side(plain: bool, resolution: int, batch: int, accelerator: Accelerator, cha
     for network in networks.values():
         network.to(device)
     mobilenet = MobileNetV1(MobileNetV1Config(mobilenet_layers(WIDTHS[resolution]), 2, resolution)).to(device).requires_grad_(False)
+    optimisers = build_optimisers(config.optimiser, config.losses, networks)
+    watch = Stopwatch(torch.cuda.synchronize if device.type == "cuda" else None)
     step = (PlainStep if plain else Step)(
-        config=config,
-        accelerator=accelerator,
-        networks=networks,
-        classifier=Classifier(mobilenet, Preprocessing(), (-1.0, 1.0)),
-        optimisers={name: accelerator.prepare(own) for name, own in optimisers(config, networks).items()},
+        config.losses,
+        config.run,
+        config.regimen,
+        config.classifier.in_loop,
+        accelerator,
+        networks,
+        Classifier(mobilenet, Preprocessing(), (-1.0, 1.0)),
+        optimisers={name: accelerator.prepare(own) for name, own in optimisers.items()},
         path_mean=torch.zeros((), device=device),
+        timer=watch.phase,
     )
     averages: dict[str, nn.Module] = {name: ema.copy_of(networks[name]) for name in ("generator", "encoder")}
     pixels = np.random.default_rng(0).integers(0, 256, (256, 3, resolution, resolution), np.uint8)
     data = Images(pixels, np.zeros(len(pixels)), ("0", "1"), flippable=False)
-    watch = Stopwatch(device)
-    timed(step, watch)
     return Side(step, averages, iter(DataLoader(data, batch, sampler=EndlessSampler(len(data), 0))), watch)
 
 

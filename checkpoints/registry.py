@@ -34,17 +34,24 @@ class Entry:
         try:
             return unquote(urlsplit(self.url).path).rpartition("/")[2]
         except ValueError as error:
-            raise BadInput(f"{self.url}: no address ({error}); check the registry or the base address") from None
+            raise BadInput(f"{self.url}: not an address ({error}); check the registry or the base address") from None
 
 
 def load_registry(path: Path = REGISTRY) -> Mapping[str, Entry]:
-    """Name -> Entry. Raises BadInput where the registry is no such table."""
+    """Name -> Entry. Raises BadInput where the file is not such a table.
+
+    Example:
+        >>> registry = load_registry()
+        >>> registry["celeb_a_age/generator"].filename
+        'generator.savedmodel.zip'
+
+    """
     try:
         table = json.loads(path.read_text("utf-8"))
         entries = {name: Entry(name=name, **row) for name, row in table.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         rows = ", ".join(field.name for field in fields(Entry) if field.name != "name")
-        raise BadInput(f"{path}: is no registry ({error}); expected JSON: name -> {{{rows}}}") from None
+        raise BadInput(f"{path}: is not a registry ({error}); expected JSON: name -> {{{rows}}}") from None
     for entry in entries.values():
         if not entry.filename or entry.filename in (".", "..") or "/" in entry.filename or "\\" in entry.filename:
             raise BadInput(f"{path}: {entry.name}: the address {entry.url} names no file")
@@ -55,6 +62,11 @@ def select(names: Iterable[str], registry: Mapping[str, Entry]) -> list[Entry]:
     """The entries of these names, where a release's name stands for all of its files; each once, in order of asking.
 
     Raises BadInput for a name that the registry does not hold.
+
+    Example:
+        >>> [entry.filename for entry in select(["celeb_a_age"], load_registry())][:2]
+        ['generator.savedmodel.zip', 'encoder.savedmodel.zip']
+
     """
     chosen: dict[str, Entry] = {}
     for name in names:

@@ -14,9 +14,9 @@ import click
 from stylexport.common.errors import BadInput
 
 verbose_option = click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
-# What keeps TensorFlow's remarks down while it works, and tf.keras what it was.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+# No remarks from TensorFlow while it works, and tf.keras is Keras 2, which wrote the releases.
+TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}
 
 
 def print_json(values: Any) -> None:
@@ -25,7 +25,13 @@ def print_json(values: Any) -> None:
 
 
 def human_bytes(count: float) -> str:
-    """A size as people read it: 1.5 MB."""
+    """A size as people read it.
+
+    Example:
+        >>> human_bytes(1_500_000)
+        '1.5 MB'
+
+    """
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -35,31 +41,44 @@ def human_bytes(count: float) -> str:
 
 @contextlib.contextmanager
 def importing_tensorflow(command: str) -> Iterator[None]:
-    """Keeps what TensorFlow prints while it loads off the terminal: its start-up remarks heed no setting.
+    """The block imports TensorFlow: what that prints stays off the terminal, as no setting of TensorFlow's achieves.
 
-    Raises BadInput, naming the command and the extra, where it is not installed.
+    Raises BadInput, naming the command and the extra, where TensorFlow is not installed.
     """
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    os.environ.update({name: value for name, value in TENSORFLOW_SETTINGS.items() if name not in os.environ})
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        yield
-    except ImportError as error:
-        raise BadInput(f"{command} needs TensorFlow ({error.name} is missing): pip install 'stylexport[tensorflow]'") from error
+        with importing("tensorflow", command):
+            yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(terminal, 2)
+        os.close(terminal)
         os.close(nowhere)
 
 
 @contextlib.contextmanager
 def importing(extra: str, command: str) -> Iterator[None]:
-    """Raises BadInput, naming the command and the extra, where a package of that extra is not installed."""
+    """The block imports packages of an extra. Raises BadInput, naming the command and the extra, where one is not installed."""
     try:
         yield
     except ImportError as error:
-        raise BadInput(f"{command} needs {error.name}: pip install 'stylexport[{extra}]'") from error
+        if is_own(error):
+            raise
+        raise BadInput(missing(extra, command, error.name)) from error
+
+
+def is_own(error: ImportError) -> bool:
+    """Whether what could not be imported is a part of StylExport: no package that is installed would change that."""
+    return (error.name or "").split(".")[0] == "stylexport"
+
+
+def missing(extra: str, command: str, package: str | None) -> str:
+    """The message that a command needs a package of an extra."""
+    needed = "TensorFlow" if extra == "tensorflow" else package or "packages"
+    which = f" ({package} is missing)" if extra == "tensorflow" and package else ""
+    return f"{command} needs {needed}{which}: pip install 'stylexport[{extra}]'"
 
 
 Update = Callable[[str, int, int | None], None]
@@ -67,21 +86,21 @@ Update = Callable[[str, int, int | None], None]
 
 @contextlib.contextmanager
 def bytes_progress() -> Iterator[Update]:
-    """A bar a task with bytes, rate and time left, on standard error; nothing where that is no terminal."""
+    """A progress bar for each task, with bytes, rate and time left, on standard error; nothing where that is not a terminal."""
     with _bars(lambda columns: (columns.DownloadColumn(), columns.TransferSpeedColumn())) as update:
         yield update
 
 
 @contextlib.contextmanager
 def steps_progress() -> Iterator[Update]:
-    """A bar a task with steps, rate and time left, on standard error; nothing where that is no terminal."""
+    """A progress bar for each task, with steps, rate and time left, on standard error; nothing where that is not a terminal."""
     with _bars(lambda columns: (columns.MofNCompleteColumn(), columns.TextColumn("{task.fields[rate]:.0f}/s"))) as update:
         yield update
 
 
 @contextlib.contextmanager
 def _bars(middle: Callable[[Any], Sequence[Any]]) -> Iterator[Update]:
-    """Bars with what `middle` makes of the module rich.progress between the bar and the time left."""
+    """Progress bars; `middle` takes the module rich.progress and returns the columns between the bar and the time left."""
     if not sys.stderr.isatty():
         yield lambda name, done, total: None
         return
@@ -91,7 +110,7 @@ def _bars(middle: Callable[[Any], Sequence[Any]]) -> Iterator[Update]:
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), *middle(progress), progress.TimeRemainingColumn())
     with progress.Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
-        first: dict[str, int] = {}  # what was done before: a run that goes on
+        first: dict[str, int] = {}  # what a run that is resumed had done before
 
         def update(name: str, done: int, total: int | None) -> None:
             if name not in tasks:

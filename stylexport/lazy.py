@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 
 import click
@@ -20,15 +19,17 @@ class LazyGroup(click.Group):
         return list(self.commands_table)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command; a bare stand-in with its line of help where the group's own help is printed."""
+        """The command, whose module is imported now; None where the table has no such name."""
         if name not in self.commands_table:
             return None
-        module, line = self.commands_table[name]
-        if ctx.resilient_parsing or (ctx.invoked_subcommand is None and name not in sys.argv[1:]):
-            return click.Command(name, help=line)
-        command = importlib.import_module(f"{self.package}.{module}").command
+        command = importlib.import_module(f"{self.package}.{self.commands_table[name][0]}").command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the group's help, from the table: no module is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.commands_table.items()])
 
 
 def lazy(package: str, table: Mapping[str, tuple[str, str]]) -> type[LazyGroup]:

@@ -10,7 +10,21 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | PathLike[str], **options: Any) -> StylEx:
-    """The StylEx in a converted folder, in evaluation mode. Options are those of `StylEx.from_pretrained`."""
+    """The StylEx in a converted folder or a Hugging Face Hub repository, in evaluation mode.
+
+    `options` are those of `StylEx.from_pretrained`: `map_location`, and `revision`, `token`, ... of a download. Raises BadInput, naming
+    the file, where stylex.json or a network is missing or damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from stylexport import convert, load
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = convert(EMBEDDED, folder, labels=["8", "9"])
+        >>> load(folder).labels
+        ('8', '9')
+
+    """
     from stylexport.torch_models import StylEx
 
     return StylEx.from_pretrained(folder, **options)

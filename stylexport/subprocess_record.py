@@ -1,4 +1,8 @@
-"""Recording in a process of its own: TensorFlow and PyTorch need not share one, and its memory is given back when it ends."""
+"""Recording in a separate process: TensorFlow and PyTorch need not share one, and its memory is given back when it ends.
+
+The process imports what this one imports: it gets this process's sys.path, and never the working directory in addition, where a folder of
+the user's may have the name of a package that TensorFlow needs.
+"""
 
 from __future__ import annotations
 
@@ -13,50 +17,74 @@ from pathlib import Path
 
 from stylexport.common.errors import BadInput, IncompleteCoverage
 from stylexport.common.types import Progress
-from stylexport.console import QUIET, steps_progress
+from stylexport.console import TENSORFLOW_SETTINGS, is_own, missing
+
+# `-P`, which leaves the working directory out of sys.path, came with Python 3.11.
+_PROGRAM = (
+    "import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from stylexport.subprocess_record import _child; sys.exit(_child())"
+)
 
 
 @contextlib.contextmanager
-def recorded(recording: Path | None, releases: Sequence[str | Path], options: Sequence[str]) -> Iterator[Path]:
-    """The recording that is named, or one made of the release with these options, which lasts as long as the block."""
-    if recording is not None:
-        yield recording
+def recorded(
+    against: str | os.PathLike[str] | None,
+    release: Sequence[str | os.PathLike[str]],
+    options: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Iterator[Path]:
+    """The recording `against`, or else one made of the release with the recorder's `options`, which exists as long as the block runs."""
+    if against is not None:
+        yield Path(against)
         return
     with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
         file = Path(folder) / "recording.safetensors"
-        with steps_progress() as progress:
-            record_apart(releases, file, options, progress)
+        record_in_subprocess(release, file, options, progress)
         yield file
 
 
-def record_apart(release: Sequence[str | Path], out: Path, options: Sequence[str], progress: Progress | None = None) -> None:
-    """Runs `python -m stylexport.reference_tf.record.record` and passes its progress on. Raises the error that it tells, with its exit code."""
-    command = [sys.executable, "-m", "stylexport.reference_tf.record.record", *map(str, release), "-o", str(out), *options]
-    settings = {**os.environ, **QUIET, "CUDA_VISIBLE_DEVICES": "-1"}
+def record_in_subprocess(
+    release: Sequence[str | os.PathLike[str]], out: Path, options: Sequence[str] = (), progress: Progress | None = None
+) -> None:
+    """Writes a recording of the release to `out`; `options` are those of `python -m stylexport.reference_tf.record`.
+
+    `progress(network, nodes done, nodes in all)`. Raises the error that the recorder reports (BadInput, IncompleteCoverage), BadInput
+    where TensorFlow is not installed or the process was killed, and RuntimeError, with its traceback, for a fault of our own.
+    """
+    paths = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", _PROGRAM, paths, *(os.fspath(path) for path in release), "-o", str(out), *options]
+    settings = {**os.environ, **TENSORFLOW_SETTINGS, "CUDA_VISIBLE_DEVICES": "-1"}
     error: str | None = None
-    with tempfile.TemporaryFile("w+") as log:  # no pipe: one that nobody empties would stop the process when it is full
+    with tempfile.TemporaryFile("w+") as log:  # not a pipe: one that nobody reads would stop the process when it is full
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=settings)
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                said = json.loads(line) if line.startswith("{") else {}
-                if "error" in said:
-                    error = str(said["error"])
-                elif "done" in said and progress:
-                    progress(said["network"], said["done"], said["total"])
+                message = json.loads(line) if line.startswith("{") else {}
+                if "error" in message:
+                    error = str(message["error"])
+                elif "done" in message and progress:
+                    progress(message["network"], message["done"], message["total"])
             code = process.wait()
         finally:
             process.kill()
         log.seek(0)
-        rest = log.read()
+        stderr = log.read().strip()
     if code == 0:
         return
     if error is not None:
         raise IncompleteCoverage(error) if code == IncompleteCoverage.exit_code else BadInput(error)
-    if "No module named" in rest:
-        missing = rest.rsplit("No module named", 1)[1].strip().strip("'\"")
-        raise BadInput(
-            f"recording needs TensorFlow ({missing} is missing): pip install 'stylexport[tensorflow]', or verify --against a recording"
-        )
-    last = next((line for line in reversed(rest.splitlines()) if line.strip()), "it said nothing")
-    raise BadInput(f"recording stopped with exit code {code}: {last}")
+    if code < 0:
+        raise BadInput(f"recording was killed by signal {-code}; where memory is short, take fewer --samples")
+    raise RuntimeError(f"recording stopped with exit code {code}:\n{stderr}")
+
+
+def _child() -> int:
+    """What the process runs: the recorder, or one line that says what is missing."""
+    try:
+        from stylexport.reference_tf.record.__main__ import main
+    except ImportError as error:
+        if is_own(error):
+            raise
+        print(json.dumps({"error": f"{missing('tensorflow', 'recording', error.name)}, or verify --against a recording"}))
+        return BadInput.exit_code
+    return main()

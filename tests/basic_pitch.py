@@ -1,12 +1,11 @@
-"""Where tests find basic-pitch 0.4.0: a SavedModel of TensorFlow 2.4 that others trained, beside an ONNX file of the same weights."""
+"""basic-pitch 0.4.0 from PyPI: a SavedModel of TensorFlow 2.4 that others trained, beside an ONNX file of the same weights."""
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
+
+from tests.pypi import download
 
 WHEEL = "basic_pitch-0.4.0-py2.py3-none-any.whl"
 SHA256 = "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0"
@@ -15,10 +14,6 @@ INSIDE = "basic_pitch/saved_models/icassp_2022/"
 
 def unpack(cache: Path, folder: Path) -> Path:
     """The models, unpacked into `folder`: `nmp` and `nmp.onnx`. The wheel is fetched once and kept in `cache`."""
-    if not (cache / WHEEL).is_file():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(cache), "basic-pitch==0.4.0"]
-        subprocess.run(command, check=True)
-    assert hashlib.sha256((cache / WHEEL).read_bytes()).hexdigest() == SHA256
-    with zipfile.ZipFile(cache / WHEEL) as archive:
+    with zipfile.ZipFile(download(cache, "basic-pitch==0.4.0", WHEEL, SHA256)) as archive:
         archive.extractall(folder, [name for name in archive.namelist() if name.startswith(INSIDE)])
     return folder / INSIDE

@@ -19,8 +19,12 @@ with contextlib.suppress(ImportError):
 
 from stylexport.cli import main
 from stylexport.converter.output.convert import convert
+from tests.basic_pitch import unpack
 
 ROOT = Path(__file__).parents[1]
+# Whose claims depend on the processor's arithmetic: the proof, the kernels, and what compares PyTorch with TensorFlow. Single files
+# elsewhere carry the marker themselves.
+PROCESSOR = ("parity", "reference_tf", "torch_models", "converter/mapping")
 DEMO = ROOT / "checkpoints" / "demo"
 
 
@@ -53,6 +57,14 @@ def run(*arguments: str | Path) -> Ran:
     return Ran(int(leave.value.code or 0), out.getvalue(), err.getvalue())
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of those folders, before options such as `-m processor` select."""
+    for item in items:
+        if item.path.is_relative_to(ROOT) and item.path.relative_to(ROOT / "tests").as_posix().startswith(PROCESSOR):
+            item.add_marker("processor")
+
+
 @pytest.fixture(scope="session")
 def demo() -> Path:
     """The embedded release: four zips and the latents."""
@@ -65,3 +77,9 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "converted"
     convert(DEMO, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def basic_pitch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the models of basic-pitch 0.4.0; the wheel is fetched once and kept in pytest's cache."""
+    return unpack(request.config.cache.mkdir("basic-pitch"), tmp_path_factory.mktemp("basic-pitch"))

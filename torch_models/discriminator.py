@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stylexport.torch_models.config import DiscriminatorConfig
-from stylexport.torch_models.layers.residual import ResidualTrunk
+from stylexport.torch_models.residual import ResidualTrunk
 
 
 class Discriminator(ResidualTrunk):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stylexport.attfind.model import StylExModel
+from stylexport.torch_models.generator import Generator
 
 PRECISIONS = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 # The slowest process may be so far behind when the others are done.
@@ -53,9 +53,9 @@ def computing(device: torch.device, precision: str) -> AbstractContextManager[An
     return torch.autocast(device.type, dtype)
 
 
-def compiled(model: StylExModel, classifier: nn.Module) -> None:
-    """Compiles the generator's blocks and the classifier, for batches of any size."""
-    synthesis = model.generator.synthesis
+def compile_networks(generator: Generator, classifier: nn.Module) -> None:
+    """Compiles the generator's blocks and the classifier in place, for batches of any size."""
+    synthesis = generator.synthesis
     for name in synthesis.blocks:
         getattr(synthesis, name).compile(dynamic=True)
     classifier.compile(dynamic=True)

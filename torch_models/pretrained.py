@@ -14,11 +14,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stylexport.common.atomic import whole_file
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import read_json
+from stylexport.common.text import listing
 from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kind_from_json
 from stylexport.torch_models.layers.resampling import Fir
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+AGAIN = "convert or download it again"
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 T = TypeVar("T", bound="PretrainedNetwork")
@@ -50,8 +56,18 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
     ) -> T:
         """The network of a folder, or of a repository on the Hugging Face Hub, in eval mode and in the dtypes of its file.
 
-        The other arguments are the mixin's. Raises ValueError, with file, tensor and remedy, where either file is missing or
+        The other arguments are the mixin's. Raises BadInput, with file, tensor and remedy, where either file is missing or
         broken, or where the tensors are not exactly this network's.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.torch_models import MobileNetV1
+            >>> from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
+            >>> folder = tempfile.mkdtemp()
+            >>> MobileNetV1(MobileNetV1Config(mobilenet_layers(0.25), labels=3)).save_pretrained(folder)
+            >>> MobileNetV1.from_pretrained(folder).config.labels
+            3
+
         """
         return cls._from_pretrained(
             model_id=str(pretrained_model_name_or_path),
@@ -79,54 +95,55 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
         """The mixin's hook: write both files, each through a temporary one, the configuration last."""
         # One file lists one tensor once, so views and channels-last tensors are laid out plainly.
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        write_whole(save_directory / WEIGHTS, lambda path: save_file(tensors, path, {"format": "pt"}))
-        text = json.dumps(self.config.to_json(), indent=2) + "\n"
-        write_whole(save_directory / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+        with whole_file(save_directory / WEIGHTS) as partial:
+            save_file(tensors, partial, {"format": "pt"})
+        with whole_file(save_directory / CONFIG) as partial:
+            partial.write_text(json.dumps(self.config.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def open_network(folder: Path, role: str, map_location: str | torch.device = "cpu") -> PretrainedNetwork:
+    """The network in a folder, whatever architecture fills this role of a StylEx. Raises BadInput as `from_pretrained` does."""
+    path = _find(str(folder), CONFIG, {})
+    values = read_json(path, AGAIN)
+    try:
+        kind = kind_from_json(values, role)
+        if kind.role != role:
+            raise ValueError(f"this config.json is of a {kind.role}, not of a {role}")
+    except ValueError as error:
+        raise DamagedFile(path, f"is of another network ({error})", "convert it again") from error
+    network: PretrainedNetwork = kind.module.load().from_pretrained(folder, map_location=map_location)
+    return network
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place: `path` is whole or as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises ValueError, naming the file, where it cannot be read or holds something else."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: no readable JSON ({error}); convert or download it again") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds a {type(values).__name__} where an object of settings belongs; convert or download it again")
-    return values
+    """Lets `write` fill a file that is whole or absent."""
+    with whole_file(path) as partial:
+        write(partial)
 
 
 def _find(model_id: str, name: str, download: dict[str, Any]) -> Path:
-    """The file `name` of a folder or a Hub repository. Raises ValueError where there is none."""
+    """The file `name` of a folder or a Hub repository. Raises BadInput where there is none."""
     if os.path.isdir(model_id):
         path = Path(model_id) / name
         if not path.is_file():
-            raise ValueError(f"{path}: missing; a converted network is a folder with {CONFIG} and {WEIGHTS}: convert or save it again")
+            raise BadInput(f"{path}: missing; a converted network is a folder with {CONFIG} and {WEIGHTS}: convert or save it again")
         return path
     try:
         return Path(hf_hub_download(repo_id=model_id, filename=name, **download))
-    except Exception as error:
-        raise ValueError(f"{model_id}: no such folder, and {name} could not be had from the Hugging Face Hub ({error})") from error
+    except (OSError, ValueError) as error:  # what huggingface_hub raises for a bad name, a missing file and a failed connection
+        raise BadInput(f"{model_id}: no such folder, and {name} could not be had from the Hugging Face Hub ({error})") from error
 
 
 def _load(cls: type[T], config_path: Path, weights_path: Path, device: str | torch.device) -> T:
-    """Build the network that `config_path` tells and fill it from `weights_path`."""
-    values = read_json(config_path)
+    """Build the network that `config_path` describes and fill it from `weights_path`."""
+    values = read_json(config_path, AGAIN)
     try:
+        config = cls.config_class.from_json(values)
         # On the meta device, because every weight comes from the file: nothing is initialised in vain.
         with torch.device("meta"):
-            model = cls(cls.config_class.from_json(values))
-    except (ArithmeticError, AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{config_path}: does not describe a {cls.__name__} ({error}); convert it again") from error
+            model = cls(config)
+    except (RuntimeError, TypeError, ValueError) as error:  # a field of another type, or a size that PyTorch refuses
+        raise DamagedFile(config_path, f"does not describe a {cls.__name__} ({error})", "convert it again") from error
     tensors = _read_tensors(weights_path, device)
     _check(model, tensors, weights_path)
     model.load_state_dict(tensors, strict=True, assign=True)
@@ -137,28 +154,27 @@ def _load(cls: type[T], config_path: Path, weights_path: Path, device: str | tor
 
 
 def _read_tensors(path: Path, device: str | torch.device) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises ValueError where the file is cut short or its header lies."""
+    """All tensors of a safetensors file. Raises DamagedFile where the file is cut short or its header is wrong."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: no whole safetensors file ({error}); convert or download it again") from error
+        raise DamagedFile(path, f"is not a whole safetensors file ({error})", AGAIN) from error
 
 
 def _check(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Raises one ValueError that lists every tensor that is missing, left over, of another shape or of no floating dtype."""
+    """Raises one BadInput that lists every tensor that is missing, left over, of another shape or not of a floating dtype."""
     expected = model.state_dict()
     faults = [f"{name}: missing, expected {list(t.shape)}" for name, t in expected.items() if name not in tensors]
     for name, tensor in tensors.items():
         if name not in expected:
-            faults.append(f"{name}: {list(tensor.shape)}, of which the network knows nothing")
+            faults.append(f"{name}: {list(tensor.shape)}, which the network does not have")
         elif tensor.shape != expected[name].shape:
             faults.append(f"{name}: {list(tensor.shape)}, expected {list(expected[name].shape)}")
         elif tensor.dtype not in DTYPES:
             faults.append(f"{name}: dtype {str(tensor.dtype).removeprefix('torch.')}, expected one of float16, bfloat16, float32, float64")
     if faults:
-        shown = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
-        raise ValueError(
-            f"{path}: its tensors are not those of the {type(model).__name__} that {CONFIG} beside it describes:\n  {shown}\n"
-            f"Both files must come from one conversion or one save_pretrained; convert again"
+        raise BadInput(
+            f"{path}: its tensors are not those of the {type(model).__name__} that {CONFIG} beside it describes:\n  "
+            f"{listing(faults, 20, chr(10) + '  ')}\nBoth files must come from one conversion or one save_pretrained; convert again"
         )

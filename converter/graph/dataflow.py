@@ -6,12 +6,12 @@ coefficient). Identities do not exist here: every reference stands for the opera
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.graph.graph import PASS_THROUGH, Graph, Node
+from stylexport.converter.graph.graph import PASS_THROUGH, Graph, Node, name_of
 from stylexport.converter.graph.protos import DTYPES
 
 END = ""  # stands behind every node that no other takes
@@ -19,11 +19,6 @@ END = ""  # stands behind every node that no other takes
 SHAPE_ONLY = frozenset("Shape ShapeN Size Rank ZerosLike OnesLike".split())
 _FED = frozenset("Placeholder PlaceholderWithDefault PlaceholderV2 Arg _Arg".split())
 _SAME = PASS_THROUGH - {"PlaceholderWithDefault"}
-
-
-def name_of(ref: str) -> str:
-    """The node's name in a reference "name" or "name:1"."""
-    return ref.rsplit(":", 1)[0] if ":" in ref else ref
 
 
 def resolve(graph: Graph, ref: str) -> str:
@@ -62,15 +57,15 @@ class Flow:
     @cached_property
     def data(self) -> frozenset[str]:
         """The nodes whose values depend on what is fed."""
-        found = set(self.fed)
-        found.update(self._behind(found))
-        return frozenset(found)
+        return self.depending_on(self.fed)
 
-    def _behind(self, found: set[str]) -> Iterator[str]:
+    def depending_on(self, nodes: Collection[str]) -> frozenset[str]:
+        """The nodes whose values depend on any of `nodes`, these included."""
+        found = set(nodes)
         for name, refs in self.inputs.items():
             if any(name_of(ref) in found for ref in refs):
                 found.add(name)
-                yield name
+        return frozenset(found)
 
     @cached_property
     def variables(self) -> Mapping[str, frozenset[str]]:

@@ -21,7 +21,7 @@ _MOST_NODES = 1_000_000
 _DEEPEST = 100
 # Ops that hand their first input on unchanged, and those that change its shape alone.
 RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
-# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,linalg,image}_ops.cc).
+# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,image}_ops.cc).
 _NORM = "y batch_mean batch_variance reserve_space_1 reserve_space_2 reserve_space_3"
 _OUTPUTS = {
     op: outputs.split()
@@ -33,9 +33,6 @@ _OUTPUTS = {
         "Merge": "output value_index",
         "NonMaxSuppressionV4": "selected_indices valid_outputs",
         "NonMaxSuppressionV5": "selected_indices selected_scores valid_outputs",
-        "Qr": "q r",
-        "SelfAdjointEigV2": "e v",
-        "Svd": "s u v",
         "Switch": "output_false output_true",
         "TopK": "values indices",
         "TopKV2": "values indices",
@@ -47,6 +44,11 @@ _OUTPUTS = {
 PASS_THROUGH = frozenset(
     "Identity ReadVariableOp StopGradient CheckNumerics Enter PreventGradient Snapshot EnsureShape PlaceholderWithDefault".split()
 )
+
+
+def name_of(ref: str) -> str:
+    """The node's name in a reference "name" or "name:1"."""
+    return ref.rsplit(":", 1)[0] if ":" in ref else ref
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,11 @@ class Graph:
     part: bool = False
 
     def __getitem__(self, ref: str) -> Node:
-        return self.nodes[ref.rsplit(":", 1)[0] if ":" in ref else ref]
+        return self.nodes[name_of(ref)]
 
     def get(self, ref: str) -> Node | None:
         """The node that `ref` names, None where the graph has none."""
-        return self.nodes.get(ref.rsplit(":", 1)[0] if ":" in ref else ref)
+        return self.nodes.get(name_of(ref))
 
     @cached_property
     def consumers(self) -> Mapping[str, list[Node]]:
@@ -81,7 +83,7 @@ class Graph:
         found: dict[str, list[Node]] = {}
         for node in self.nodes.values():
             for ref in node.inputs:
-                found.setdefault(ref.rsplit(":", 1)[0] if ":" in ref else ref, []).append(node)
+                found.setdefault(name_of(ref), []).append(node)
         return found
 
     def source(self, ref: str, through: frozenset[str] = PASS_THROUGH) -> Node | None:

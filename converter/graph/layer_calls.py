@@ -23,7 +23,7 @@ Role = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Use:
+class LayerCall:
     """One use of a layer.
 
     `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
@@ -40,7 +40,7 @@ class Use:
     tiled: bool
 
 
-def uses(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[Use]:
+def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
     """Every use of every layer, in order of execution.
 
     `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file tells it.
@@ -59,7 +59,7 @@ def uses(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> lis
             first = next(v for v in taken if v in _taken(flow, cluster[0]))
             tensor = layers.get(flow.graph.keys[first])
             found.append(
-                Use(
+                LayerCall(
                     layer=tensor.rpartition(".")[0] if tensor else "",
                     tf=_scope(flow, first, cluster[0], names),
                     mapped=tensor is not None,

@@ -1,8 +1,8 @@
 """TensorFlow's protocol buffers without TensorFlow.
 
-The package tensorboard ships them compiled, but for three that are small: SavedModel, FingerprintDef, and the two messages of a
-tensor bundle. Those are declared here, field by field as in tensorflow/core/protobuf/{saved_model,fingerprint,tensor_bundle}.proto,
-and built at run time, so no generated code ties the project to one release of protobuf.
+The package tensorboard ships them compiled, but for a few that are small: SavedModel, the two messages of a tensor bundle, and Keras's
+metadata. Those are declared here, field by field as in tensorflow/core/protobuf/{saved_model,tensor_bundle}.proto, and built
+at run time, so no generated code ties the project to one release of protobuf.
 """
 
 from __future__ import annotations
@@ -31,14 +31,6 @@ _TABLE: dict[str, list[tuple[str, int, int, str | None, bool]]] = {
     "SavedModel": [
         ("saved_model_schema_version", 1, _FIELD.TYPE_INT64, None, False),
         ("meta_graphs", 2, _FIELD.TYPE_MESSAGE, ".tensorboard.MetaGraphDef", True),
-    ],
-    "FingerprintDef": [
-        ("saved_model_checksum", 1, _FIELD.TYPE_UINT64, None, False),
-        ("graph_def_program_hash", 2, _FIELD.TYPE_UINT64, None, False),
-        ("signature_def_hash", 3, _FIELD.TYPE_UINT64, None, False),
-        ("saved_object_graph_hash", 4, _FIELD.TYPE_UINT64, None, False),
-        ("checkpoint_hash", 5, _FIELD.TYPE_UINT64, None, False),
-        ("version", 6, _FIELD.TYPE_MESSAGE, ".tensorboard.VersionDef", False),
     ],
     "BundleHeaderProto": [
         ("num_shards", 1, _FIELD.TYPE_INT32, None, False),
@@ -81,7 +73,6 @@ def _build() -> dict[str, type[message.Message]]:
 
 _CLASSES = _build()
 SavedModel: Any = _CLASSES["SavedModel"]
-FingerprintDef: Any = _CLASSES["FingerprintDef"]
 BundleHeader: Any = _CLASSES["BundleHeaderProto"]
 BundleEntry: Any = _CLASSES["BundleEntryProto"]
 SavedMetadata: Any = _CLASSES["SavedMetadata"]

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from stylexport.converter.formats.savedmodel.frozen_graph import decode_tensor
 from stylexport.converter.graph.dataflow import Flow, name_of
 from stylexport.converter.graph.graph import Graph, Node
 from stylexport.converter.graph.protos import DTYPES
+from stylexport.converter.graph.tensor_proto import decode_tensor
 
 _BITS = 12  # a value of so few significant bits is taken as meant
 _MOST_ELEMENTS = 64  # a filter's taps; what is larger is data that both sides hold alike

@@ -13,18 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.atomic import whole_folder
-from stylexport.common.digests import Digests
+from stylexport.common.digests import sha256_each
 from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
 from stylexport.common.json_files import write_json
 from stylexport.common.text import listing
 from stylexport.common.types import Progress
-from stylexport.converter.formats.base import BFLOAT16, Artefact, Variable
+from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
-from stylexport.converter.mapping.recognise import NETWORKS, Network, read_as, recognise
+from stylexport.converter.graph.tensor_proto import BFLOAT16
+from stylexport.converter.mapping.network import Network
+from stylexport.converter.mapping.recognise import read_as, recognise
 from stylexport.converter.mapping.rules import Binding
 from stylexport.converter.output.index import write_index
 from stylexport.converter.output.ledger import Ledger, LeftOut, Row
 from stylexport.converter.output.safetensors_file import DTYPES, Spec, Writer
+from stylexport.torch_models.kinds import kinds_called, known_roles
 
 Source = str | Path
 Reader = Callable[[Artefact], tuple[Sequence[Network], Mapping[str, str]]]
@@ -55,13 +58,12 @@ def convert(
     dtype: str | None = None,
     labels: Sequence[str] | None = None,
     progress: Progress | None = None,
-    digests: Digests | None = None,
 ) -> Conversion:
     """Converts every network in `paths` into the folder `out`.
 
     `networks` names a network whose path is given outright (no recognising); `mapping` is a user's own table (docs/mapping.md);
     `dtype` casts all tensors (float32, float16, bfloat16, float64), by default each keeps its own; `labels` are the label names for
-    stylex.json; `progress(network, bytes so far, bytes in all)` is called from worker threads; `digests` may have begun earlier.
+    stylex.json; `progress(network, bytes so far, bytes in all)` is called from worker threads.
     Raises StylexportError (see stylexport.common.errors); then nothing is written.
     """
     if dtype is not None and dtype not in DTYPES:
@@ -70,11 +72,10 @@ def convert(
     read_networks = _reader(mapping)
     passed_over: list[str] = []
     with contextlib.ExitStack() as opened, whole_folder(Path(out)) as stage:
-        hashed = opened.enter_context(digests or Digests())
         tasks = list(_find(sources, networks or {}, read_networks, opened, passed_over))
         # All are recognised before any is written: the writers run outside Python's lock and would wait for it at every piece.
         with ThreadPoolExecutor(len(tasks)) as pool:
-            ledgers = dict(pool.map(lambda task: _write_network(task, stage, dtype, hashed, progress), tasks))
+            ledgers = dict(pool.map(lambda task: _write_network(task, stage, dtype, progress), tasks))
         write_index(Path(out), stage, ledgers, labels)
     return Conversion(Path(out), ledgers, passed_over)
 
@@ -89,8 +90,8 @@ def _find(
     """One task a network, as they are found. Raises where a path holds none, or two hold the same one."""
     found: dict[str, _Task] = {}
     for network, source in named.items():
-        if network not in NETWORKS:
-            raise BadInput(f"--network {network}: no such network; it is one of {', '.join(NETWORKS)}")
+        if not kinds_called(network):
+            raise BadInput(f"--network {network}: no such network; it is one of {', '.join(known_roles())}")
         artefacts = [a for a in _opened(source, opened) if a.format not in DATA_FORMATS]
         if len(artefacts) != 1:
             raise BadInput(f"{source}: holds {len(artefacts)} artefacts with weights; --network needs exactly one")
@@ -111,7 +112,6 @@ def _find(
             elif networks:
                 taken += len(networks)
                 yield from _add(found, networks, artefact)
-                artefact.verify()
             else:
                 reasons.append(f"{artefact.path} ({_why(why_not)})")
         if not taken:
@@ -205,7 +205,7 @@ def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
     return left
 
 
-def _write_network(task: _Task, stage: Path, dtype: str | None, hashed: Digests, progress: Progress | None) -> tuple[str, Ledger]:
+def _write_network(task: _Task, stage: Path, dtype: str | None, progress: Progress | None) -> tuple[str, Ledger]:
     network, artefact = task.network, task.artefact
     folder = stage / network.network
     folder.mkdir()
@@ -217,7 +217,7 @@ def _write_network(task: _Task, stage: Path, dtype: str | None, hashed: Digests,
         "format": artefact.format,
         "versions": dict(artefact.facts.versions),
         "verified": artefact.facts.verified,
-        "sha256": hashed.of(artefact.path, artefact.facts.files),
+        "sha256": sha256_each(artefact.path, artefact.facts.files),
     }
     facts = [{"field": f.field, "value": f.value, "from": f.source} for f in network.facts]
     ledger = Ledger(

@@ -28,8 +28,8 @@ import numpy as np
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.safetensors_file import DTYPES, read_with_metadata
 
 FORMAT = 1
@@ -46,7 +46,9 @@ class RecordedTap:
     branches meet), "variable" (a variable that is itself data), "output". `declared`: coverage fails without an answer. `tf` is the
     variable scope (or the node's), `node` and `op` the place in the graph. `layout`: "NCHW", "NHWC", or "" where it is of no rank 4 or
     not known. `shape` with all samples, of which the first `rows` are stored as `tensor`. `constants` counts the rounded constants on
-    the way. `floor` is |S32 - S64| / |S64| over the stored rows (L2 norms), `max32` the largest |S32 - S64|.
+    the way. `floor` is |S32 - S64| / |S64| over the stored rows (L2 norms), `max32` the largest |S32 - S64|. `kernel_fault` is a
+    sentence where TensorFlow's own float32 kernel computes something else than its operation's definition: it stands on the first tap that
+    depends on such a node, and on all taps that depend on one `kernel_fault_upstream` is true; their `floor` measures that mistake.
     """
 
     layer: str
@@ -62,6 +64,8 @@ class RecordedTap:
     floor: float
     max32: float
     tensor: str
+    kernel_fault: str = ""
+    kernel_fault_upstream: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class Recorder:
         self._metadata = {
             "format": FORMAT,
             **about,
-            "networks": {name: dataclasses.asdict(network) for name, network in networks.items()},
+            "networks": {name: _as_json(network) for name, network in networks.items()},
             "crc32c": self._checksums,
         }
 
@@ -207,6 +211,15 @@ class Recording:
         value = hi.astype(np.float64)
         value += lo.astype(np.float32)
         return value
+
+
+def _as_json(network: RecordedNetwork) -> dict[str, Any]:
+    """As `RecordedNetwork.from_json` takes it. A tap without a kernel's fault does not mention one, so that earlier versions read it."""
+    values = dataclasses.asdict(network)
+    for tap in values["taps"]:
+        if not tap["kernel_fault_upstream"]:
+            del tap["kernel_fault"], tap["kernel_fault_upstream"]
+    return values
 
 
 def _checksum(value: Array) -> str:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.checkpoint.checksums import as_bytes
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 
 _LARGE = 2**20  # bytes
 

@@ -29,8 +29,8 @@ from stylexport.parity.explain.hypotheses.unseen import unseen_hypotheses
 from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.result import Fault, Tried
+from stylexport.parity.verdict import EXACT
 
-ROUNDING = 1e-7  # DESIGN, "Rules of the proof"
 RIVALS = 8  # others that are tried once the cause is found, for the runner-up
 BEAM = 8  # singles that are combined with all others
 FIT = 12  # experiments that fitting one number takes, about
@@ -64,13 +64,13 @@ class Search:
             self.left -= price
             if (item := next(items, None)) is None:
                 return None
-            if self.measure(item) <= ROUNDING:
+            if self.measure(item) <= EXACT:
                 return item
         return None
 
     def first_break(self, items: Iterable[Break]) -> Break | None:
         """The first break that errs as the port does. They are not counted: a plain form computes a few channels only."""
-        return next((item for item in items if self.measure(item) <= ROUNDING), None)
+        return next((item for item in items if self.measure(item) <= EXACT), None)
 
 
 @torch.no_grad()
@@ -78,7 +78,7 @@ def explain(suspect: Suspect) -> Fault:
     """The cause of a suspect layer's error. `unknown` where none is found. Values that are not finite do not stop it."""
     output, tried = _output(suspect), Trials()
     error = suspect.error(output)
-    if error > ROUNDING:
+    if error > EXACT:
         return _fault(suspect, tried, _of_the_layer(suspect, output, tried), error)
     return _fault(suspect, tried, _round_the_layer(suspect, tried), suspect.error(suspect.given))
 
@@ -87,7 +87,7 @@ def explain(suspect: Suspect) -> Fault:
 def explain_briefly(suspect: Suspect, causes: Collection[str]) -> Fault | None:
     """The cause where the original's files show it or it is one of `causes`, without rivals; None where it is neither."""
     output, tried = _output(suspect), Trials()
-    if not (error := suspect.error(output)) > ROUNDING:
+    if not (error := suspect.error(output)) > EXACT:
         return None
     search = Search(suspect, output, FEWEST, tried)
     known = _singles(suspect, output, SEEN, SUPPOSED)
@@ -146,12 +146,12 @@ def _with_the_rest(search: Search, shown: Hypothesis) -> Item | None:
     if not isinstance(rest, Hypothesis):
         return None
     pair = together(*sorted((shown, rest), key=lambda item: ORDER[item.cause]))
-    return pair if search.measure(pair) <= ROUNDING else None
+    return pair if search.measure(pair) <= EXACT else None
 
 
 def _round_the_layer(suspect: Suspect, tried: Trials) -> Item | None:
     """A module that is right by itself in a network that gave something else: the code round it errs, and `given` is what it made."""
-    if not suspect.error(suspect.given) > ROUNDING:
+    if not suspect.error(suspect.given) > EXACT:
         return None
     outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity(), args=(), kwargs={}, weights={})
     found = Search(outer, suspect.given, MOST, tried).first(_singles(outer, suspect.given, SEEN, FITTED))
@@ -210,7 +210,7 @@ def _confirmed(search: Search, found: Item) -> Item | None:
         same = (item for item in breaks(suspect, wrong) if (item.cause, item.detail) == (cause, detail))
         fitted = (item for item in fitted_breaks(suspect, wrong) if item.cause == cause)
         return search.first_break(itertools.chain(same, fitted))
-    return found if search.measure(found) <= ROUNDING else None
+    return found if search.measure(found) <= EXACT else None
 
 
 def _output(suspect: Suspect) -> Tensor:
@@ -248,8 +248,8 @@ def _runner_up(tried: Trials, cause: str) -> Tried | None:
 def _honest(suspect: Suspect) -> str:
     """What is known of an error that nothing explains."""
     output = _output(suspect)
-    wrong = output if suspect.error(output) > ROUNDING else suspect.given
-    if not suspect.error(wrong) > ROUNDING:
+    wrong = output if suspect.error(output) > EXACT else suspect.given
+    if not suspect.error(wrong) > EXACT:
         return "the error is at rounding: there is nothing to explain"
     if wrong.shape != suspect.expected.shape:
         return f"the output is {list(wrong.shape)}, the original's {list(suspect.expected.shape)}; no hypothesis explains it"

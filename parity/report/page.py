@@ -12,13 +12,13 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from stylexport.converter.output.ledger import TOOL
-from stylexport.pages.render import TEMPLATES, render
+from stylexport.pages.render import render
 from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.report import pictures, plot, words
-from stylexport.parity.result import PASS, Layer, Report
-from stylexport.parity.verdict import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
+from stylexport.parity.result import Layer, Report
+from stylexport.parity.verdict import EXACT, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
-TEMPLATE = TEMPLATES / "report.html"
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 LOSSES = 12  # layers shown that lose most
 
 
@@ -52,7 +52,7 @@ def facts(report: Report) -> dict[str, Any]:
         "text": words.printable,
         "path": _path,
         "row_of": lambda network, layer: places.get((network, layer)),
-        "plot": plot,
+        "frame": plot.FRAME,
         "plots": plot.plots(report),
         "images": pictures.side_by_side(report),
         "heats": pictures.heats(report.pictures.maps),

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from stylexport.pages.svg import Frame, band, levels, line
 from stylexport.parity.report.words import number, printable, times
-from stylexport.parity.result import FAULT, Layer, Report
-from stylexport.parity.verdict import EXACT, allowed_ratio
+from stylexport.parity.result import Layer, Report
+from stylexport.parity.verdict import EXACT, FAULT, allowed_ratio
 
-WIDTH, HEIGHT = 470, 290
-LEFT, RIGHT, TOP, BOTTOM = 46, 460, 12, 262  # the frame, in the units of WIDTH and HEIGHT
+FRAME = Frame(width=470, height=290, left=46, right=460, top=12, bottom=262)
 LEAST = 1e-13  # smaller errors stand on the frame's lower edge
 NAMES, NAME_HEIGHT, TICK_SPACE = 5, 15, 34
 CAPS = 6.2  # a letter's width
@@ -68,9 +68,9 @@ class _Scale:
     def y(self, value: float) -> float:
         """Where a value stands; not finite is above everything."""
         if not math.isfinite(value):
-            return TOP
+            return FRAME.top
         place = (math.log10(max(value, 10.0**self.low)) - self.low) / (self.high - self.low)
-        return round(BOTTOM - min(place, 1.0) * (BOTTOM - TOP), 1)
+        return FRAME.y(min(place, 1.0))
 
     def decades(self) -> tuple[tuple[float, str], ...]:
         """The lines of the grid, every second where they are many."""
@@ -101,24 +101,19 @@ def _top(layer: Layer) -> float:
 
 def _plot(network: str, rows: Sequence[tuple[int, Layer]], scale: _Scale, report: Report) -> Plot:
     layers = [layer for _, layer in rows]
-    step = (RIGHT - LEFT) / len(layers)
-    xs = [round(LEFT + (i + 0.5) * step, 1) for i in range(len(layers))]
-    edges = [round(LEFT + i * step, 1) for i in range(len(layers) + 1)]
+    xs = [FRAME.x((i + 0.5) / len(layers)) for i in range(len(layers))]
+    edges = [FRAME.x(i / len(layers)) for i in range(len(layers) + 1)]
+    upper, lower = levels(edges, [scale.y(_top(layer)) for layer in layers]), levels(edges, [scale.y(layer.floor) for layer in layers])
     return Plot(
         network=network,
-        band=" ".join([*_steps(edges, [scale.y(_top(x)) for x in layers]), *reversed(_steps(edges, [scale.y(x.floor) for x in layers]))]),
-        allowed=" ".join(_steps(edges, [scale.y(layer.allowed64) for layer in layers])),
+        band=band(upper[0], upper[1], lower[1]),
+        allowed=line(*levels(edges, [scale.y(layer.allowed64) for layer in layers])),
         limit=scale.y(EXACT),
         marks=tuple(mark for x, (row, layer) in zip(xs, rows, strict=True) for mark in _marks(x, row, layer, scale, report.precision)),
         names=_names(xs, layers, scale),
         decades=scale.decades(),
         blocks=_blocks(xs, layers),
     )
-
-
-def _steps(edges: Sequence[float], ys: Sequence[float]) -> list[str]:
-    """A line that is level over each layer."""
-    return [f"{x},{y}" for i, y in enumerate(ys) for x in (edges[i], edges[i + 1])]
 
 
 def _marks(x: float, row: int, layer: Layer, scale: _Scale, precision: str) -> Iterable[Mark]:
@@ -137,9 +132,9 @@ def _names(xs: Sequence[float], layers: Sequence[Layer], scale: _Scale) -> tuple
     faulty = [(x, layer) for x, layer in zip(xs, layers, strict=True) if layer.verdict == FAULT][:NAMES]
     names = []
     for i, (x, layer) in enumerate(faulty):
-        y = TOP + 14.0 + i * NAME_HEIGHT
+        y = FRAME.top + 14.0 + i * NAME_HEIGHT
         highest = min(scale.y(value) for value in (layer.alone, layer.error64, layer.error32, layer.floor) if value is not None)
-        fits_right = x + 6 + CAPS * len(layer.name) < RIGHT
+        fits_right = x + 6 + CAPS * len(layer.name) < FRAME.right
         names.append(Name(x, y, max(highest, y), "start" if fits_right else "end", printable(layer.name)))
     return tuple(names)
 
@@ -150,7 +145,7 @@ def _blocks(xs: Sequence[float], layers: Sequence[Layer]) -> tuple[tuple[float, 
     before, free = "", 0.0
     for x, layer in zip(xs, layers, strict=True):
         block = layer.name.split(".")[0]
-        if block != before and x >= free and x + CAPS * len(block) <= RIGHT + 6:
+        if block != before and x >= free and x + CAPS * len(block) <= FRAME.right + 6:
             shown.append((x, printable(block)))
             free = x + max(CAPS * len(block) + 8, TICK_SPACE)
         before = block

@@ -24,17 +24,16 @@ from stylexport.checkpoints.mnist import Digits
 from stylexport.common.errors import BadInput, StylexportError
 from stylexport.common.json_files import read_json
 from stylexport.common.types import Array
-from stylexport.converter.calls.inputs import Given
 from stylexport.converter.output.recording import Recording
 from stylexport.reference_tf.networks import forward
 from stylexport.reference_tf.networks.variables import load_variables
-from stylexport.reference_tf.record.record import record
+from stylexport.reference_tf.record import record
 from stylexport.reference_tf.release.digit_classifier import CLASSIFIER, SEED, accuracy
 from stylexport.reference_tf.release.digits import as_images, eights_and_nines
 from stylexport.reference_tf.release.export import export_folder
 from stylexport.reference_tf.release.random_release import DLATENTS, FILES, pickle_dlatents, zip_folder
 from stylexport.reference_tf.release.saved_model import export_network
-from stylexport.torch_models.config import config_from_json
+from stylexport.torch_models.kinds import config_from_json
 
 STORE = 1024  # elements of a tensor that the recording keeps with all samples
 DIGITS = "digits.npz"
@@ -108,7 +107,7 @@ def inputs(held_out: Digits, size: int) -> dict[str, Array]:
 
 def record_release(folder: Path, out: Path, given: Mapping[str, Array]) -> None:
     """Writes the recording of the four zips in `folder` on these inputs."""
-    record([folder / f"{name}.zip" for name in FILES.values()], out, Given("inputs", SEED, tensors=given), store=STORE)
+    record([folder / f"{name}.zip" for name in FILES.values()], out, inputs=given, seed=SEED, store=STORE)
 
 
 def recorded_inputs(recording: Recording) -> dict[str, Array]:

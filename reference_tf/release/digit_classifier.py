@@ -1,6 +1,7 @@
 """Training the embedded release's MobileNetV1 in TensorFlow: MNIST's eights against its nines.
 
-As a command: python -m stylexport.reference_tf.release.digit_classifier CLASSIFIER writes it as a converted folder, which classifier.spec of a training takes.
+As a command: python -m stylexport.reference_tf.release.digit_classifier CLASSIFIER writes it as a converted folder, which classifier.spec
+of a training takes.
 """
 
 from __future__ import annotations

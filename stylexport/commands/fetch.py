@@ -29,7 +29,7 @@ DEFAULT = "celeb_a_age"
 def command(names: tuple[str, ...], folder: Path, listing: bool, base_url: str | None, registry: Path | None, as_json: bool) -> None:
     """Download released files by NAME, a release (celeb_a_age, the default) or one file of it (celeb_a_age/generator).
 
-    Interrupted downloads go on where they stopped. Size and SHA-256 are verified; where none is known yet, what came is recorded in
+    A download that was cut continues where it stopped. Size and SHA-256 are verified; where none is known yet, what came is recorded in
     fetched.json beside the files and compared the next time.
     """
     from stylexport.checkpoints.fetch import fetch

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
-from stylexport.subprocess_record import recorded
 
 if TYPE_CHECKING:
     from stylexport.parity.selftest.selftest import Selftest
@@ -22,26 +20,24 @@ _PATH = click.Path(path_type=Path)
 @click.argument("converted", type=_PATH)
 @click.option("--release", "releases", multiple=True, metavar="PATH", help="The release that it was converted from: recorded first.")
 @click.option("--against", "recording", type=_PATH, metavar="FILE", help="A recording of it, instead of the release.")
-@click.option("--network", "networks", multiple=True, metavar="NAME", help="Try this network only; may be repeated.")
+@click.option("--network", "networks", multiple=True, metavar="NAME", help="Test this network only; may be repeated.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs, with --release.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs, with --release.")
 @json_option
 @verbose_option
 def command(
     converted: Path, releases: tuple[str, ...], recording: Path | None, networks: tuple[str, ...], device: str, seed: int, as_json: bool
 ) -> None:
-    """Prove the proof: put faults into a copy of the CONVERTED networks, one at a time, and see what `verify` says of each.
+    """Test the proof: put faults into a copy of the CONVERTED networks, one at a time, and see what `verify` says of each.
 
     Exit code 1 where a fault was not found, a layer not named, fewer than 90 % of the causes named, or a clean network did not pass.
     """
     if (recording is None) == (not releases):
         raise click.UsageError("name the release by --release PATH, or a recording by --against FILE")
-    if not converted.is_dir():
-        raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
-    with recorded(recording, releases, ["--seed", str(seed)]) as file, steps_progress() as progress:
-        from stylexport.parity.selftest.selftest import selftest
+    from stylexport.verification import selftest
 
-        found = selftest(converted, file, only=networks, device=device, progress=progress)
+    with steps_progress() as progress:
+        found = selftest(converted, against=recording, release=releases, networks=networks, device=device, seed=seed, progress=progress)
     if as_json:
         print_json(found.to_json())
     else:

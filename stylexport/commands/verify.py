@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
-from stylexport.subprocess_record import recorded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,8 +25,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--report", type=_PATH, metavar="DIR", help="Write report.json, junit.xml and index.html there.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "fp16", "bf16"]), default="fp32", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs, with --release.")
-@click.option("--samples", type=click.IntRange(min=1), help="How many inputs, with --release; by default 8 up to 64 pixels, else 4.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs, with --release.")
+@click.option("--samples", type=click.IntRange(min=1), help="How many inputs, with --release; by default 8 up to 64 pixels and 4 above.")
 @json_option
 @verbose_option
 def command(
@@ -47,7 +45,7 @@ def command(
     """Prove that the CONVERTED folder is the same function as the original, layer by layer.
 
     Exit code 0: pass. 1: a fault, or poor arithmetic. 2: bad input. 3: a tensor of the original that no layer answers for.
-    docs/verify.md tells the method and every cause that is named.
+    docs/verify.md describes the method and every cause that is named.
     """
     if (recording is None) == (not releases):
         raise click.UsageError("name a recording by --against FILE, or the release by --release PATH")
@@ -55,17 +53,28 @@ def command(
         raise click.UsageError("name a converted folder, or a network of your own by --module PACKAGE:BUILD")
     if module is not None and releases and mapping is None:
         raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
-    if converted is not None and not converted.is_dir():
-        raise BadInput(f"{converted}: no such folder; name one that `stylexport convert` wrote")
-    built = _built(module) if module is not None else None
-    with recorded(recording, releases, _options(mapping, seed, samples)) as file, steps_progress() as progress:
-        from stylexport.parity.verify import verify, verify_module
+    from stylexport.verification import verify
 
-        if built is not None:
-            found = verify_module(built, file, device=device, precision=precision, progress=progress)
-        else:
-            assert converted is not None
-            found = verify(converted, file, device=device, precision=precision, progress=progress)
+    network: Path | nn.Module
+    if module is None:
+        assert converted is not None
+        network = converted
+    else:
+        from stylexport.torch_models.classifiers.builders import build
+
+        network = build(module, "--module")
+    with steps_progress() as progress:
+        found = verify(
+            network,
+            against=recording,
+            release=releases,
+            mapping=mapping,
+            device=device,
+            precision=precision,
+            seed=seed,
+            samples=samples,
+            progress=progress,
+        )
     from stylexport.parity.report import print_tree, to_json, write
 
     if report is not None:
@@ -79,19 +88,3 @@ def command(
         if report is not None:
             click.echo(f"wrote {report / 'index.html'}")
     sys.exit(found.exit_code)
-
-
-def _options(mapping: Path | None, seed: int, samples: int | None) -> list[str]:
-    """What the recorder is told."""
-    options = ["--seed", str(seed)]
-    options += ["--samples", str(samples)] if samples else []
-    return options + (["--mapping", str(mapping)] if mapping else [])
-
-
-def _built(name: str) -> nn.Module:
-    from stylexport.torch_models.classifiers.import_builder import build
-
-    try:
-        return build(name)
-    except ValueError as error:
-        raise BadInput(f"--module {name}: {error}") from error

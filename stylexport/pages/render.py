@@ -8,24 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-TEMPLATES = Path(__file__).parent / "templates"
+from stylexport.common.atomic import whole_file
+from stylexport.common.types import Array
+
+BASE = Path(__file__).parent / "templates"  # the folder of base.html
 
 
 def render(template: Path, target: Path, **values: Any) -> None:
-    """Fills a template, which may extend base.html, and writes the page, whole or not at all."""
+    """Fills a template, which may extend base.html, and writes the page, whole or not at all. Raises BadInput where it cannot."""
     import jinja2
 
-    loader = jinja2.FileSystemLoader([template.parent, TEMPLATES])
+    loader = jinja2.FileSystemLoader([template.parent, BASE])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(environment.get_template(template.name).render(**values), encoding="utf-8", newline="\n")
-    partial.replace(target)
+    page = environment.get_template(template.name).render(**values)
+    with whole_file(target) as partial:
+        partial.write_text(page, encoding="utf-8", newline="\n")
 
 
-def png(image: NDArray[Any], scale: int = 1) -> str:
-    """An image [H, W] or [3, H, W] in [-1, 1] as a data URI, each pixel drawn `scale` times over."""
+def png(image: Array, scale: int = 1) -> str:
+    """An image [H, W] or [3, H, W] in [-1, 1] as a data URI, each pixel drawn as `scale` times `scale` pixels.
+
+    Example:
+        >>> png(np.zeros((3, 2, 2)))[:22]
+        'data:image/png;base64,'
+
+    """
     from PIL import Image
 
     levels = np.clip(np.rint((np.asarray(image, np.float64) + 1) * 127.5), 0, 255).astype(np.uint8)

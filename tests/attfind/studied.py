@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylexport.attfind.effects.initial_state import begin
-from stylexport.attfind.effects.open_model import open_model
+from stylexport.attfind.effects.create_run import create_run
+from stylexport.attfind.effects.load_run import open_model
 from stylexport.attfind.select.attributes import Attribute, Selection, write_attributes
 from stylexport.demonstration import digits_as_images
 
@@ -32,7 +32,7 @@ def make_run(folder: Path, converted: Path, digits: Path) -> Path:
         labels = file["labels"]
         rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[: IMAGES // 2] for label in (0, 1)]))
         latents = model.encode(digits_as_images(file["images"][rows])).numpy()
-        run = begin(folder, model, model.stylex.classify, latents, labels=("8", "9"), about={"model_path": str(converted)})
+        run = create_run(folder, model, model.stylex.classify, latents, labels=("8", "9"), about={"model_path": str(converted)})
     effects = np.random.default_rng(5).normal(size=(IMAGES, 2, run.arrays["styles"].shape[1], 2)).astype(np.float32)
     for image, found in enumerate(effects):
         run.add(image, found)

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from stylexport.attfind.effects.run_store import Effects
-from stylexport.attfind.model import Autoencoder, StylExModel
-from stylexport.attfind.select.goals import Goal, Step, gains, goals, turned
-from stylexport.attfind.show.image_editor import counterfactual, growing, moved
+from stylexport.attfind.counterfactual import Move, counterfactual, growing, moved
+from stylexport.attfind.effects.effects import Effects
+from stylexport.attfind.model import Autoencoder
+from stylexport.attfind.select.goals import Goal, gains, goals, moves_for
+from stylexport.attfind.stylex_model import StylExModel
 from stylexport.torch_models.stylex import StylEx
+
+pytestmark = pytest.mark.processor
 
 LOW = np.array([-1.0, -2.0, -3.0], np.float32)
 HIGH = np.array([4.0, 5.0, 6.0], np.float32)
@@ -84,7 +87,7 @@ def test_one_move_of_a_stylex_is_the_change_that_attfind_measures(converted: Pat
     layer = model.layers[2]
     found = counterfactual(model, latents, [Picked(1, layer.first + 3)], style_min=low, style_max=high)
     with torch.no_grad():
-        expected = [model.painter(one).change(layer, [layer.first + 3], torch.tensor([high[layer.first + 3]]))[0] for one in latents]
+        expected = [model.editor(one).change(layer, [layer.first + 3], torch.tensor([high[layer.first + 3]]))[0] for one in latents]
         untouched = model.decode(latents)
     assert (found.images - torch.stack(expected)).abs().max() < 1e-5
     assert (found.images - untouched).abs().max() > 1e-2
@@ -102,8 +105,8 @@ def measured(logits: list[list[float]], size: int = 3) -> Effects:
 def test_of_two_classes_the_target_s_own_images_go_the_other_way() -> None:
     found = goals(measured([[1, 2], [3, 1], [0, 1], [0, 9]]), target=1)
     assert found == [Goal(0, 0, True), Goal(1, 1, False), Goal(2, 0, True)]
-    assert turned([Picked(1, 7)], found[0]) == [Step(0, 7)]
-    assert turned([Picked(1, 7)], found[1]) == [Step(1, 7)]
+    assert moves_for([Picked(1, 7)], found[0]) == [Move(0, 7)]
+    assert moves_for([Picked(1, 7)], found[1]) == [Move(1, 7)]
 
 
 def test_of_three_classes_the_target_s_own_images_have_no_goal() -> None:

@@ -17,11 +17,12 @@ from torch import nn
 from stylexport.attfind import Effects
 from stylexport.common.json_files import read_json
 from stylexport.demonstration import LABELS
-from stylexport.torch_models.config import GeneratorConfig, config_from_json
+from stylexport.torch_models.config import GeneratorConfig
+from stylexport.torch_models.kinds import config_from_json
 from stylexport.torch_models.layers.styles import conv_layers
-from tests.attfind.digits import folder_of_digits
-from tests.attfind.test_classifiers import Small
 from tests.conftest import run
+from tests.digits import digits_folder
+from tests.torch_models.test_classifiers import Small
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,13 +107,13 @@ def test_other_settings_do_not_go_on_with_a_run(demo: Path, converted: Path, uni
 def test_pictures_misclassified_by_a_classifier_of_the_users_are_measured_with_it(
     converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder_of_digits(tmp_path / "digits", 12)
+    digits_folder(tmp_path / "digits", 12)
     judge = Small(2)
     nn.init.zeros_(judge.head.weight)
     judge.head.weight.data[1] = 0.5  # by brightness alone, and as good as always "8"
     judge.head.bias.data = torch.tensor([3.0, 0.0])
     save_file(judge.state_dict(), tmp_path / "judge.safetensors")
-    (tmp_path / "own.py").write_text("from tests.attfind.test_classifiers import Small\n\n\ndef build():\n    return Small(2)\n")
+    (tmp_path / "own.py").write_text("from tests.torch_models.test_classifiers import Small\n\n\ndef build():\n    return Small(2)\n")
     monkeypatch.chdir(tmp_path)
     given = ["--classifier", "own:build", "--weights", "judge.safetensors", "--labels", ",".join(LABELS), "--range", "0,1"]
     found = run(

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from stylexport.attfind.counterfactual import Move
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject
-from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
 from stylexport.attfind.evaluate.evaluation_report import to_json
 from stylexport.attfind.evaluate.intervals import of_rankings, wilson
 from stylexport.attfind.model import Autoencoder
 from stylexport.attfind.select.attributes import Attribute
-from stylexport.attfind.select.goals import Step
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 
@@ -57,7 +57,7 @@ def flips(of: Subject, image: int, moves: list[tuple[int, int]], goal: int) -> t
 def test_an_image_is_moved_by_the_list_of_the_other_class_and_the_count_is_the_one_written_out() -> None:
     of = subject()
     found = evaluate(of, LISTS, batch=3)
-    tried = found.tried[ATTRIBUTES]
+    counts = found.rankings[ATTRIBUTES]
     assert [goal.image for goal in found.goals] == [i for i in range(IMAGES) if i != 4]
     shares = []
     for k in range(4):
@@ -66,11 +66,11 @@ def test_an_image_is_moved_by_the_list_of_the_other_class_and_the_count_is_the_o
             own = int(of.effects.classes[goal.image])
             moves = [(a.direction, a.coordinate) for a in LISTS[1 - own][: k + 1]]
             flipped, l1 = flips(of, goal.image, moves, 1 - own)
-            assert tried.flipped[0, row, k] == flipped
-            assert tried.l1[0, row, k] == pytest.approx(l1, rel=1e-5)
+            assert counts.flipped[0, row, k] == flipped
+            assert counts.l1[0, row, k] == pytest.approx(l1, rel=1e-5)
             rows.append(flipped)
         shares.append(sum(rows) / len(rows))
-    assert tried.flipped.mean((0, 1)).tolist() == pytest.approx(shares)
+    assert counts.flipped.mean((0, 1)).tolist() == pytest.approx(shares)
     assert 0 < shares[0] < shares[-1]
 
 
@@ -84,10 +84,10 @@ def test_a_class_without_a_list_is_not_a_goal() -> None:
 def test_where_a_list_ends_its_images_stay_as_all_of_it_leaves_them() -> None:
     found = evaluate(subject(), LISTS, random=2)
     towards_one = found.classes == 0
-    for tried in found.tried.values():
-        assert np.array_equal(tried.flipped[:, towards_one, 3], tried.flipped[:, towards_one, 2])
-        assert np.array_equal(tried.l1[:, towards_one, 3], tried.l1[:, towards_one, 2])
-    assert not np.array_equal(found.tried[ATTRIBUTES].l1[:, ~towards_one, 3], found.tried[ATTRIBUTES].l1[:, ~towards_one, 2])
+    for counts in found.rankings.values():
+        assert np.array_equal(counts.flipped[:, towards_one, 3], counts.flipped[:, towards_one, 2])
+        assert np.array_equal(counts.l1[:, towards_one, 3], counts.l1[:, towards_one, 2])
+    assert not np.array_equal(found.rankings[ATTRIBUTES].l1[:, ~towards_one, 3], found.rankings[ATTRIBUTES].l1[:, ~towards_one, 2])
     assert found.lengths == {0: 4, 1: 3}
 
 
@@ -97,7 +97,7 @@ def test_of_three_classes_only_others_than_the_target_are_counted_and_only_its_l
     assert 2 not in found.classes
     assert {goal.label for goal in found.goals} == {2}
     for row, goal in enumerate(found.goals):
-        assert found.tried[ATTRIBUTES].flipped[0, row, 1] == flips(of, goal.image, [(1, 4), (1, 1)], 2)[0]
+        assert found.rankings[ATTRIBUTES].flipped[0, row, 1] == flips(of, goal.image, [(1, 4), (1, 1)], 2)[0]
 
 
 def test_of_three_classes_with_two_lists_an_image_of_the_third_counts_once_for_each() -> None:
@@ -128,7 +128,7 @@ def test_the_baselines_take_the_better_direction_and_random_ones_repeat_with_the
     aims = towards(of.effects, 0)
     mean = gains(of.effects, aims).mean(0)
     order = np.argsort(-of.effects.styles.var(0))
-    assert varying(of.effects, aims, 3) == [Step(int(mean[:, c].argmax()), int(c)) for c in order[:3]]
+    assert varying(of.effects, aims, 3) == [Move(int(mean[:, c].argmax()), int(c)) for c in order[:3]]
     rankings = drawn(of.effects, aims, 4, 7, seed=2)
     assert rankings == drawn(of.effects, aims, 4, 7, seed=2) != drawn(of.effects, aims, 4, 7, seed=3)
     assert all(len({step.coordinate for step in one}) == 4 for one in rankings)
@@ -137,14 +137,14 @@ def test_the_baselines_take_the_better_direction_and_random_ones_repeat_with_the
 
 def test_the_attributes_that_matter_flip_more_than_random_ones() -> None:
     found = evaluate(subject(), LISTS, top=3, random=8)
-    assert found.tried[ATTRIBUTES].share()[-1] > found.tried[RANDOM].share()[-1]
-    assert found.tried[RANDOM].flipped.shape == (8, 24, 3)
-    assert found.tried[VARIANCE].flipped.shape == (1, 24, 3)
+    assert found.rankings[ATTRIBUTES].share()[-1] > found.rankings[RANDOM].share()[-1]
+    assert found.rankings[RANDOM].flipped.shape == (8, 24, 3)
+    assert found.rankings[VARIANCE].flipped.shape == (1, 24, 3)
 
 
 def test_the_least_number_is_the_first_that_flips() -> None:
     found = evaluate(subject(), LISTS)
-    flipped = found.tried[ATTRIBUTES].flipped[0]
+    flipped = found.rankings[ATTRIBUTES].flipped[0]
     for k, row in zip(found.least.tolist(), flipped, strict=True):
         assert row.tolist()[:k] == [False] * (k - 1) + [True] if k else not row.any()
     values = to_json(found, subject(), seed=0)
@@ -163,7 +163,7 @@ def test_json_holds_each_class_and_its_interval() -> None:
     rows = to_json(found, subject(), seed=0)["sufficiency"][ATTRIBUTES]
     own = found.classes == 1
     assert rows["classes"]["dog"][1]["images"] == own.sum()
-    assert rows["classes"]["dog"][1]["share"] == pytest.approx(found.tried[ATTRIBUTES].flipped[0, own, 1].mean())
+    assert rows["classes"]["dog"][1]["share"] == pytest.approx(found.rankings[ATTRIBUTES].flipped[0, own, 1].mean())
     assert (rows["all"][3]["low"], rows["all"][3]["high"]) == pytest.approx(wilson(rows["all"][3]["share"], 24))
 
 
@@ -199,7 +199,7 @@ def test_one_ranking_s_interval_is_wilson_s() -> None:
 def test_a_distance_is_asked_of_each_changed_image_and_the_unchanged_one() -> None:
     of = subject()
     found = evaluate(of, LISTS, distance=lambda left, right: ((left - right) / 20).square().mean((1, 2, 3)))
-    measured = found.tried[ATTRIBUTES].lpips
+    measured = found.rankings[ATTRIBUTES].lpips
     assert measured is not None
     assert found.goals[3].image == 3
     assert measured[0, 3, 2] == pytest.approx(squares(of, 3), rel=1e-4)

@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from stylexport.attfind.effects.encode_folder import encode_folder, expected_labels, folder_digest, pictures, read_picture
+from stylexport.attfind.effects.interesting import interesting, margins
 from stylexport.attfind.effects.latents import read_latents
-from stylexport.attfind.effects.open_model import open_model
-from stylexport.attfind.select.interesting import interesting, margins
+from stylexport.attfind.effects.load_run import open_model
+from stylexport.attfind.effects.sources import encode_folder, expected_labels
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.pictures import find_pictures, folder_digest, read_picture
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
-from tests.attfind.digits import folder_of_digits
+from tests.digits import digits_folder
 
 BASE = np.array([[3.0, 1.0], [0.4, 0.5], [-2.0, 2.0], [1.0, 0.8]])  # classes 0, 1, 1, 0
 PICTURES = np.array([[2.0, 1.0], [1.0, 0.0], [-1.0, 4.0], [0.0, 0.3]])  # classes 0, 0, 1, 1
@@ -24,33 +25,33 @@ def test_a_picture_is_the_square_in_its_middle_in_the_models_range(tmp_path: Pat
     values = np.zeros((4, 8, 3), np.uint8)  # 8 wide: columns 2 to 5 are the square
     values[:, 2:6] = np.array([255, 51, 0])
     Image.fromarray(values).save(tmp_path / "wide.png")
-    found = read_picture(tmp_path / "wide.png", 4, (-1.0, 1.0))
+    found = read_picture(tmp_path / "wide.png", 4, 4, (-1.0, 1.0))
     np.testing.assert_allclose(found, np.broadcast_to(np.array([1.0, -0.6, -1.0])[:, None, None], (3, 4, 4)), atol=1e-6)
-    np.testing.assert_allclose(read_picture(tmp_path / "wide.png", 2, (0.0, 1.0))[1], 0.2, atol=1e-6)
+    np.testing.assert_allclose(read_picture(tmp_path / "wide.png", 2, 2, (0.0, 1.0))[1], 0.2, atol=1e-6)
 
 
 def test_grey_and_transparent_pictures_become_three_colours(tmp_path: Path) -> None:
     Image.new("L", (3, 3), 102).save(tmp_path / "grey.png")
     Image.new("RGBA", (3, 3), (255, 0, 51, 128)).save(tmp_path / "clear.png")
-    np.testing.assert_allclose(read_picture(tmp_path / "grey.png", 3, (0.0, 1.0)), 0.4, atol=1e-6)
-    np.testing.assert_allclose(read_picture(tmp_path / "clear.png", 3, (0.0, 1.0))[:, 1, 1], [1, 0, 0.2], atol=1e-6)
+    np.testing.assert_allclose(read_picture(tmp_path / "grey.png", 3, 3, (0.0, 1.0)), 0.4, atol=1e-6)
+    np.testing.assert_allclose(read_picture(tmp_path / "clear.png", 3, 3, (0.0, 1.0))[:, 1, 1], [1, 0, 0.2], atol=1e-6)
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (30, 30), "red").save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    with pytest.raises(DamagedFile, match=r"a\.png: is no picture that can be read"):
-        read_picture(tmp_path / "a.png", 8, (-1.0, 1.0))
+    with pytest.raises(DamagedFile, match=r"a\.png: is not a picture that can be read"):
+        read_picture(tmp_path / "a.png", 8, 8, (-1.0, 1.0))
 
 
 def test_a_folder_without_pictures_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(BadInput, match="holds no PNG or JPEG file"):
-        pictures(tmp_path)
+        find_pictures(tmp_path)
 
 
 def test_encoded_pictures_are_the_released_latents_whatever_the_batch(tmp_path: Path, demo: Path, converted: Path) -> None:
-    folder_of_digits(tmp_path, 9)
+    digits_folder(tmp_path, 9)
     model = open_model(converted)
     assert model.stylex.classifier is not None
     found = encode_folder(tmp_path, model, model.stylex.classifier, 32, batch=2)
@@ -131,7 +132,7 @@ def test_images_whose_class_changes_on_reconstruction_come_surest_first() -> Non
     [
         ("boundary", r"say how many you want \(--limit N\)"),
         ("flips", r"needs the pictures themselves.*--images DIR"),
-        ("odd", "is no query"),
+        ("odd", "is not a query"),
     ],
 )
 def test_a_query_that_lacks_something_says_what(query: str, says: str) -> None:

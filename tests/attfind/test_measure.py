@@ -9,14 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylexport.attfind.counterfactual import Move, targets
 from stylexport.attfind.effects.batch import best_batch, largest_tensor
-from stylexport.attfind.effects.initial_state import begin, label_names
-from stylexport.attfind.effects.measure import effects_of, measure, targets
-from stylexport.attfind.effects.open_model import open_model
-from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.effects.create_run import create_run, label_names
+from stylexport.attfind.effects.effects import Effects
+from stylexport.attfind.effects.load_run import open_model
+from stylexport.attfind.effects.measure import effects_of, measure
 from stylexport.attfind.model import Autoencoder
 from stylexport.common.errors import BadInput
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
+
+pytestmark = pytest.mark.processor
 
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(11)
@@ -49,7 +52,7 @@ def test_a_coordinate_goes_the_share_of_the_way_to_its_extremes_that_the_shift_s
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_effects_of_a_linear_model_are_its_weights_times_the_way_of_each_coordinate(tmp_path: Path, batch: int) -> None:
     model = linear()
-    run = begin(tmp_path / "run", model, Counted(), LATENTS, shift=0.75, chosen=(4, 1))
+    run = create_run(tmp_path / "run", model, Counted(), LATENTS, shift=0.75, chosen=(4, 1))
     measure(run, model, Counted(), batch)
     run.finish()
     found = Effects.load(tmp_path / "run")
@@ -66,14 +69,14 @@ def test_only_what_is_asked_for_is_measured() -> None:
     latent = torch.from_numpy(LATENTS[0])
     base = classify(model.decode(latent[None]))[0]
     before = classify.images
-    found = effects_of(model, classify, latent, base, torch.ones(2, 5), 64, entries=[3, 1, 5 + 3, 5 + 1])
+    found = effects_of(model, classify, latent, base, torch.ones(2, 5), 64, moves=[Move(0, 3), Move(0, 1), Move(1, 3), Move(1, 1)])
     assert classify.images - before == 4
     assert np.abs(found).sum((0, 2)).nonzero()[0].tolist() == [1, 3]
 
 
 def test_a_run_goes_on_with_the_images_it_lacks(tmp_path: Path) -> None:
     model, classify = linear(), Counted()
-    run = begin(tmp_path / "run", model, classify, LATENTS)
+    run = create_run(tmp_path / "run", model, classify, LATENTS)
     measure(run, model, classify, 8, images=[5, 2])
     assert run.missing() == [0, 1, 3, 4]
     before = classify.images
@@ -84,7 +87,7 @@ def test_a_run_goes_on_with_the_images_it_lacks(tmp_path: Path) -> None:
 def test_progress_counts_changes_up_to_all_of_them(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     model = linear()
-    run = begin(tmp_path / "run", model, Counted(), LATENTS, chosen=[0, 3, 4])
+    run = create_run(tmp_path / "run", model, Counted(), LATENTS, chosen=[0, 3, 4])
     measure(run, model, Counted(), 7, progress=lambda name, done, total: told.append((name, done, total)))
     assert told[0] == ("changes", 0, 30)
     assert told[-1] == ("changes", 30, 30)
@@ -93,7 +96,7 @@ def test_progress_counts_changes_up_to_all_of_them(tmp_path: Path) -> None:
 
 def test_a_classifier_that_gives_probabilities_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="gives probabilities; effects are differences of raw logits"):
-        begin(tmp_path / "run", linear(), lambda images: Counted()(images).softmax(1), LATENTS)
+        create_run(tmp_path / "run", linear(), lambda images: Counted()(images).softmax(1), LATENTS)
     assert not (tmp_path / "run").exists()
 
 
@@ -140,5 +143,5 @@ def test_the_worked_example_of_the_documentation_runs_as_it_stands(tmp_path: Pat
 def test_a_shift_that_is_no_number_begins_no_run(tmp_path: Path, shift: float) -> None:
     model = Autoencoder(lambda x: x.flatten(1), lambda z: z.reshape(-1, 3, 1, 1), 3)
     with pytest.raises(BadInput, match=f"shift {shift}"):
-        begin(tmp_path / "run", model, lambda images: images.flatten(1)[:, :2], np.zeros((2, 3), np.float32), shift=shift)
+        create_run(tmp_path / "run", model, lambda images: images.flatten(1)[:, :2], np.zeros((2, 3), np.float32), shift=shift)
     assert not (tmp_path / "run").exists()

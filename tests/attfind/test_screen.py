@@ -8,15 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.create_run import create_run
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.measure import measure
-from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.model import Autoencoder
-from stylexport.attfind.screening.screen import measured, screen
+from stylexport.attfind.screening.screen import screen
 from stylexport.attfind.select.select import find_attributes
-from stylexport.attfind.select.strategies import gains_towards
+from stylexport.attfind.select.strategies import gains_towards, ranked
 from stylexport.common.errors import BadInput
 from tests.conftest import run as stylexport
+
+pytestmark = pytest.mark.processor
 
 RNG = np.random.default_rng(23)
 LATENT, IMAGES = 600, 40
@@ -41,33 +43,30 @@ def model() -> Autoencoder:
 
 @pytest.fixture(scope="module")
 def exhaustive(tmp_path_factory: pytest.TempPathFactory) -> Effects:
-    run = begin(tmp_path_factory.mktemp("exhaustive") / "run", model(), Counted(), LATENTS)
+    run = create_run(tmp_path_factory.mktemp("exhaustive") / "run", model(), Counted(), LATENTS)
     measure(run, model(), Counted(), 64)
-    return run.gathered()
+    return Effects.load(run.folder)
 
 
 @pytest.fixture(scope="module")
 def screened(tmp_path_factory: pytest.TempPathFactory) -> Effects:
-    run = begin(tmp_path_factory.mktemp("screened") / "run", model(), Counted(), LATENTS, about={"search": "screened"})
+    run = create_run(tmp_path_factory.mktemp("screened") / "run", model(), Counted(), LATENTS, about={"search": "screened"})
     screen(run, model(), Counted(), 64)
     assert run.missing() == []
     return Effects.load(run.finish().parent)
 
 
 def test_what_is_recorded_was_measured_and_all_else_is_zero(exhaustive: Effects, screened: Effects) -> None:
-    there = measured(screened)
+    there = screened.measured
     assert 0 < there.mean() < 0.15
     np.testing.assert_allclose(screened.effects[there], exhaustive.effects[there], atol=1e-5)
     assert not screened.effects[~there].any()
-    assert measured(exhaustive).all()
+    assert exhaustive.measured.all()
 
 
 def test_the_strongest_of_every_class_are_those_of_the_exhaustive_search(exhaustive: Effects, screened: Effects) -> None:
     for label in range(3):
-        best = [
-            np.argsort(-gains_towards(found.effects[found.classes != label], label).mean(0))[:10].tolist()
-            for found in (exhaustive, screened)
-        ]
+        best = [ranked(gains_towards(found.effects[found.classes != label], label).mean(0))[:10] for found in (exhaustive, screened)]
         assert best[0] == best[1]
 
 
@@ -80,7 +79,7 @@ def test_the_selection_is_that_of_the_exhaustive_search(exhaustive: Effects, scr
 @pytest.mark.parametrize("share", [0.1, 0.25])
 def test_it_costs_its_share_of_the_passes(tmp_path: Path, share: float) -> None:
     classify = Counted()
-    run = begin(tmp_path / "run", model(), classify, LATENTS)
+    run = create_run(tmp_path / "run", model(), classify, LATENTS)
     before = classify.images
     screen(run, model(), classify, 64, share=share)
     screening = run.about["screening"]
@@ -98,7 +97,7 @@ def test_each_class_has_its_list_and_what_is_expected_of_it(screened: Effects) -
 
 
 def test_a_share_that_pays_for_nothing_is_refused(tmp_path: Path) -> None:
-    run = begin(tmp_path / "run", model(), Counted(), LATENTS)
+    run = create_run(tmp_path / "run", model(), Counted(), LATENTS)
     with pytest.raises(BadInput, match="larger share"):
         screen(run, model(), Counted(), 64, share=0.004)
 
@@ -112,13 +111,13 @@ def test_interrupted_it_goes_on_with_what_is_known(tmp_path: Path, monkeypatch: 
                 raise KeyboardInterrupt
             return super().__call__(images)
 
-    run = begin(tmp_path / "run", model(), Counted(), LATENTS)
+    run = create_run(tmp_path / "run", model(), Counted(), LATENTS)
     with pytest.raises(KeyboardInterrupt):
         screen(run, model(), Interrupted(), 64)
     assert len(run.missing()) == IMAGES
     classify = Counted()
     screen(run, model(), classify, 64)
-    again = run.gathered()
+    again = Effects.load(run.folder)
     np.testing.assert_array_equal(again.effects, screened.effects)
     assert again.about["screening"] == screened.about["screening"]
     assert classify.images < screened.about["screening"]["passes"] - 1900

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stylexport.attfind import Attribute, Effects, find_attributes
-from stylexport.attfind.select.select import Rules, Strategy, select
+from stylexport.attfind.select.rules import Rules, Strategy
+from stylexport.attfind.select.select import select
 from stylexport.common.errors import BadInput
 from tests.attfind.runs import made
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from stylexport.attfind import Effects, find_attributes
-from stylexport.attfind.effects.load_run import reopen
+from stylexport.attfind.effects.load_run import load_run
 from stylexport.attfind.select.attributes import read_attributes
-from stylexport.attfind.select.network_checks import discriminator_of, logits_of
-from stylexport.attfind.select.select import Rules, select
+from stylexport.attfind.select.network_checks import discriminator_of, logits_of_styles
+from stylexport.attfind.select.rules import Rules
+from stylexport.attfind.select.select import select
 from stylexport.common.errors import DamagedFile
 from tests.attfind.finished import WHERE, finished
 from tests.conftest import run
@@ -71,17 +72,17 @@ def test_what_people_read_names_layer_channel_and_label(folder: Path) -> None:
 def test_a_subset_is_measured_on_the_model_and_flips_what_the_model_sees(folder: Path) -> None:
     image = 2
     values = selected(folder, "--strategy", "subset", "--image", str(image), "--top", "30", "--candidates", "400")
-    subject = reopen(folder)
+    subject = load_run(folder)
     run_effects = subject.effects
     own, flipped = int(run_effects.classes[image]), None
     model = subject.model
     with torch.no_grad():
-        painter = model.painter(torch.from_numpy(run_effects.latents[image]))
+        editor = model.editor(torch.from_numpy(run_effects.latents[image]))
         styles = run_effects.styles[image].copy()
         seen = []
         for a in values["attributes"]:
             styles[a["coordinate"]] = (run_effects.style_min, run_effects.style_max)[a["direction"]][a["coordinate"]]
-            logits = subject.classify(painter.paint(torch.from_numpy(styles)[None]))[0]
+            logits = subject.classify(editor.render(torch.from_numpy(styles)[None]))[0]
             seen.append(float(logits[1 - own]))
             flipped = int(logits.argmax()) == 1 - own
     assert values["target"] == 1 - own
@@ -93,13 +94,13 @@ def test_a_subset_is_measured_on_the_model_and_flips_what_the_model_sees(folder:
 
 
 def test_styles_as_they_are_have_the_runs_logits(folder: Path) -> None:
-    subject = reopen(folder)
-    found = logits_of(subject)(3, subject.effects.styles[[3, 3]])
+    subject = load_run(folder)
+    found = logits_of_styles(subject)(3, subject.effects.styles[[3, 3]])
     np.testing.assert_allclose(found, subject.effects.base_logits[[3, 3]], atol=1e-4)
 
 
 def test_the_discriminators_change_is_its_score_of_the_changed_image_less_that_of_the_reconstruction(folder: Path) -> None:
-    subject = reopen(folder)
+    subject = load_run(folder)
     effects, image, (layer, channel) = subject.effects, 4, WHERE[0]
     assert layer == "b8.conv0"
     generator, judge = subject.model.stylex.generator, subject.model.stylex.discriminator
@@ -116,7 +117,7 @@ def test_the_discriminators_change_is_its_score_of_the_changed_image_less_that_o
 
 
 def test_the_embedded_discriminator_rejects_what_it_is_moved_by(folder: Path) -> None:
-    subject = reopen(folder)
+    subject = load_run(folder)
     ask, rules = discriminator_of(subject), Rules(threshold=40)
     found = select(subject.effects, 1, top=24, discriminator=ask, rules=rules)
     images = np.flatnonzero(subject.effects.classes != 1)
@@ -148,7 +149,7 @@ def test_with_the_discriminator_the_parameters_say_how_it_was_asked(folder: Path
     [
         (["--target-class", "cat"], "labels are 8 (0), 9 (1)"),
         (["--strategy", "subset", "--image", "12"], "images 0 to 11"),
-        (["--strategy", "subset", "--image", "2", "--model", "nowhere"], "give the converted folder by --model"),
+        (["--strategy", "subset", "--image", "2", "--model", "nowhere"], "no such folder; name a converted one (MODEL, or --model DIR)"),
     ],
 )
 def test_what_cannot_be_answered_is_said_in_one_line(folder: Path, options: list[str], why: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject, checked
-from stylexport.attfind.effects.run_store import Effects
 from stylexport.attfind.model import Autoencoder
 from stylexport.attfind.select.attributes import Attribute, Selection
 from stylexport.attfind.select.goals import Goal, check
@@ -57,8 +57,8 @@ def test_an_image_of_the_target_s_class_is_shown_the_other_way() -> None:
     shown = show(subject(), CAT, images=4)
     found = {example.goal.image: example for example in shown.examples}
     assert sorted(found) == [0, 1, 2, 3]
-    assert (found[0].goal.label, found[0].step.direction, found[0].moved_to) == (1, 0, 1.0)
-    assert (found[2].goal.label, found[2].step.direction, found[2].moved_to) == (0, 1, 1.5)
+    assert (found[0].goal.label, found[0].move.direction, found[0].moved_to) == (1, 0, 1.0)
+    assert (found[2].goal.label, found[2].move.direction, found[2].moved_to) == (0, 1, 1.5)
     assert (shown.helps, shown.among, shown.mean) == (4, 4, pytest.approx((0.3 + 2 + 1 + 0.7) / 4))
 
 
@@ -122,7 +122,7 @@ def test_attributes_that_were_selected_on_another_model_are_refused() -> None:
 
 def test_of_a_screened_run_only_images_are_shown_where_the_attribute_was_measured() -> None:
     of = subject()
-    entries = {"0": [1 * 3 + 0], "1": [1 * 3 + 2]}  # CAT towards cat; turned round, towards dog, it was not measured
+    entries = {"0": [1 * 3 + 0], "1": [1 * 3 + 2]}  # CAT towards cat; reversed, towards dog, it was not measured
     of = replace(of, effects=replace(of.effects, about={"shift": 1.0, "screening": {"entries": entries}}))
     shown = show(of, CAT, images=4)
     assert [(example.goal.image, example.goal.label) for example in shown.examples] == [(1, 0), (2, 0)]

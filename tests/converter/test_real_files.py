@@ -21,7 +21,6 @@ from torch import nn
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.output.ledger import read_ledger
 from stylexport.inspection import inspect
-from tests.basic_pitch import unpack
 from tests.conftest import run
 
 Array = NDArray[Any]
@@ -60,29 +59,23 @@ class Pitch(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the package's models; the wheel is fetched once and kept in pytest's cache."""
-    return unpack(request.config.cache.mkdir("basic-pitch"), tmp_path_factory.mktemp("basic-pitch"))
-
-
-@pytest.fixture(scope="session")
-def converted_pitch(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def converted_pitch(basic_pitch: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network converted by TABLE."""
     folder = tmp_path_factory.mktemp("pitch")
     (folder / "table.yaml").write_text(TABLE)
-    ran = run("convert", release / "nmp", "-o", folder / "out", "--mapping", folder / "table.yaml")
+    ran = run("convert", basic_pitch / "nmp", "-o", folder / "out", "--mapping", folder / "table.yaml")
     assert ran.code == 0, ran.err
     return folder / "out" / "pitch"
 
 
 @pytest.fixture(scope="session")
-def initialisers(release: Path) -> dict[str, Array]:
+def initialisers(basic_pitch: Path) -> dict[str, Array]:
     """The ONNX file's constants by name."""
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(release / "nmp.onnx").graph.initializer}
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(basic_pitch / "nmp.onnx").graph.initializer}
 
 
-def test_inspect_names_versions_variables_and_slots(release: Path) -> None:
-    found = inspect(release / "nmp")
+def test_inspect_names_versions_variables_and_slots(basic_pitch: Path) -> None:
+    found = inspect(basic_pitch / "nmp")
     assert found["versions"] == {"tensorflow": "2.4.1", "keras": "2.4.0"}
     assert (found["totals"]["variables"], found["totals"]["slots"]) == (24, 49)
     slots = [v["slot"] for v in found["variables"] if v["slot"]]
@@ -92,8 +85,8 @@ def test_inspect_names_versions_variables_and_slots(release: Path) -> None:
     assert set(found["unrecognised"]) == {"generator", "encoder", "discriminator", "classifier"}
 
 
-def test_four_convolutions_are_in_the_onnx_file_bit_for_bit(release: Path, initialisers: dict[str, Array]) -> None:
-    artefact = open_artefact(release / "nmp")
+def test_four_convolutions_are_in_the_onnx_file_bit_for_bit(basic_pitch: Path, initialisers: dict[str, Array]) -> None:
+    artefact = open_artefact(basic_pitch / "nmp")
     by_name = {v.name: v for v in artefact.variables if v.slot is None}
     held = {(array.shape, array.tobytes()) for array in initialisers.values()}
     for layer in ("contours-reduced", "conv2d_2", "conv2d_3", "conv2d_5"):

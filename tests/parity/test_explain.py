@@ -18,8 +18,9 @@ from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypothes
 from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypotheses
 from stylexport.parity.explain.hypotheses.reduced import cost, reduced
 from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
-from stylexport.parity.explain.search import ROUNDING, explain
+from stylexport.parity.explain.search import explain
 from stylexport.parity.explain.suspect import Suspect
+from stylexport.parity.verdict import EXACT
 from stylexport.torch_models.layers.equalized import LeakyReLU
 from stylexport.torch_models.layers.synthesis import SynthesisLayer
 from tests.parity.broken import network, random, suspect
@@ -127,7 +128,7 @@ def _without_bias(own: object, x: Tensor) -> Tensor:
 def test_the_cause_that_was_put_in_is_named(cause: str, kind: str, layer: str, fault: Fault) -> None:
     found = explain(suspect(kind, layer, fault))
     assert (found.cause, found.network, found.layer) == (cause, kind, layer)
-    assert found.residual <= ROUNDING < found.error or cause == "unknown"
+    assert found.residual <= EXACT < found.error or cause == "unknown"
 
 
 def test_every_cause_is_put_in_once_at_least() -> None:
@@ -141,7 +142,7 @@ UNSEEN = [row for row in FAULTS if row[0] not in ("unknown", "weight_value")]
 @pytest.mark.parametrize(("cause", "kind", "layer", "fault"), UNSEEN, ids=[f"{row[0]}-{row[2]}-{i}" for i, row in enumerate(UNSEEN)])
 def test_the_cause_is_named_from_activations_alone(cause: str, kind: str, layer: str, fault: Fault) -> None:
     found = explain(suspect(kind, layer, fault, weights=False))
-    assert (found.cause, found.residual <= ROUNDING) == (cause, True), found.detail
+    assert (found.cause, found.residual <= EXACT) == (cause, True), found.detail
 
 
 def test_a_wrong_element_is_told_by_channel_index_and_both_values() -> None:
@@ -155,21 +156,21 @@ def test_a_wrong_element_is_found_from_activations_alone() -> None:
     right = float(network("generator").state_dict()[f"{SAME}.weight"].flatten()[7])
     assert found.cause == "weight_value"
     assert f"{SAME}.weight[0, 0, 2, 1] (output channel 0) is {right + 0.3:.7g}; {right:.7g} gives" in found.detail
-    assert found.residual <= ROUNDING
+    assert found.residual <= EXACT
 
 
 def test_two_faults_in_one_layer_are_both_told() -> None:
     found = explain(
         suspect("encoder", "b8.conv1", both(activated("b8.conv1", slope=0.1), turned("b8.conv1.weight", lambda w: w.flip(2, 3))))
     )
-    assert (found.cause, found.residual <= ROUNDING) == ("kernel_flipped", True)
+    assert (found.cause, found.residual <= EXACT) == ("kernel_flipped", True)
     assert "(leaky_slope) b8.conv1.activation.slope is 0.1, the original's 0.2" in found.detail
 
 
 def test_two_constants_of_one_configuration_are_both_told() -> None:
     own = {"leaky_slope": 0.1, "gain": 1.0}
     found = explain(suspect("encoder", "b8.conv1", activated("b8.conv1", slope=0.1, gain=1.0), own=own))
-    assert (found.cause, found.residual <= ROUNDING) == ("leaky_slope", True)
+    assert (found.cause, found.residual <= EXACT) == ("leaky_slope", True)
     assert "(gain) b8.conv1.activation.gain is 1, the original's 1.414214" in found.detail
 
 
@@ -180,7 +181,7 @@ def test_a_constant_that_no_one_would_suppose_is_fitted() -> None:
     with torch.no_grad():
         expected = right(broken.args[0])
     found = explain(replace(broken, config=None, expected=expected))
-    assert (found.cause, found.residual <= ROUNDING) == ("bn_epsilon", True)
+    assert (found.cause, found.residual <= EXACT) == ("bn_epsilon", True)
     assert found.remedy == "set epsilon to 0.0007"
 
 
@@ -191,7 +192,7 @@ def test_the_original_s_configuration_settles_what_image_range_it_takes() -> Non
         net.config = replace(net.config, **own)
 
     found = explain(suspect("classifier", "conv0.conv", unscaled, own=own))
-    assert (found.cause, found.residual <= ROUNDING) == ("input_range", True)
+    assert (found.cause, found.residual <= EXACT) == ("input_range", True)
     assert found.remedy == "set image_scale to 1.25 and image_shift to 0.5, as the original's graph has them"
 
 

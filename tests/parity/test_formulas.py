@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stylexport.common.distance import relative_error
 from stylexport.parity.explain import formulas
 from stylexport.parity.explain.hypotheses.forms import plain_form
-from stylexport.parity.explain.suspect import relative_error
 from tests.parity.broken import random, suspect
 
 LAYERS = (

@@ -14,7 +14,8 @@ import pytest
 
 from stylexport.common.errors import BadInput
 from stylexport.parity.report import SCHEMA, to_json, write
-from stylexport.parity.result import NUMERIC, Loss, Report
+from stylexport.parity.result import Loss, Report
+from stylexport.parity.verdict import NUMERIC
 from tests.parity.reports import FAULTY, SECOND, clean, faulty
 from tests.parity.schema import violations
 

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from stylexport.parity.report import pictures, plot, print_tree, write
 from stylexport.parity.report.words import because
-from stylexport.parity.result import NUMERIC, Loss, Maps, Report
+from stylexport.parity.result import Loss, Maps, Report
+from stylexport.parity.verdict import NUMERIC
 from tests.parity.reports import FAULTY, clean, faulty
 from tests.parity.test_report import HOSTILE, renamed
 
@@ -158,7 +159,7 @@ def test_the_band_reaches_from_the_floor_to_what_rounding_explains(shape: tuple[
 def test_what_is_not_finite_stands_on_the_upper_edge_and_zero_on_the_lower() -> None:
     layer = dataclasses.replace(clean().layers[0], alone=0.0, error64=math.nan, error32=math.inf)
     at = {mark.series: mark.y for mark in plot.plots(dataclasses.replace(clean(), layers=(layer,)))[0].marks}
-    assert at == {"alone": plot.BOTTOM, "error64": plot.TOP, "error32": plot.TOP}
+    assert at == {"alone": plot.FRAME.bottom, "error64": plot.FRAME.top, "error32": plot.FRAME.top}
 
 
 def test_the_border_is_the_brightest_in_the_map() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stylexport.attfind import Effects, StylExModel
-from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.create_run import create_run
 from stylexport.attfind.effects.measure import measure
 from stylexport.common.json_files import read_json
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
@@ -16,7 +16,7 @@ from stylexport.reference_tf.networks.effects_loop import LoopEffects, effects_l
 from stylexport.reference_tf.release.build_demo import released
 from stylexport.reference_tf.release.digit_classifier import CLASSIFIER
 from stylexport.torch_models import StylEx
-from stylexport.torch_models.config import config_from_json
+from stylexport.torch_models.kinds import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,7 +42,7 @@ def both(demo: Path, converted: Path, tmp_path_factory: pytest.TempPathFactory) 
     assert stylex.classifier is not None
     folder = tmp_path_factory.mktemp("effects") / "run"
     model = StylExModel(stylex)
-    begun = begin(folder, model, stylex.classifier, dlatents, chosen=IMAGES)
+    begun = create_run(folder, model, stylex.classifier, dlatents, chosen=IMAGES)
     measure(begun, model, stylex.classifier, batch=48)
     begun.finish()
     return Both(effects_loop(generator, classifier, dlatents, IMAGES, COORDINATES), Effects.load(folder))

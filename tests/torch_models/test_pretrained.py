@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stylexport.common.errors import BadInput
 from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
@@ -97,7 +98,7 @@ def whole_numbers(tensors: Tensors) -> None:
     [
         (without, r"b4\.out\.weight: missing, expected \[8, 10\]"),
         (without, r"b8\.conv0\.bias: missing"),
-        (more, r"b8\.conv0\.scale: \[3\], of which the network knows nothing"),
+        (more, r"b8\.conv0\.scale: \[3\], which the network does not have"),
         (turned, r"b4\.fc\.weight: \[112, 10\], expected \[10, 112\]"),
         (whole_numbers, r"b8\.skip\.weight: dtype int32, expected one of float16"),
     ],
@@ -106,7 +107,7 @@ def test_tensors_that_are_not_the_networks_are_one_error(folder: Path, change: C
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(ValueError, match=rf"(?s)model\.safetensors: .*{message}.*convert again"):
+    with pytest.raises(BadInput, match=rf"(?s)model\.safetensors: .*{message}.*convert again"):
         Encoder.from_pretrained(folder)
 
 
@@ -114,23 +115,23 @@ def test_tensors_that_are_not_the_networks_are_one_error(folder: Path, change: C
 def test_a_file_cut_short_is_refused(folder: Path, keep: int):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"model\.safetensors: no whole safetensors file .* download it again"):
+    with pytest.raises(BadInput, match=r"model\.safetensors: is not a whole safetensors file .* download it again"):
         Encoder.from_pretrained(folder)
 
 
 def test_a_header_that_lies_about_a_dtype_is_refused(folder: Path):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes().replace(b'"dtype":"F32"', b'"dtype":"F16"', 1))
-    with pytest.raises(ValueError, match=r"model\.safetensors: no whole safetensors file"):
+    with pytest.raises(BadInput, match=r"model\.safetensors: is not a whole safetensors file"):
         Encoder.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no readable JSON"),
-        ("{", "no readable JSON"),
-        ("[1]", "holds a list"),
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[1]", "holds a JSON list"),
         ('{"network": "generator"}', "of a generator, not of a encoder"),
         ('{"network": "encoder"}', "does not describe a Encoder .*resolution"),
         ('{"network": "encoder", "resolution": 16, "channels": [7, 6]}', "channel counts"),
@@ -141,14 +142,14 @@ def test_a_header_that_lies_about_a_dtype_is_refused(folder: Path):
 )
 def test_a_broken_configuration_is_one_error_that_names_the_file(folder: Path, text: str, message: str):
     (folder / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"config\.json: .*{message}.*again"):
+    with pytest.raises(BadInput, match=rf"config\.json: .*{message}.*again"):
         Encoder.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named(folder: Path, name: str):
     (folder / name).unlink()
-    with pytest.raises(ValueError, match=rf"{name}: missing"):
+    with pytest.raises(BadInput, match=rf"{name}: missing"):
         Encoder.from_pretrained(folder)
 
 
@@ -166,22 +167,22 @@ def test_what_is_no_folder_is_asked_of_the_hub(folder: Path, monkeypatch: pytest
 
 
 def test_what_neither_a_folder_nor_the_hub_has_is_one_error(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"absent: no such folder, and config\.json could not be had"):
+    with pytest.raises(BadInput, match=r"absent: no such folder, and config\.json could not be had"):
         Encoder.from_pretrained(str(tmp_path / "absent"), local_files_only=True)
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(b"old")
+def test_a_write_that_fails_leaves_the_old_weights(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    before = (folder / "model.safetensors").read_bytes()
 
-    def fail(temporary: Path) -> None:
-        temporary.write_bytes(b"half")
+    def fail(tensors: Tensors, path: Path, metadata: dict[str, str]) -> None:
+        path.write_bytes(b"half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
-        pretrained.write_whole(path, fail)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(pretrained, "save_file", fail)
+    with pytest.raises(BadInput, match=r"model\.safetensors: cannot be written \(disk full\)"):
+        Encoder.from_pretrained(folder).save_pretrained(folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".model")]
 
 
 def test_a_network_is_built_from_its_own_configuration_only():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from stylexport.common.errors import BadInput
 from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, StylEx
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
 
@@ -87,17 +88,17 @@ def test_a_classifier_of_ones_own_may_take_the_place_of_mobilenet(stylex: StylEx
         ({"networks": ["generator"]}, "`networks` must name folders"),
         ({"networks": {"painter": "painter"}}, "`networks` must name folders"),
         ({"networks": {"encoder": "missing"}}, "names the folder missing"),
-        ({"networks": {"encoder": "../elsewhere"}}, "is no folder inside"),
+        ({"networks": {"encoder": "../elsewhere"}}, "is not a folder inside"),
         ({"networks": {}, "labels": [0, 1]}, "`labels` must be a list of names"),
         ({"networks": {}, "image_range": [0]}, "`image_range` must be two numbers"),
     ],
 )
 def test_a_broken_manifest_is_one_error_that_names_the_file(tmp_path: Path, values: dict[str, Any], message: str):
     (tmp_path / "stylex.json").write_text(json.dumps(values))
-    with pytest.raises(ValueError, match=rf"stylex\.json: .*{message}"):
+    with pytest.raises(BadInput, match=rf"stylex\.json: .*{message}"):
         StylEx.from_pretrained(tmp_path)
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"stylex\.json: no readable JSON"):
+    with pytest.raises(BadInput, match=r"stylex\.json: No such file"):
         StylEx.from_pretrained(tmp_path)

@@ -20,14 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput
-from stylexport.torch_models.classifiers.import_builder import build
+from stylexport.torch_models.classifiers.builders import TORCHVISION, build, torchvision_builder
 from stylexport.torch_models.classifiers.preprocessing import Preprocessing
 from stylexport.torch_models.classifiers.weight_files import as_torchvision, load_into, read_weights
 from stylexport.torch_models.layers.precision import full_dtype
 from stylexport.torch_models.stylex import StylEx
 
 OWN = "own"
-TORCHVISION = "torchvision:"
 # What torchvision's ImageNet weights were trained on (its documentation, "Models and pre-trained weights").
 IMAGENET = Preprocessing((224, 224), (0.0, 1.0), "RGB", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -93,13 +92,31 @@ def open_classifier(
         _refuse(weights, "a converted folder")
         module, labels = _from_folder(folder)
         usual = _converted(module)
-    else:
-        module, usual = _built(spec), Preprocessing()
+    elif ":" in spec:
+        module, usual = build(spec, "--classifier"), Preprocessing()
         if weights is not None:
             load_into(module, read_weights(weights), weights)
+    else:
+        raise BadInput(f"--classifier {spec}: is not a folder here, and not torchvision:NAME or PACKAGE:BUILD")
     chosen = dataclasses.replace(usual if preprocessing is None else preprocessing, **(changes or {}))
     module = module.to(device).requires_grad_(False)
     return Classifier(module, chosen, image_range, spec, None if weights is None else str(weights), labels)
+
+
+def wrap_module(
+    module: nn.Module, spec: str, changes: Mapping[str, Any], image_range: tuple[float, float], labels: Sequence[str] = ()
+) -> Classifier:
+    """A module of the caller's behind its preprocessing, in evaluation mode. `spec` is what a run calls it; `changes` as above.
+
+    Example:
+        >>> found = wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "mine", {"size": (2, 2)}, (-1.0, 1.0))
+        >>> found(torch.zeros(5, 3, 8, 8)).shape
+        torch.Size([5, 3])
+
+    """
+    if isinstance(module, Classifier) and not changes:
+        return module
+    return Classifier(module, dataclasses.replace(_converted(module), **changes), image_range, spec, None, labels)
 
 
 def digest(module: nn.Module) -> str:
@@ -128,35 +145,17 @@ def _converted(module: nn.Module) -> Preprocessing:
 
 
 def _from_folder(folder: Path) -> tuple[nn.Module, tuple[str, ...]]:
-    try:
-        stylex = StylEx.from_pretrained(folder)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
+    stylex = StylEx.from_pretrained(folder)
     if stylex.classifier is None:
         raise BadInput(f"{folder}: has no classifier; convert it too, or name another")
     return stylex.classifier, stylex.labels
 
 
 def _torchvision(spec: str, weights: Path | None) -> nn.Module:
-    try:
-        from torchvision import models
-    except ImportError as error:
-        raise BadInput(f"--classifier {spec}: needs torchvision; pip install 'stylexport[attfind]'") from error
-    name = spec.removeprefix(TORCHVISION)
-    if name not in models.list_models(module=models):
-        raise BadInput(f"--classifier {spec}: torchvision has no {name!r} among its classifiers; its documentation lists them")
+    builder = torchvision_builder(spec)
     if weights is None:
-        raise BadInput(f"--classifier {spec}: name its weights by --weights FILE; what random weights look at explains nothing")
-    return as_torchvision(lambda **options: models.get_model(name, weights=None, **options), read_weights(weights), weights)
-
-
-def _built(spec: str) -> nn.Module:
-    if ":" not in spec:
-        raise BadInput(f"--classifier {spec}: is no folder here, and not torchvision:NAME or PACKAGE:BUILD")
-    try:
-        return build(spec)
-    except ValueError as error:
-        raise BadInput(f"--classifier {spec}: {error}") from error
+        raise BadInput(f"--classifier {spec}: name its weights by --weights FILE; random weights have nothing to explain")
+    return as_torchvision(builder, read_weights(weights), weights)
 
 
 def recorded(about: Mapping[str, Any]) -> dict[str, Any]:

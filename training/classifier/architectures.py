@@ -7,8 +7,8 @@ import dataclasses
 from torch import nn
 
 from stylexport.common.errors import BadInput
-from stylexport.torch_models.classifiers.import_builder import build
-from stylexport.torch_models.classifiers.open import IMAGENET, TORCHVISION, Classifier
+from stylexport.torch_models.classifiers.builders import TORCHVISION, build, torchvision_builder
+from stylexport.torch_models.classifiers.open import IMAGENET, Classifier
 from stylexport.torch_models.classifiers.preprocessing import Preprocessing
 from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
 from stylexport.torch_models.mobilenet import MobileNetV1
@@ -25,9 +25,11 @@ def fresh(config: ClassifierTraining, labels: tuple[str, ...]) -> Classifier:
             raise BadInput(f"size: a MobileNetV1 takes images of data.resolution, {config.data.resolution}; leave size out")
         module, usual = _mobilenet(config, len(labels)), Preprocessing((config.data.resolution,) * 2)
     elif name.startswith(TORCHVISION):
-        module, usual = _torchvision(name, len(labels)), IMAGENET
+        module, usual = torchvision_builder(name, "architecture:", "train")(num_classes=len(labels)), IMAGENET
+    elif ":" in name:
+        module, usual = build(name, "architecture:"), Preprocessing()
     else:
-        module, usual = _built(name), Preprocessing()
+        raise BadInput(f"architecture: {name!r} is not {MOBILENET}, {TORCHVISION}NAME or PACKAGE:BUILD")
     chosen = usual if config.size is None else dataclasses.replace(usual, size=(config.size, config.size))
     return Classifier(module, chosen, IMAGE_RANGE, name, None, labels)
 
@@ -37,24 +39,3 @@ def _mobilenet(config: ClassifierTraining, labels: int) -> nn.Module:
     return MobileNetV1(
         MobileNetV1Config(layers, labels=labels, resolution=config.data.resolution, dropout=config.dropout, momentum=config.momentum)
     )
-
-
-def _torchvision(name: str, labels: int) -> nn.Module:
-    try:
-        from torchvision import models
-    except ImportError as error:
-        raise BadInput(f"architecture: {name} needs torchvision; pip install 'stylexport[train]'") from error
-    kind = name.removeprefix(TORCHVISION)
-    if kind not in models.list_models(module=models):
-        raise BadInput(f"architecture: torchvision has no {kind!r} among its classifiers; its documentation lists them")
-    module: nn.Module = models.get_model(kind, weights=None, num_classes=labels)
-    return module
-
-
-def _built(name: str) -> nn.Module:
-    if ":" not in name:
-        raise BadInput(f"architecture: {name!r} is not {MOBILENET}, {TORCHVISION}NAME or PACKAGE:BUILD")
-    try:
-        return build(name)
-    except ValueError as error:
-        raise BadInput(f"architecture: {name} {error}") from error

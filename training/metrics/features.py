@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylexport.attfind.evaluate.backbone_weights import patience
+from stylexport.attfind.evaluate.distance import patience
 from stylexport.common.errors import BadInput
 
 Features = Callable[[Tensor], Tensor]

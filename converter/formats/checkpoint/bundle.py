@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.base import BFLOAT16, Facts, Variable
+from stylexport.converter.formats.base import Facts, Variable
 from stylexport.converter.formats.checkpoint.checksums import crc32c, mask
 from stylexport.converter.formats.checkpoint.leveldb_table import read_table, varint
 from stylexport.converter.formats.checkpoint.object_graph import OBJECT_GRAPH_KEY, names_by_name, names_by_object
 from stylexport.converter.formats.files import Bytes, Files, Folder, Pieces
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 
 VERIFIED = "crc32c of every index block and every tensor"
 
@@ -182,9 +183,6 @@ class Bundle:
     def graphs(self) -> Iterator[Graph]:
         """None: a checkpoint holds no graph."""
         return iter(())
-
-    def verify(self) -> None:
-        """The index was verified when it was opened."""
 
     def finish(self) -> None:
         """Read each opened shard to its end, so that the archive's own checksum is verified too."""

@@ -1,4 +1,4 @@
-"""The checksums that TensorFlow's files carry: masked CRC-32C, and the FarmHash fingerprint of saved_model.pb.
+"""The checksum that TensorFlow's files carry: masked CRC-32C.
 
 CRC-32C (Castagnoli) is stored masked, because a CRC of data that itself holds CRCs is weak (tensorflow/core/lib/hash/crc32c.h):
 rotate right by 15 bits, add 0xa282ead8.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import farmhash
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +28,6 @@ def crc32c(data: bytes | NDArray[Any], before: int = 0) -> int:
 def masked_crc32c(data: bytes | NDArray[Any]) -> int:
     """The masked CRC-32C of `data`."""
     return mask(crc32c(data))
-
-
-def fingerprint64(data: bytes) -> int:
-    """FarmHash Fingerprint64, TensorFlow's `saved_model_checksum` (tensorflow/cc/saved_model/fingerprinting.cc)."""
-    return int(farmhash.Fingerprint64(data))
 
 
 def as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile, HostileFile
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.guard import declared_bytes, guarded
 from stylexport.converter.formats.keras.h5guard import check_heaps, check_text_lengths
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 # Built into the library: deflate, shuffle, fletcher32, szip, nbit, scale-offset; h5py brings lzf.

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.guard import guarded
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 
 MAGIC = b"\x93NUMPY"
 MAX_HEADER = 10_000  # as numpy itself: longer text may exhaust the parser

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, DamagedFile, StylexportError
-from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, Plain, Variable
 from stylexport.converter.formats.guard import guarded
 from stylexport.converter.formats.keras.keras_names import variable_slot
 from stylexport.converter.formats.numpy_files.npy import MAGIC, PREFIX, Header, check_size, parse_header
 from stylexport.converter.formats.pickled.pickle_machine import read_pickle
+from stylexport.converter.formats.pickled.pickle_values import StoredArray
 from stylexport.converter.formats.pickled.pickles import Leaf, PickleArtefact, from_value, leaves_of, load_pickle, variable_of
 from stylexport.converter.formats.zips import STORED, SafeZip, looks_like_zip, open_zip
 
@@ -140,7 +140,7 @@ class NpzArtefact(Plain):
         """The array, read-only, its CRC-32 verified; mapped where it is stored. Raises DamagedFile."""
         if variable.key in self._leaves:
             array = self._leaves[variable.key].array
-            return array.load() if isinstance(array, Array) else array
+            return array.load() if isinstance(array, StoredArray) else array
         header, name = self._headers[variable.key], f"{variable.key}.npy"
         member = self._archive.members[name]
         with guarded(self.path, f"read array {variable.key!r}"):

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, StylexportError
-from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, Plain, Variable
-from stylexport.converter.formats.pickled.pickle_values import meaning
+from stylexport.converter.formats.pickled.pickle_values import StoredArray, meaning
 from stylexport.converter.formats.pickled.pickles import load_pickle, looks_like_pickle
 
 
@@ -108,10 +107,10 @@ def _load(path: Path, mtime_ns: int, size: int) -> Any:
     return load_pickle(path)
 
 
-def _row(path: Path, number: int, item: Any) -> tuple[str, Array]:
+def _row(path: Path, number: int, item: Any) -> tuple[str, StoredArray]:
     pair = item if isinstance(item, tuple) and len(item) == 2 else (None, None)
     array = meaning(path, pair[1])
-    if not (isinstance(pair[0], str) and isinstance(array, Array) and len(array.shape) == 2 and array.shape[0] == 1):
+    if not (isinstance(pair[0], str) and isinstance(array, StoredArray) and len(array.shape) == 2 and array.shape[0] == 1):
         raise BadInput(f"{path}: row {number} is not (index, array [1, D]); is this dlatents.pkl?")
     if array.dtype != np.float32:
         raise BadInput(f"{path}: row {number} holds {array.dtype.name}, not float32; export it again")

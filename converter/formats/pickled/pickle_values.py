@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import DamagedFile, HostileFile
-from stylexport.converter.formats.base import BFLOAT16
 from stylexport.converter.formats.pickled.pickle_machine import Dotted, Global, Instance
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 
 
 @dataclass(frozen=True)
-class Array:
+class StoredArray:
     """An array that still lies in the file: its facts, and its bytes (Latin-1 text in Python 2's pickles)."""
 
     shape: tuple[int, ...]
@@ -64,7 +64,7 @@ class Network:
 
 
 def meaning(path: Path, value: Any) -> Any:
-    """One level of meaning: an `Instance` becomes an Array, Named, Network, dict or list; all else is itself.
+    """One level of meaning: an `Instance` becomes an StoredArray, Named, Network, dict or list; all else is itself.
 
     Raises DamagedFile for arguments that do not fit, HostileFile for shapes that the bytes do not fill.
     """
@@ -123,7 +123,7 @@ def _dotted(value: Instance) -> Dotted:
 
 
 def _array(path: Path, shape: Any, dtype: Any, order: str, raw: Any) -> Any:
-    """An Array; of objects, their nested list (the object itself where the array has no axes)."""
+    """An StoredArray; of objects, their nested list (the object itself where the array has no axes)."""
     raw = meaning(path, raw)
     kind = _dtype(dtype)
     if not (isinstance(shape, tuple) and all(type(extent) is int and extent >= 0 for extent in shape)):
@@ -135,7 +135,7 @@ def _array(path: Path, shape: Any, dtype: Any, order: str, raw: Any) -> Any:
     stored = len(raw) if isinstance(raw, bytes | memoryview | str) else None
     if stored != prod(shape) * kind.itemsize:
         raise HostileFile(path, f"an array declares {shape} of {kind.name} and holds {stored} bytes")
-    return Array(shape, kind, order, raw)
+    return StoredArray(shape, kind, order, raw)
 
 
 def _dtype(value: Any) -> np.dtype[Any] | None:

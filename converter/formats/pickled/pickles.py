@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, HostileFile
-from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, Plain, Variable
 from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
 from stylexport.converter.formats.guard import guarded
 from stylexport.converter.formats.keras.keras_names import variable_slot
 from stylexport.converter.formats.pickled.pickle_machine import read_pickle
-from stylexport.converter.formats.pickled.pickle_values import Named, Network, meaning
+from stylexport.converter.formats.pickled.pickle_values import Named, Network, StoredArray, meaning
 
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
@@ -38,7 +37,7 @@ class Leaf:
 
     key: str
     name: str
-    array: Array | NDArray[Any]
+    array: StoredArray | NDArray[Any]
     trainable: bool | None = None
 
 
@@ -107,7 +106,7 @@ class PickleArtefact(Plain):
         """The tensor, read-only. Raises DamagedFile."""
         array = self._leaves[variable.key].array
         with guarded(self.path, f"read tensor {variable.key!r}"):
-            return array.load() if isinstance(array, Array) else array
+            return array.load() if isinstance(array, StoredArray) else array
 
     def close(self) -> None:
         """Nothing to give back: the map closes with the last array in it."""
@@ -132,7 +131,7 @@ class _Walk:
         if depth > MAX_DEPTH or self.visits > MAX_VISITS:
             raise HostileFile(self.path, f"nests containers over {MAX_DEPTH} deep or holds over {MAX_VISITS} things")
         value = meaning(self.path, value)
-        if isinstance(value, Array):
+        if isinstance(value, StoredArray):
             yield Leaf(way or "array", way.removesuffix(":0") or "array", value)
         elif isinstance(value, Named):
             for leaf in self.leaves(value.value, way, depth + 1):

@@ -12,27 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.base import BFLOAT16, Facts, Plain, Variable
+from stylexport.common.errors import BadInput
+from stylexport.converter.formats.base import Facts, Plain, Variable
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph, flatten
-
-# dtype -> the TensorProto field that holds values written one by one
-_FIELDS = {
-    "float32": "float_val",
-    "float64": "double_val",
-    "float16": "half_val",
-    "bfloat16": "half_val",
-    "int8": "int_val",
-    "int16": "int_val",
-    "int32": "int_val",
-    "uint8": "int_val",
-    "uint16": "int_val",
-    "int64": "int64_val",
-    "bool": "bool_val",
-    "uint32": "uint32_val",
-    "uint64": "uint64_val",
-}
+from stylexport.converter.graph.tensor_proto import decode_tensor, numpy_dtype, shape_of
 
 
 def looks_like_graphdef(path: Path) -> bool:
@@ -92,35 +76,7 @@ class FrozenGraph(Plain):
 
 def _variable(name: str, tensor: Any) -> Variable | None:
     dtype = protos.DTYPES.get(tensor.dtype, "")
-    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    shape = shape_of(tensor)
     if dtype not in ("float32", "float64", "float16", "bfloat16") or not shape:
         return None
-    return Variable(name, name, shape, dtype, _itemsize(dtype) * int(np.prod(shape, dtype=object)))
-
-
-def _itemsize(dtype: str) -> int:
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-
-
-def decode_tensor(tensor: Any, where: str) -> NDArray[Any]:
-    """A TensorProto's value. A single value stands for all elements, as TensorFlow writes constants that repeat one."""
-    dtype = protos.DTYPES.get(tensor.dtype, "unknown")
-    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    count = int(np.prod(shape, dtype=object))
-    if dtype not in _FIELDS:
-        raise BadInput(f"{where}: a constant of data type {dtype} holds no weights")
-    numpy_dtype: np.dtype[Any] = BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)
-    if tensor.tensor_content:
-        if len(tensor.tensor_content) != count * numpy_dtype.itemsize or any(n < 0 for n in shape):
-            raise DamagedFile(where, f"{len(tensor.tensor_content)} bytes do not fill {dtype}{list(shape)}")
-        return np.frombuffer(tensor.tensor_content, numpy_dtype).reshape(shape)
-    values = list(getattr(tensor, _FIELDS[dtype]))
-    if len(values) > count or count > 2**31 or any(n < 0 for n in shape):
-        raise DamagedFile(where, f"{len(values)} values do not fill {dtype}{list(shape)}")
-    packed = np.array(values, np.uint16).view(numpy_dtype) if _FIELDS[dtype] == "half_val" else np.array(values, numpy_dtype)
-    if not values:
-        packed = np.zeros(1, numpy_dtype)
-    out = np.empty(count, numpy_dtype)
-    out[: len(packed)] = packed[:count]
-    out[len(packed) :] = packed[-1]
-    return out.reshape(shape)
+    return Variable(name, name, shape, dtype, numpy_dtype(dtype).itemsize * int(np.prod(shape, dtype=object)))

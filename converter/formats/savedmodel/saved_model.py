@@ -1,7 +1,7 @@
 """SavedModels, in a folder or in a zip: `saved_model.pb` (graph and objects), `variables/` (a tensor bundle), Keras's metadata.
 
-TensorFlow 2.12 and newer add `fingerprint.pb` with a checksum of saved_model.pb, which is verified; before that the format has none
-for it. The variables' names come from the object graph, or are the keys where TensorFlow 1 wrote the file.
+The format has no checksum of saved_model.pb. The variables' names come from the object graph, or are the keys where TensorFlow 1
+wrote the file.
 Source: tensorflow/core/protobuf/{saved_model,meta_graph,saved_object_graph}.proto, tensorflow/python/saved_model/constants.py.
 """
 
@@ -15,13 +15,12 @@ from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.checkpoint.bundle import Bundle
-from stylexport.converter.formats.checkpoint.checksums import fingerprint64
 from stylexport.converter.formats.files import Files
-from stylexport.converter.formats.savedmodel.fingerprint import saved_model_checksum
+from stylexport.converter.formats.savedmodel.structure import shape_of
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph, flatten, flatten_function
 
-PB, FINGERPRINT = "saved_model.pb", "fingerprint.pb"
+PB = "saved_model.pb"
 _PREFIX = "variables/variables"
 _ROOT = 0  # the object graph's node of the model itself
 
@@ -33,9 +32,7 @@ class SavedModel(Bundle):
 
     def __init__(self, files: Files) -> None:
         self._pb = files.where(PB)
-        self._data = files.read(PB)
-        self._fingerprint = files.read(FINGERPRINT) if FINGERPRINT in files.sizes else None
-        model = protos.parse(protos.SavedModel, self._data, self._pb, "the file")
+        model = protos.parse(protos.SavedModel, files.read(PB), self._pb, "the file")
         if not model.meta_graphs:
             raise DamagedFile(self._pb, "holds no graph")
         serving = [m for m in model.meta_graphs if "serve" in m.meta_info_def.tags]
@@ -43,9 +40,7 @@ class SavedModel(Bundle):
         if f"{_PREFIX}.index" not in files.sizes:
             raise BadInput(f"{files.where(_PREFIX + '.index')}: missing; a SavedModel's weights lie in variables/: fetch it again")
         super().__init__(files, _PREFIX)
-        verified = (
-            "fingerprint of saved_model.pb" if self._fingerprint else "no checksum of saved_model.pb (TensorFlow before 2.12 has none)"
-        )
+        self._check_variables()
         metadata = self._keras_metadata(files)
         versions = {"tensorflow": self.meta_graph.meta_info_def.tensorflow_version or "unknown"}
         keras_version = next((m["keras_version"] for m in metadata.values() if "keras_version" in m), None)
@@ -54,29 +49,21 @@ class SavedModel(Bundle):
         model = metadata.get(_ROOT, {})  # that of a part would leave out what the whole does around it
         keras = model.get("model_config") or model.get("config")
         self.facts = dataclasses.replace(
-            self.facts, versions=versions, keras=keras, verified=f"{self.facts.verified}; {verified}", files=dict(files.sizes)
+            self.facts, versions=versions, keras=keras, verified=f"{self.facts.verified}; saved_model.pb has none", files=dict(files.sizes)
         )
 
-    def finish(self) -> None:
-        """Verify what reading tensors did not: the rest of an archive's member, and saved_model.pb."""
-        super().finish()
-        self.verify()
-
-    def verify(self) -> None:
-        """Verify saved_model.pb and the index against fingerprint.pb, once. Raises DamagedFile."""
-        if not self._fingerprint:
-            return
-        written = protos.parse(protos.FingerprintDef, self._fingerprint, self._files.where(FINGERPRINT), "the file")
-        index = self._files.read(f"{_PREFIX}.index")
-        if written.checkpoint_hash and written.checkpoint_hash != fingerprint64(index):
-            raise DamagedFile(self._index, "does not match its hash in fingerprint.pb")
-        try:
-            found = saved_model_checksum(self._data, protos.SavedModel.DESCRIPTOR)
-        except ValueError as error:
-            raise DamagedFile(self._pb, f"is not a valid SavedModel ({error})") from error
-        if found != written.saved_model_checksum:
-            raise DamagedFile(self._pb, "does not match its checksum in fingerprint.pb")
-        self._fingerprint = None
+    def _check_variables(self) -> None:
+        """saved_model.pb and variables/ describe the same variables. Raises DamagedFile where files of two models are mixed."""
+        described = {n: node.variable for n, node in enumerate(self.meta_graph.object_graph_def.nodes) if node.HasField("variable")}
+        stored = {n: self.entries.get(self.key_of_object[n]) for n in described if n in self.key_of_object}
+        remedy = "the two are of different models: export or fetch the SavedModel again"
+        if described and self.key_of_object and not stored:
+            raise DamagedFile(self._pb, f"describes {len(described)} variables, none of which is in {_PREFIX}", remedy)
+        for number, entry in stored.items():
+            shape = shape_of(described[number].shape)
+            if shape is not None and None not in shape and (entry is None or entry.shape != shape):
+                found = "lacks" if entry is None else f"holds as {list(entry.shape)}"
+                raise DamagedFile(self._pb, f"describes {described[number].name} {list(shape)}, which {_PREFIX} {found}", remedy)
 
     def _keras_metadata(self, files: Files) -> dict[int, dict[str, Any]]:
         """Keras's own JSON of its models, by node; from keras_metadata.pb, or the object graph before TF 2.5."""

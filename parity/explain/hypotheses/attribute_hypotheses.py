@@ -21,9 +21,9 @@ from stylexport.torch_models.layers.activations import ACTIVATIONS
 from stylexport.torch_models.layers.equalized import Conv, Dense, LeakyReLU
 from stylexport.torch_models.layers.mbstd import MinibatchStd
 from stylexport.torch_models.layers.resampling import Fir
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisLayer
 from stylexport.torch_models.mobilenet import BatchNorm, PaddedConv
+from stylexport.torch_models.residual import ResidualBlock
 
 SQRT2 = math.sqrt(2.0)
 SLOPES = (0.2, 0.1, 0.01, 0.3, 0.0, 1.0)

@@ -1,4 +1,5 @@
-"""Hypotheses on a layer's code: a plain form of the layer (`stylexport.parity.explain.formulas`) is broken in one place until it errs as the port does.
+"""Hypotheses on a layer's code: a plain form of the layer (`stylexport.parity.explain.formulas`) is broken in one place until it errs as
+the port does.
 
 No constant or tensor of a module can be set right where its forward leaves something out. So the original's own tensors and constants go
 into a formula that owes nothing to the module, which must give what the original gave, and then one fact of it is changed.
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylexport.parity.difference import finite_error
 from stylexport.parity.explain import formulas
 from stylexport.parity.explain.causes import CAUSES, ORDER
 from stylexport.parity.explain.hypotheses.attribute_hypotheses import BN_EPSILONS, EPSILONS, GROUPS, SLOPES, SQRT2, TAPS
@@ -23,7 +25,8 @@ from stylexport.parity.explain.hypotheses.forms import Facts, Form, plain_form, 
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE, number
 from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypotheses
 from stylexport.parity.explain.hypotheses.weight_permutations import TURNS
-from stylexport.parity.explain.suspect import Suspect, relative_error
+from stylexport.parity.explain.suspect import Suspect
+from stylexport.parity.verdict import EXACT
 from stylexport.torch_models.layers.activations import ACTIVATIONS
 
 
@@ -44,7 +47,7 @@ class Break:
     def residual(self, wrong: Tensor) -> float:
         """The distance to what the port gives, over its norm; infinite where it cannot be computed."""
         try:
-            return relative_error(self.run(), self.part(wrong))
+            return finite_error(self.run(), self.part(wrong))
         except IMPOSSIBLE:
             return float("inf")
 
@@ -68,7 +71,7 @@ def breaks(suspect: Suspect, wrong: Tensor) -> Iterator[Break]:
 def _is_right(suspect: Suspect) -> bool:
     """Whether the module by itself gives what the original gave."""
     try:
-        return suspect.error(suspect.output()) <= 1e-7
+        return suspect.error(suspect.output()) <= EXACT
     except IMPOSSIBLE:
         return False
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from stylexport.parity.explain.suspect import relative_error
+from stylexport.parity.difference import finite_error
 
 ENOUGH = 1e-11
 
@@ -19,7 +19,7 @@ def fit(run: Callable[[Sequence[float]], Tensor], start: Sequence[float], target
     """
     values = list(map(float, start))
     output = run(values)
-    error = relative_error(output, target)
+    error = finite_error(output, target)
     for _ in range(rounds):
         if error <= ENOUGH or error == float("inf"):
             break
@@ -37,8 +37,8 @@ def fit(run: Callable[[Sequence[float]], Tensor], start: Sequence[float], target
         for halvings in range(5):
             tried = [value + float(delta) / 2**halvings for value, delta in zip(values, change, strict=True)]
             found = run(tried)
-            if relative_error(found, target) < error:
-                values, output, error = tried, found, relative_error(found, target)
+            if finite_error(found, target) < error:
+                values, output, error = tried, found, finite_error(found, target)
                 break
         else:
             break

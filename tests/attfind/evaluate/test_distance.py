@@ -15,6 +15,8 @@ from torchvision import models
 from stylexport.attfind.evaluate.distance import Distance, lpips, lpips_or_why
 from stylexport.common.errors import BadInput
 
+pytestmark = pytest.mark.processor
+
 Opened = dict[str, Distance]
 
 
@@ -122,5 +124,5 @@ def test_without_the_package_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "lpips", None)
     distance, why = lpips_or_why()
     assert distance is None
-    assert why.startswith("LPIPS is left out: the package lpips is not here")
+    assert why.startswith("LPIPS is left out: the package lpips is not installed")
     assert why.endswith("pip install lpips")

@@ -107,13 +107,12 @@ def test_member_functions_alone_tell_the_network(tmp_path: Path) -> None:
 
 
 def without_signatures(folder: Path) -> None:
-    """Take a SavedModel's signatures out, and with them the checksum of what the file was."""
+    """Take a SavedModel's signatures out."""
     model = protos.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     for meta_graph in model.meta_graphs:
         meta_graph.signature_def.clear()
         del meta_graph.graph_def.node[:]
     (folder / "saved_model.pb").write_bytes(model.SerializeToString())
-    (folder / "fingerprint.pb").unlink()
 
 
 def test_a_channels_first_graph_is_the_same_network(tmp_path: Path) -> None:
