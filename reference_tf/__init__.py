@@ -4,3 +4,10 @@ networks/: reference networks with the released variable names, written from the
 check each other. release/: writing releases. replay/: evaluating an original graph in float32 and in float64. record/: recording what
 every layer computes.
 """
+
+import contextlib
+
+# Once TensorFlow is loaded, a later `import triton`, which PyTorch does when it first needs it, crashes the process: both bring an LLVM.
+# In this order it does not. Where triton is not installed, there is nothing to order.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
