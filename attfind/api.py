@@ -140,13 +140,13 @@ class AttFind:
 
         Example:
             >>> import tempfile
-            >>> from stylexport import convert
-            >>> from stylexport.checkpoints import EMBEDDED
-            >>> folder = Path(tempfile.mkdtemp())
-            >>> _ = convert(EMBEDDED, folder / "converted")
-            >>> found = AttFind(folder / "converted").effects(EMBEDDED / "dlatents.pkl", out=folder / "run", limit=1, batch=64)
-            >>> found.effects.shape
-            (1, 2, 108, 2)
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> images = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5]]).reshape(2, 3, 1, 1)
+            >>> found = explainer.effects(images=images, out=tempfile.mkdtemp())
+            >>> found.effects.shape, found.labels
+            ((2, 2, 3, 2), ('red', 'green'))
 
         """
         settings = Settings(interesting, limit, self.labels, shift, precision, search, batch, share)
@@ -234,6 +234,17 @@ class AttFind:
         `strategy`, `image` and the default target are those of `find_attributes`. With `discriminator` what makes unreal images is left
         out. `subset` renders coordinates together, unless `add_effects`. For a run in a folder RUN/attributes.json is written. Raises
         BadInput where the question has no answer.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> run = tempfile.mkdtemp()
+            >>> _ = explainer.effects(np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5], [0.4, 0.7, 0.3]]), out=run)
+            >>> [(a.layer, a.coordinate, a.target) for a in explainer.select(run, "green", strategy="subset", image=0)]
+            [('latent', 1, 1)]
+
         """
         needs_networks = discriminator or (strategy == "subset" and not add_effects)
         subject = self._subject(run) if needs_networks else None
@@ -269,13 +280,23 @@ class AttFind:
 
         `selection` is by default RUN's. `formats`: "html", one page; "png", a contact sheet an attribute; "gif", an animation an
         attribute. `top` is how many attributes, `images` how many images of each, `frames` how many pictures in a sweep. Raises BadInput.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> run = tempfile.mkdtemp()
+            >>> _ = explainer.effects(np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5], [0.4, 0.7, 0.3]]), out=run)
+            >>> [path.name for path in explainer.render(run, explainer.select(run), formats=["png"], top=2)]
+            ['attribute-01.png', 'attribute-02.png']
+
         """
         selection, folder = _selection(run, selection), _folder(run, out, "show")
         subject = self._subject(run)
         check(subject.effects, selection)
         folder.mkdir(parents=True, exist_ok=True)
-        options = {"top": top, "images": images, "frames": frames, "batch": batch}
-        return write_gallery(subject, selection, folder, formats, progress=progress, **options)
+        return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
 
     def evaluate(
         self,
@@ -287,13 +308,26 @@ class AttFind:
         random: int = 5,
         seed: int = 0,
         batch: int = 32,
+        lpips: bool = True,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """How many images change their class when the first 1, 2, ... attributes move together (Lang et al. 2021, section 4.3).
 
         `selection` is by default RUN's, of which `target` takes one list. As many coordinates drawn at `random`, and those that vary
         most, are counted as well. Returns what evaluation.json holds (docs/attfind.md); for a run in a folder evaluation.json and
-        evaluation.html are written. Raises BadInput.
+        evaluation.html are written. `lpips` measures the perceptual change too, where its weights are to be had. Raises BadInput.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> run = tempfile.mkdtemp()
+            >>> _ = explainer.effects(np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5], [0.4, 0.7, 0.3]]), out=run)
+            >>> found = explainer.evaluate(run, explainer.select(run), lpips=False)
+            >>> [row["share"] for row in found["sufficiency"]["attributes"]["all"]]
+            [0.6666666666666666]
+
         """
         from stylexport.attfind.evaluate.distance import lpips_or_why
 
@@ -301,7 +335,7 @@ class AttFind:
         subject = self._subject(run)
         check(subject.effects, selection)
         lists = selection.lists(label_of(subject.effects, target) if isinstance(target, str) else target, subject.effects.label)
-        distance, missing = lpips_or_why("alex", subject.model.device, subject.model.image_range)
+        distance, missing = lpips_or_why("alex", subject.model.device, subject.model.image_range) if lpips else (None, "")
         options: dict[str, Any] = {"top": top, "random": random, "seed": seed, "batch": batch, "distance": distance}
         found = evaluate(subject, lists, **options, progress=progress)
         remarks = [*remarks_on(subject.effects, selection, len(lists)), *([missing] if missing else [])]

@@ -25,7 +25,7 @@ from stylexport.common.json_files import read_json
 from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
 from stylexport.loading import load
-from stylexport.torch_models.config import config_from_json
+from stylexport.torch_models.kinds import config_from_json
 
 if TYPE_CHECKING:
     from stylexport.torch_models import StylEx

@@ -15,6 +15,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,7 +42,7 @@ def bare(converted: Path, recording: Path) -> float:
         for dtype in (torch.float32, torch.float64):
             module, inputs = ports[name].module.to(dtype), original.inputs(dtype)
             with torch.no_grad():
-                total += seconds(lambda port=ports[name], module=module, inputs=inputs: port.run(module, inputs))
+                total += seconds(partial(ports[name].run, module, inputs))
     return total
 
 

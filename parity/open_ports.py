@@ -15,20 +15,19 @@ from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.json_files import read_json
 from stylexport.common.text import listing
 from stylexport.parity.original import Original
-from stylexport.parity.ports import Port, stylex_port, user_port
-from stylexport.torch_models.stylex import MANIFEST, NETWORKS
-
-# The fields of a configuration without which two networks cannot be compared at all; a difference in the others is a fault to be found.
-SIZES = ("resolution", "channels", "latent", "labels", "z", "hidden", "image_channels", "mapping_layers")
+from stylexport.parity.ports import Port, known_port, user_port
+from stylexport.torch_models.kinds import kind_named_by, known_roles
+from stylexport.torch_models.pretrained import open_network
+from stylexport.torch_models.stylex import MANIFEST
 
 
 def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
-    """The networks of a converted folder as ports, in StylEx's order, and its label names. Raises BadInput."""
+    """The networks of a converted folder as ports, in the order of their kinds, and its label names. Raises BadInput."""
     manifest = read_json(converted / MANIFEST)
     places = manifest.get("networks")
     if not isinstance(places, dict):
         raise BadInput(f"{converted / MANIFEST}: names no networks; convert the release again")
-    ports = {name: stylex_port(name, _load(name, converted / str(places[name]))) for name in NETWORKS if name in places}
+    ports = {name: known_port(open_network(converted / str(places[name]), name)) for name in known_roles() if name in places}
     return ports, tuple(map(str, manifest.get("labels") or ()))
 
 
@@ -59,7 +58,8 @@ def module_port(module: nn.Module, original: Original, weights: Path | None) -> 
 def check_comparable(port: Port, original: Original) -> None:
     """Raises BadInput where the recording is of a network of other sizes, or the port cannot run on the recorded inputs."""
     path = original.recording.path
-    for size in SIZES:
+    kind = kind_named_by(original.network.config)
+    for size in kind.sizes if kind else ():  # a difference in the other fields is a fault to be found
         ours, theirs = (_as_list((config or {}).get(size)) for config in (port.config, original.network.config))
         if ours != theirs:
             raise BadInput(
@@ -79,13 +79,6 @@ def check_comparable(port: Port, original: Original) -> None:
 
 def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _load(network: str, folder: Path) -> Any:
-    try:
-        return NETWORKS[network].from_pretrained(folder)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

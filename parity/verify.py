@@ -39,8 +39,8 @@ def verify(converted: Path, recording: Path, *, device: str = "cpu", precision: 
         >>> from stylexport.checkpoints import EMBEDDED, EMBEDDED_RECORDING
         >>> _ = convert(EMBEDDED / "encoder.savedmodel.zip", "converted")
         >>> report = verify(Path("converted"), EMBEDDED_RECORDING)
-        >>> report.verdict, report.layers[0].name
-        ('incomplete', 'mapping.fc0')
+        >>> report.verdict, report.layers[0].name  # incomplete: three networks of the recording were not converted
+        ('incomplete', 'b32.fromrgb')
 
     """
     opened = Recording(recording)

@@ -9,17 +9,22 @@ from torch import Tensor
 
 from stylexport.torch_models.config import GeneratorConfig
 from stylexport.torch_models.layers.mapping import Mapping
-from stylexport.torch_models.layers.styles import Styles, StyleVectors
+from stylexport.torch_models.layers.styles import StyleVectors
 from stylexport.torch_models.layers.synthesis import Synthesis
 from stylexport.torch_models.pretrained import PretrainedNetwork
-
-__all__ = ["Generator", "Styles"]
 
 
 class Generator(PretrainedNetwork):
     """StyleGAN2's generator with label probabilities in its latent (StylEx). Parts: `mapping`, `style_vectors`, `synthesis`.
 
-    `w_avg` [latent] is the running mean of w that truncation pulls towards.
+    `w_avg` [latent] is the running mean of w that truncation pulls towards. z [N, z] to w [N, latent] is `mapping`.
+
+    Example:
+        >>> generator = Generator(GeneratorConfig(resolution=8, channels=(6, 4), latent=5, labels=2))
+        >>> dlatent = torch.cat([torch.zeros(3, 5), torch.tensor([0.9, 0.1]).expand(3, 2)], 1)  # w, then label probabilities
+        >>> generator(dlatent).shape
+        torch.Size([3, 3, 8, 8])
+
     """
 
     config_class = GeneratorConfig

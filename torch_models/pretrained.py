@@ -19,6 +19,7 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import read_json
 from stylexport.common.text import listing
 from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kind_from_json
 from stylexport.torch_models.layers.resampling import Fir
 
 CONFIG = "config.json"
@@ -98,6 +99,20 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
             save_file(tensors, partial, {"format": "pt"})
         with whole_file(save_directory / CONFIG) as partial:
             partial.write_text(json.dumps(self.config.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def open_network(folder: Path, role: str, map_location: str | torch.device = "cpu") -> PretrainedNetwork:
+    """The network in a folder, whatever architecture fills this role of a StylEx. Raises BadInput as `from_pretrained` does."""
+    path = _find(str(folder), CONFIG, {})
+    values = read_json(path, AGAIN)
+    try:
+        kind = kind_from_json(values, role)
+        if kind.role != role:
+            raise ValueError(f"this config.json is of a {kind.role}, not of a {role}")
+    except ValueError as error:
+        raise DamagedFile(path, f"is of another network ({error})", "convert it again") from error
+    network: PretrainedNetwork = kind.module.load().from_pretrained(folder, map_location=map_location)
+    return network
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -24,7 +24,13 @@ LogitsOfStyles = Callable[[int, Array], Array]
 
 @dataclass(frozen=True)
 class Rules:
-    """The selections' numbers, by default the authors' (their notebook; `candidates` is this project's). docs/attfind.md explains each."""
+    """The selections' numbers, by default the authors' (their notebook; `candidates` is this project's). docs/attfind.md explains each.
+
+    Example:
+        >>> Rules(threshold=5).origin("threshold"), Rules().origin("effect")
+        ('chosen', 'the authors')
+
+    """
 
     threshold: float | None = None
     unstable_above: float = 2.0

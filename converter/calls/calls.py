@@ -5,7 +5,7 @@ A function is chosen by the variables that it uses, which the mapping knows; nam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, inference
 from stylexport.converter.graph.axes import orders
 from stylexport.converter.graph.dataflow import Flow, follow
-from stylexport.converter.mapping.recognise import Network
+from stylexport.converter.mapping.network import Network
 
 GRAPH_FORMATS = ("savedmodel", "graphdef")
 SERVING = "signature:serving_default"
@@ -30,7 +30,7 @@ Shape = tuple[int | None, ...] | None
 class Feed:
     """One input of a call: the value's name, a sample's shape as the recording keeps it (images [C, H, W]), and the graph's own layout.
 
-    `dtype` is the graph's; a scalar has the shape () and no samples.
+    `dtype` is the graph's; a scalar has the shape () and no samples. `parts`: of a dlatent, the lengths of w and of the probabilities.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Feed:
     layout: str = ""
     dtype: str = "float32"
     scalar: bool = False
+    parts: tuple[int, int] | None = None
 
     def in_its_layout(self, value: Array) -> Array:
         """An input as the recording keeps it, in the graph's own layout."""
@@ -87,8 +88,8 @@ def callables(artefact: Artefact) -> Iterator[Function]:
     return (function for function in functions(artefact) if function.training is not True)
 
 
-def image_calls(artefact: Artefact, network: Network, given: Sequence[str], gives: str, layout: str, resolution: int) -> Procedure:
-    """Encoder, discriminator or classifier: the call that takes `given` ("image", and "probabilities") and uses all weights.
+def image_calls(artefact: Artefact, network: Network, given: Mapping[str, int], gives: str, layout: str, resolution: int) -> Procedure:
+    """A network of images: the call that takes `given` (name -> number of axes) and uses all weights.
 
     `layout` and `resolution` hold where the graph tells no other. Raises BadInput where no function does that.
     """
@@ -108,18 +109,19 @@ def image_calls(artefact: Artefact, network: Network, given: Sequence[str], give
     )
 
 
-def _by_rank(inputs: Sequence[Input], given: Sequence[str]) -> list[str] | None:
-    """`given` in the order of the inputs: the image is the one of four axes. None where the ranks fit no order."""
-    ranks = {"image": 4, "probabilities": 2}
+def _by_rank(inputs: Sequence[Input], given: Mapping[str, int]) -> list[str] | None:
+    """The names of `given` in the order of the inputs, told by their numbers of axes. None where these fit no order."""
     for order in (list(given), list(reversed(given))):
-        if all(i.shape is None or len(i.shape) == ranks[name] for i, name in zip(inputs, order, strict=True)):
+        if all(i.shape is None or len(i.shape) == given[name] for i, name in zip(inputs, order, strict=True)):
             return order
     return None
 
 
 def _feed(function: Function, given: Input, name: str, network: Network, layout: str, resolution: int) -> Feed:
-    if name != "image":
+    if name == "probabilities":
         return Feed(name, (getattr(network.config, "labels", None),), dtype=given.dtype)
+    if name != "image":
+        return Feed(name, given.shape[1:] if given.shape else None, dtype=given.dtype)
     channels: int = getattr(network.config, "image_channels", 3)
     found = _layout(function, given, channels) or layout
     height, width = (n or getattr(network.config, "resolution", None) or resolution for n in _map_size(given.shape, found))

@@ -15,7 +15,7 @@ from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input, inference
 from stylexport.converter.graph.dataflow import follow, name_of, resolve
 from stylexport.converter.graph.graph import Graph, Node
-from stylexport.converter.mapping.recognise import Network
+from stylexport.converter.mapping.network import Network
 from stylexport.torch_models.config import GeneratorConfig
 
 MAPPING, STYLES, SYNTHESIS = "mapping", "style_vectors", "synthesis"
@@ -107,7 +107,7 @@ def _z(config: GeneratorConfig) -> Feed:
 
 
 def _dlatent(config: GeneratorConfig) -> Feed:
-    return Feed("dlatent", (config.dlatent,))
+    return Feed("dlatent", (config.dlatent,), parts=(config.latent, config.labels))
 
 
 def _feeds(whole: Function, config: GeneratorConfig) -> tuple[Feed, ...]:

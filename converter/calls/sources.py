@@ -10,14 +10,15 @@ from pathlib import Path
 
 from stylexport.common.errors import BadInput
 from stylexport.common.text import listing
-from stylexport.converter.calls.calls import GRAPH_FORMATS, NCHW, NHWC, Procedure, image_calls, other_calls
-from stylexport.converter.calls.generator_calls import generator_calls
+from stylexport.converter.calls.calls import GRAPH_FORMATS, Procedure, image_calls, other_calls
 from stylexport.converter.calls.inputs import UNKNOWN
 from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
-from stylexport.converter.mapping.recognise import NETWORKS, Network, recognise
+from stylexport.converter.mapping.network import Network
+from stylexport.converter.mapping.recognise import recognise
 from stylexport.converter.mapping.user_table import UserTable, read_with_table
+from stylexport.torch_models.kinds import known_roles
 
 MODEL = "model"  # what a network is called that no mapping knows
 FEW, MANY, SMALL = 4, 8, 64  # samples above and up to so many pixels a side
@@ -35,7 +36,7 @@ class Source:
 
 
 def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
-    """The networks of `sources` in the order of NETWORKS, of those named in `only` where any is; the user's own behind them.
+    """The networks of `sources` in the order of their kinds, of those named in `only` where any is; the user's own behind them.
 
     An artefact that is no network that a mapping knows is taken where it is the only one. Raises BadInput where there is nothing to run.
     """
@@ -60,7 +61,7 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
         return [Source(MODEL, unknown[0], None, other_calls(unknown[0], None))]
     names = _chosen(found, only, unknown, without)
     resolution = max((getattr(found[name][1].config, "resolution", None) or 0 for name in found), default=0) or _USUAL
-    return [Source(name, *found[name], _CALLS.get(name, _other)(*found[name], resolution)) for name in names]
+    return [Source(name, *found[name], _calls(*found[name], resolution)) for name in names]
 
 
 def _artefacts(sources: Sequence[str | Path], opened: contextlib.ExitStack) -> Iterator[Artefact]:
@@ -84,23 +85,22 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
     if not found:
         paths = ", ".join(str(artefact.path) for artefact in unknown[:4])
         raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or say what it is by --mapping")
-    order = [*NETWORKS, *found]
+    order = [*known_roles(), *found]
     names = sorted(found, key=order.index)
     if missing := sorted(set(only) - set(found)):
         raise BadInput(f"no {listing(missing)} here; --network names one of {', '.join(names)}")
     return [name for name in names if not only or name in only]
 
 
-def _other(artefact: Artefact, network: Network, resolution: int) -> Procedure:
-    return other_calls(artefact, network)
-
-
-_CALLS: Mapping[str, Callable[[Artefact, Network, int], Procedure]] = {
-    "generator": lambda artefact, network, _: generator_calls(artefact, network),
-    "encoder": lambda artefact, network, size: image_calls(artefact, network, ("image",), "w", NCHW, size),
-    "discriminator": lambda artefact, network, size: image_calls(artefact, network, ("image", "probabilities"), "score", NCHW, size),
-    "classifier": lambda artefact, network, size: image_calls(artefact, network, ("image",), "logits", NHWC, size),
-}
+def _calls(artefact: Artefact, network: Network, resolution: int) -> Procedure:
+    """How a network is run, as its kind says."""
+    kind = network.kind
+    if kind is None:
+        return other_calls(artefact, network)
+    if kind.calls is not None:
+        procedure: Procedure = kind.calls.load()(artefact, network)
+        return procedure
+    return image_calls(artefact, network, kind.inputs, kind.outputs[0], kind.layout, resolution)
 
 
 def samples_to_run(asked: int | None, user: UserInputs, sources: Sequence[Source]) -> int:
@@ -114,7 +114,8 @@ def samples_to_run(asked: int | None, user: UserInputs, sources: Sequence[Source
     if asked is not None and user.rows is not None and asked > user.rows:
         raise BadInput(f"--samples {asked}: --{user.kind} holds {user.rows}; ask for fewer or give more")
     count = asked or (user.rows if user.kind == "inputs" and user.rows else min(_usual(sources), user.rows or _usual(sources)))
-    group = next((getattr(s.network.config, "mbstd_group", 1) for s in sources if s.network and s.name == "discriminator"), 1)
+    grouped = [(s.network.config, s.network.kind.group) for s in sources if s.network and s.network.kind]
+    group = next((getattr(config, field) for config, field in grouped if field), 1)
     if count > group and count % group:
         if asked or user.kind == "inputs":
             remedy = f"give a multiple of {group}, fewer than {group}, or leave the discriminator out by --network"

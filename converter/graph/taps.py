@@ -46,7 +46,7 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A tap before its node is described."""
 
     layer: str
@@ -56,11 +56,15 @@ class _Place:
     declared: bool = True
 
 
+# Where a known network's layers are seen, from the flow of its graph and the calls of its layers.
+NetworkTaps = Callable[[Flow, Sequence[LayerCall]], Iterator[Place]]
+
+
 def taps(
     graph: Graph,
     outputs: Sequence[str],
     layers: Mapping[str, str],
-    network: str | None,
+    network: NetworkTaps | None = None,
     *,
     names: Mapping[str, str] | None = None,
     fed: Collection[str] | None = None,
@@ -68,40 +72,40 @@ def taps(
     """The taps of a graph's `outputs`, in order of execution.
 
     `layers`: checkpoint key -> PyTorch tensor ("synthesis.b64.conv0.weight"), for the variables that a table maps; the others are
-    grouped by their TensorFlow scope. `network`: "generator", "encoder", "discriminator", "classifier", or None for another one.
-    `names`: checkpoint key -> TensorFlow name; without it the graph and the keys tell what they can. `fed` names the placeholders
-    that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
+    grouped by their TensorFlow scope. `network` says where a known network's layers are seen (`NetworkKind.taps`); without it each is seen
+    where its variables have gone in. `names`: checkpoint key -> TensorFlow name; without it the graph and the keys tell what they can.
+    `fed` names the placeholders that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
     """
     flow = follow(graph, outputs, fed)
     found = layer_calls(flow, layers, names or {})
-    places = [*_NETWORKS.get(network or "", _others)(flow, found), *(_Place("output", OUTPUT, ref) for ref in outputs)]
+    places = [*(network or _others)(flow, found), *(Place("output", OUTPUT, ref) for ref in outputs)]
     order, constants = orders(flow), upstream(flow)
     described = [_describe(flow, place, order, constants) for place in places]
     at = {tap: flow.place[name_of(resolve(graph, tap.node))] for tap in described}
     return sorted(dict.fromkeys(described), key=lambda tap: (at[tap], _STAGES.index(tap.stage)))
 
 
-def _describe(flow: Flow, place: _Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
+def _describe(flow: Flow, place: Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
     name = name_of(resolve(flow.graph, place.node))
     scope = plain(name).rpartition("/")[0] or plain(name)
     op = flow.graph.nodes[name].op
     return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, order.get(name, ""), constants[name])
 
 
-def _last(call: LayerCall) -> _Place:
+def _last(call: LayerCall) -> Place:
     """Behind the activation, or behind the parameters where there is none."""
-    return _Place(call.layer, ACTIVATION if len(call.chain) > 1 else PARAMETERS, call.chain[-1], call.tf, declared=call.mapped)
+    return Place(call.layer, ACTIVATION if len(call.chain) > 1 else PARAMETERS, call.chain[-1], call.tf, declared=call.mapped)
 
 
-def _parameters(call: LayerCall) -> _Place:
-    return _Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=call.mapped)
+def _parameters(call: LayerCall) -> Place:
+    return Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=call.mapped)
 
 
-def _values(call: LayerCall) -> Iterator[_Place]:
-    return (_Place(call.layer, VARIABLE, variable, call.tf) for variable in call.variables)
+def _values(call: LayerCall) -> Iterator[Place]:
+    return (Place(call.layer, VARIABLE, variable, call.tf) for variable in call.variables)
 
 
-def _generator(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
+def generator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
     """Every layer behind its activation, the learned constant, and at each resolution the image so far."""
     for call in found:
         if call.layer == "synthesis.b4":
@@ -111,10 +115,10 @@ def _generator(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
         if (rgb := re.fullmatch(r"(synthesis\.b\d+)\.torgb", call.layer)) and rgb[1] != "synthesis.b4":
             total = past_silent(flow, call.chain[0])
             if total != END and flow.graph.nodes[total].op in SUMS and len(flow.data_inputs(total)) > 1:
-                yield _Place(rgb[1], JOIN, total)
+                yield Place(rgb[1], JOIN, total)
 
 
-def _residual(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
+def residual_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
     """Every layer behind its activation, the scaled sum of each block, and what goes into the discriminator's last convolution."""
     exits = {call.layer: _exit(flow, call, found) for call in found}
     for call in found:
@@ -123,10 +127,10 @@ def _residual(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
             skip = next((other for other in found if other.layer == f"{block[1]}.skip"), None)
             total = flow.meet([call.chain[0], skip.chain[0]]) if skip else END
             if total != END:
-                yield _Place(block[1], JOIN, chain(flow, total)[-1])
+                yield Place(block[1], JOIN, chain(flow, total)[-1])
 
 
-def _exit(flow: Flow, call: LayerCall, found: Sequence[LayerCall]) -> _Place:
+def _exit(flow: Flow, call: LayerCall, found: Sequence[LayerCall]) -> Place:
     """A residual block's layer behind its activation, without the block's scale where it stands before the sum.
 
     A skip has no activation, so that a factor behind it is the block's; behind conv1 the same factor is too.
@@ -141,38 +145,39 @@ def _exit(flow: Flow, call: LayerCall, found: Sequence[LayerCall]) -> _Place:
     return _last(call)
 
 
-def _discriminator(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
-    yield from _residual(flow, found)
+def discriminator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
+    """Those of `residual_taps`, and what goes into the convolution behind the minibatch standard deviation."""
+    yield from residual_taps(flow, found)
     for call in found:
         if call.layer == "b4.conv":
             before = flow.data_inputs(call.entries[0])[0]
             while flow.graph.nodes[before].op in _LAYING_OUT:
                 before = flow.data_inputs(before)[0]
-            yield _Place("b4.mbstd", JOIN, before)
+            yield Place("b4.mbstd", JOIN, before)
 
 
-def _classifier(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
+def classifier_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
     """Convolutions and normalisations each by themselves, and the activation behind a unit's last one."""
     last = {call.layer.rpartition(".")[0]: call for call in found if call.layer.endswith((".conv", ".bn"))}
     for call in found:
         yield _parameters(call)
         unit = call.layer.rpartition(".")[0]
         if last.get(unit) is call and len(call.chain) > 1:
-            yield _Place(f"{unit}.act", ACTIVATION, call.chain[-1], declared=call.mapped)
+            yield Place(f"{unit}.act", ACTIVATION, call.chain[-1], declared=call.mapped)
 
 
-def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[_Place]:
+def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
     """A network that nobody knows: every layer must be answered for; activations and joins may be."""
     for call in found:
         if call.tiled:
             yield from _values(call)
         else:
-            yield _Place(call.layer, PARAMETERS, call.chain[0], call.tf)
+            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf)
         if len(call.chain) > 1:
-            yield _Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)
+            yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)
     for node in _joins(flow, found):
         behind = chain(flow, node)[-1]
-        yield from (_Place("", JOIN, place, declared=False) for place in dict.fromkeys((node, behind)))
+        yield from (Place("", JOIN, place, declared=False) for place in dict.fromkeys((node, behind)))
 
 
 def _joins(flow: Flow, found: Sequence[LayerCall]) -> Iterator[str]:
@@ -187,11 +192,3 @@ def _joins(flow: Flow, found: Sequence[LayerCall]) -> Iterator[str]:
         if flow.graph.nodes[name].op in _JOINS and len(set(before)) > 1:
             yield name
             sources[name] = frozenset((name,))
-
-
-_NETWORKS: Mapping[str, Callable[[Flow, Sequence[LayerCall]], Iterator[_Place]]] = {
-    "generator": _generator,
-    "encoder": _residual,
-    "discriminator": _discriminator,
-    "classifier": _classifier,
-}

@@ -14,6 +14,7 @@ docs/mapping.md describes the file and works an example. In short:
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import itertools
 import json
@@ -28,9 +29,11 @@ from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
-from stylexport.converter.mapping.recognise import NETWORKS, Fact, Network, read_as
+from stylexport.converter.mapping.network import Fact, Network
+from stylexport.converter.mapping.recognise import read_as
 from stylexport.converter.mapping.rules import Binding, Names, Rule
 from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kinds_called
 
 
 @dataclass(frozen=True)
@@ -161,11 +164,11 @@ def read_with_table(artefact: Artefact, table: UserTable) -> Network:
     if doubled := sorted({b.rule.torch for b in bindings if sum(b.rule.torch == c.rule.torch for c in bindings) > 1}):
         raise MappingError(f"{where}: {listing(doubled)} have more than one row")
     excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
-    if table.network in NETWORKS:
+    if kinds_called(table.network):
         network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings}, excused)
         if unknown := sorted({b.rule.torch for b in bindings} - {b.rule.torch for b in network.bindings}):
             raise MappingError(f"{where}: the {table.network} has no {listing(unknown)}; `torch` names one of its tensors")
-        return Network(table.network, network.config, network.bindings, network.facts, network.remarks, excused)
+        return dataclasses.replace(network, excused=excused)
     if not bindings:
         raise BadInput(f"{table.path}: has no rows under `tensors:`")
     facts = [Fact(field, value, f"{table.path.name}") for field, value in table.config.items()]

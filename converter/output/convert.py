@@ -21,11 +21,13 @@ from stylexport.common.types import Progress
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.graph.tensor_proto import BFLOAT16
-from stylexport.converter.mapping.recognise import NETWORKS, Network, read_as, recognise
+from stylexport.converter.mapping.network import Network
+from stylexport.converter.mapping.recognise import read_as, recognise
 from stylexport.converter.mapping.rules import Binding
 from stylexport.converter.output.index import write_index
 from stylexport.converter.output.ledger import Ledger, LeftOut, Row
 from stylexport.converter.output.safetensors_file import DTYPES, Spec, Writer
+from stylexport.torch_models.kinds import kinds_called, known_roles
 
 Source = str | Path
 Reader = Callable[[Artefact], tuple[Sequence[Network], Mapping[str, str]]]
@@ -88,8 +90,8 @@ def _find(
     """One task a network, as they are found. Raises where a path holds none, or two hold the same one."""
     found: dict[str, _Task] = {}
     for network, source in named.items():
-        if network not in NETWORKS:
-            raise BadInput(f"--network {network}: no such network; it is one of {', '.join(NETWORKS)}")
+        if not kinds_called(network):
+            raise BadInput(f"--network {network}: no such network; it is one of {', '.join(known_roles())}")
         artefacts = [a for a in _opened(source, opened) if a.format not in DATA_FORMATS]
         if len(artefacts) != 1:
             raise BadInput(f"{source}: holds {len(artefacts)} artefacts with weights; --network needs exactly one")

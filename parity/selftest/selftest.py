@@ -17,7 +17,7 @@ from stylexport.parity.compare.verify_network import verify_network
 from stylexport.parity.explain.search import explain
 from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
-from stylexport.parity.ports import stylex_port
+from stylexport.parity.ports import known_port
 from stylexport.parity.selftest.injections import Injection, injections
 from stylexport.parity.verdict import PASS
 
@@ -111,7 +111,7 @@ def selftest(
     for i, (network, port, injection) in enumerate(plan):
         if progress:
             progress(f"{injection.network} {injection.layer}", i, len(plan))
-        broken = stylex_port(injection.network, injection.into(port.module))
+        broken = known_port(injection.into(port.module))
         result = verify_network(Comparison(broken, Original(opened, network, torch.device(device)), explain))
         trials.append(_trial(injection, result))
     if progress:

@@ -8,6 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from stylexport.reference_tf.networks import ops
+from stylexport.reference_tf.networks.build import Reference
+from stylexport.reference_tf.networks.forward import encode, score
 from stylexport.reference_tf.networks.layers import BiasAct, EqualizedConv2D, EqualizedDense, Execution, NamedLayer
 from stylexport.reference_tf.networks.ops import Tensor
 from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, resolutions
@@ -129,3 +131,17 @@ def _through(layers: list[NamedLayer], x: Tensor) -> Tensor:
 
 def _activation(path: str, name: str, channels: int, config: EncoderConfig | DiscriminatorConfig, execution: Execution) -> BiasAct:
     return BiasAct(path, name, channels, execution, slope=config.leaky_slope, gain=config.gain)
+
+
+def _images(config: EncoderConfig | DiscriminatorConfig) -> tuple[int, ...]:
+    return config.image_channels, config.resolution, config.resolution
+
+
+ENCODER_REFERENCE = Reference(
+    Encoder, lambda network, given: {"w": encode(network, given["image"])}, lambda config: {"images": _images(config)}
+)
+DISCRIMINATOR_REFERENCE = Reference(
+    Discriminator,
+    lambda network, given: {"score": score(network, given["image"], given["probabilities"])},
+    lambda config: {"images": _images(config), "probabilities": (config.labels,)},
+)

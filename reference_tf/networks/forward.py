@@ -5,7 +5,7 @@ Everything runs with transposes round the convolutions, so on a CPU as on any de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ def outputs(config: NetworkConfig, variables: Mapping[str, Array], inputs: Mappi
         classifier     logits
     """
     network = load(config, variables, dtype)
-    return OUTPUTS[config.network](network, {name: np.asarray(value, dtype) for name, value in inputs.items()})
+    return build.reference_of(config).outputs(network, {name: np.asarray(value, dtype) for name, value in inputs.items()})
 
 
 def generator_outputs(network: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -86,14 +86,6 @@ def generator_outputs(network: Any, inputs: Mapping[str, Array]) -> dict[str, Ar
         "torgb_styles": np.concatenate(rgb, axis=1),
         "image": image(network, conv, rgb),
     }
-
-
-OUTPUTS: dict[str, Callable[[Any, Mapping[str, Array]], dict[str, Array]]] = {
-    "generator": generator_outputs,
-    "encoder": lambda network, x: {"w": encode(network, x["image"])},
-    "discriminator": lambda network, x: {"score": score(network, x["image"], x["probabilities"])},
-    "classifier": lambda network, x: {"logits": logits(network, x["image"].transpose(0, 2, 3, 1))},
-}
 
 
 def _tensor(network: Any, value: Array) -> Any:

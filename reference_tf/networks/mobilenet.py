@@ -9,6 +9,8 @@ from typing import Any
 import tf_keras
 
 from stylexport.common.errors import BadInput
+from stylexport.reference_tf.networks.build import Reference
+from stylexport.reference_tf.networks.forward import logits
 from stylexport.reference_tf.networks.layers import Execution
 from stylexport.torch_models.config import ConvSpec, MobileNetV1Config
 
@@ -91,3 +93,6 @@ NAMES = {
     "Rescaling": "rescaling",
     "ZeroPadding2D": "zero_padding2d",
 }
+
+
+REFERENCE = Reference(mobilenet, lambda network, given: {"logits": logits(network, given["image"].transpose(0, 2, 3, 1))})

@@ -15,7 +15,6 @@ from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
 from stylexport.converter.graph.tensor_proto import BFLOAT16
-from stylexport.converter.mapping.recognise import NETWORKS
 from stylexport.converter.output.convert import check_finite
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
@@ -26,8 +25,6 @@ Pair = tuple[Any, Any]  # a value in the graph's own precision, and in float64
 NodesDone = Callable[[int, int], None]
 
 STORE = 2**21  # elements of a tap that is stored whole; of a larger one, one sample
-# What goes into a layer that mixes samples, and what comes out, is kept whole: one sample alone gives something else.
-MIXING = {"discriminator": ("b8", "b4.mbstd")}
 
 
 @dataclass
@@ -61,13 +58,16 @@ def record_network(
     variables = _variables(source)
     names = {v.key: v.name for v in source.artefact.variables if v.name != v.key}
     layers = {b.variable.key: b.rule.torch for b in source.network.bindings} if source.network else {}
-    kind = source.name if source.name in NETWORKS else None
+    kind = source.network.kind if source.network else None
+    network_taps = kind.taps.load() if kind and kind.taps else None
+    # What goes into a layer that mixes samples, and what comes out, is kept whole: one sample alone gives something else.
+    mixing_layers = kind.mixing if kind else ()
     state = _State(remarks=list(source.procedure.remarks))
     for number, call in enumerate(source.procedure.calls):
         fed = [given.name for given in call.function.inputs]
-        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, kind, names=names, fed=fed))
+        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, network_taps, names=names, fed=fed))
         given = [_fed(feed, inputs, samples, state, recorder, source) for feed in call.feeds]
-        mixing = frozenset(tap.node for tap in chosen if tap.layer in MIXING.get(source.name, ()))
+        mixing = frozenset(tap.node for tap in chosen if tap.layer in mixing_layers)
         writer = _TapWriter(recorder, f"{source.name}/taps/{number}", store, mixing)
         results = _run(call, chosen, given, variables, writer, progress)
         recorded = [RecordedTap(**vars(tap), **writer.measured[tap.node]) for tap in chosen]
@@ -125,9 +125,8 @@ def _fed(feed: Feed, inputs: Inputs, samples: int, state: _State, recorder: Reco
 
 def _value(feed: Feed, inputs: Inputs, samples: int, source: Source) -> Array:
     """An input in float32, as the recording keeps it. Raises BadInput for one that is not floating point and that the user did not give."""
-    if feed.name == "dlatent" and source.network is not None and source.name == "generator":
-        config: Any = source.network.config
-        return inputs.dlatent(config.latent, config.labels, samples)
+    if feed.parts is not None:
+        return inputs.dlatent(*feed.parts, samples)
     if feed.dtype not in DTYPES and not inputs.has(feed.name):
         raise BadInput(f"{source.artefact.path}: its input {feed.name} takes {feed.dtype}, which is not drawn; give it by --inputs")
     return inputs.tensor(feed.name, feed.shape, samples).astype(_dtype(feed)).astype(np.float32)
@@ -145,8 +144,8 @@ def _dtype(feed: Feed) -> np.dtype[Any]:
 
 
 def _add_made(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs) -> None:
-    """The generator's w and images are inputs of what comes later."""
-    if source.name == "generator" and source.network is not None and call.gives[0] in ("w", "image"):
+    """What a network provides (the generator's w and images) is an input of what comes later."""
+    if source.network is not None and source.network.kind is not None and call.gives[0] in source.network.kind.provides:
         value, config = _array(results[0][0], np.float32), source.network.config
         inputs.made[call.gives[0]] = value[:, : getattr(config, "latent", None)] if call.gives[0] == "w" else value
 

@@ -21,6 +21,7 @@ from stylexport.common.types import Array
 from stylexport.reference_tf.networks.forward import softmax
 from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.config import (
+    RELEASED,
     DiscriminatorConfig,
     EncoderConfig,
     GeneratorConfig,
@@ -29,17 +30,20 @@ from stylexport.torch_models.config import (
     channel_schedule,
     mobilenet_layers,
 )
+from stylexport.torch_models.kinds import KINDS, kind_of
 
-# The bucket names the classifier's file after its architecture.
-FILES = {
-    "generator": "generator.savedmodel",
-    "encoder": "encoder.savedmodel",
-    "discriminator": "discriminator.savedmodel",
-    "classifier": "mobilenet.savedmodel",
-}
+# Role -> file of the networks of a StylEx; the bucket names the classifier's after its architecture.
+FILES = {role: KINDS[architecture].released_file for role, architecture in RELEASED.items()}
 DLATENTS = "dlatents.pkl"
 
 Configs = Mapping[str, NetworkConfig]
+
+
+def released_file(config: NetworkConfig) -> str:
+    """The name of a known network's SavedModel in a release."""
+    kind = kind_of(config)
+    assert kind is not None, config
+    return kind.released_file
 
 
 def configs(

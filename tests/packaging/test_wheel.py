@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.digits import digits_folder
 from tests.packaging.test_packages import IGNORED, ROOMS
-from tests.training.digits import digits_folder, settings
+from tests.training.small_run import settings
 
 pytestmark = pytest.mark.wheel
 NAMES = ("training", "converter", "checkpoints", "parity", "attfind", "reference_tf", "torch_models")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.parity.compare.hooks import Capture, capturing
-from stylexport.parity.ports import Port, stylex_port
+from stylexport.parity.ports import Port, known_port
 from stylexport.torch_models.residual import ResidualBlock
 
 
@@ -28,7 +28,7 @@ def layers(port: Port) -> list[str]:
 
 def record_network(recorder: Recorder, network: str, module: nn.Module, given: Mapping[str, Tensor]) -> RecordedNetwork:
     """What `module` gives in float64, as the recording of an original would have it."""
-    port = stylex_port(network, module)
+    port = known_port(module)
     taps: list[RecordedTap] = []
     values: list[tuple[str, str, str, Tensor, float]] = []
     single: dict[str, Tensor] = {}

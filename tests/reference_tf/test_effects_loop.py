@@ -16,7 +16,7 @@ from stylexport.reference_tf.networks.effects_loop import LoopEffects, effects_l
 from stylexport.reference_tf.release.build_demo import released
 from stylexport.reference_tf.release.digit_classifier import CLASSIFIER
 from stylexport.torch_models import StylEx
-from stylexport.torch_models.config import config_from_json
+from stylexport.torch_models.kinds import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from stylexport.converter.graph.graph import Graph
-from stylexport.converter.graph.taps import taps
+from stylexport.converter.graph.taps import NetworkTaps, classifier_taps, discriminator_taps, generator_taps, residual_taps, taps
 from tests.converter.graph.graphs import as_torch, traced, variable
 
 pytestmark = pytest.mark.tensorflow
 
 
-def in_layers(function: Any, *shapes: tuple[int | None, ...], network: str | None = None) -> list[tuple[str, str, str]]:
+def in_layers(function: Any, *shapes: tuple[int | None, ...], network: NetworkTaps | None = None) -> list[tuple[str, str, str]]:
     """(layer, stage, node) of the taps of a traced function, without its outputs."""
     graph = traced(function, *shapes)
     return [(tap.layer, tap.stage, tap.node) for tap in taps(graph, graph.outputs, as_torch(graph), network) if tap.stage != "output"]
@@ -44,7 +44,7 @@ def test_a_fused_modulated_convolution_ends_at_its_activation() -> None:
         return tf.multiply(tf.nn.leaky_relu(y, 0.2), 1.4, name="gained")
 
     graph = traced(layer, (None, 5, 8, 8), (None, 5))
-    first, output = taps(graph, graph.outputs, as_torch(graph), "generator")
+    first, output = taps(graph, graph.outputs, as_torch(graph), generator_taps)
     assert (first.layer, first.stage, first.node, first.layout) == ("synthesis.b8.conv1", "activation", "gained", "NCHW")
     assert output.stage == "output"
     assert in_layers(layer, (None, 5, 8, 8), (None, 5))[0] == ("synthesis.b8.conv1", "parameters", "biased")
@@ -89,7 +89,7 @@ def block(gain: float | None, scale_first: bool) -> Any:
 @pytest.mark.parametrize(("gain", "exit_"), [(1.4, "gained"), (None, "leaky")])
 @pytest.mark.parametrize(("scale_first", "join"), [(True, "sum"), (False, "scaled")])
 def test_a_blocks_scale_belongs_to_its_sum(gain: float | None, exit_: str, scale_first: bool, join: str) -> None:
-    assert in_layers(block(gain, scale_first), (None, 6, 6, 3), network="encoder") == [
+    assert in_layers(block(gain, scale_first), (None, 6, 6, 3), network=residual_taps) == [
         ("b8.conv1", "activation", exit_),
         ("b8.skip", "parameters", "skipped"),
         ("b8", "join", join),
@@ -140,7 +140,7 @@ def test_a_normalisation_in_plain_operations_ends_at_its_offset() -> None:
         y = tf.nn.conv2d(x, kernel, 1, "SAME", name="conv")
         return tf.nn.relu6(tf.nn.batch_normalization(y, mean, variance, beta, gamma, 1e-3, name="norm"), name="act")
 
-    assert in_layers(forward, (None, 6, 6, 3), network="classifier") == [
+    assert in_layers(forward, (None, 6, 6, 3), network=classifier_taps) == [
         ("unit.conv", "parameters", "conv"),
         ("unit.bn", "parameters", "norm/add_1"),
         ("unit.act", "activation", "act"),
@@ -153,7 +153,7 @@ def test_a_unit_without_normalisation_has_its_activation_behind_the_bias() -> No
     def forward(x: Any) -> Any:
         return tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias, name="biased"), name="act")
 
-    assert in_layers(forward, (None, 6, 6, 3), network="classifier") == [
+    assert in_layers(forward, (None, 6, 6, 3), network=classifier_taps) == [
         ("unit.conv", "parameters", "biased"),
         ("unit.act", "activation", "act"),
     ]
@@ -216,7 +216,7 @@ def test_the_minibatchs_statistics_are_seen_before_pads_and_transposes() -> None
         return tf.nn.conv2d(tf.pad(y, [[0, 0], [1, 1], [1, 1], [0, 0]]), weight, 1, "VALID", name="conv")
 
     graph = traced(last, (None, 5, 4, 4), (None, 1, 4, 4))
-    found = taps(graph, graph.outputs, as_torch(graph), "discriminator")[:2]
+    found = taps(graph, graph.outputs, as_torch(graph), discriminator_taps)[:2]
     assert [(tap.layer, tap.stage, tap.node, tap.layout) for tap in found] == [
         ("b4.mbstd", "join", "joined", "NCHW"),
         ("b4.conv", "parameters", "conv", "NHWC"),
@@ -274,5 +274,5 @@ def test_a_learning_phase_that_nobody_feeds_is_no_data() -> None:
 
 def test_the_generators_learned_constant_is_known_without_a_tile() -> None:
     const = variable("synthesis/b4/const", 1, 7, 4, 4)
-    found = in_layers(lambda style: const * style[:, :, None, None], (None, 7), network="generator")
+    found = in_layers(lambda style: const * style[:, :, None, None], (None, 7), network=generator_taps)
     assert [tap[:2] for tap in found] == [("synthesis.b4", "variable")]

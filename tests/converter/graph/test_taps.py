@@ -20,7 +20,8 @@ from stylexport.converter.graph.graph import Graph
 from stylexport.converter.graph.taps import Tap, taps
 from stylexport.converter.mapping.recognise import recognise
 from stylexport.reference_tf.release.saved_model import DATA_FORMATS, export_network
-from stylexport.torch_models.config import MobileNetV1Config, resolutions
+from stylexport.torch_models.config import RELEASED, MobileNetV1Config, resolutions
+from stylexport.torch_models.kinds import KINDS
 from tests.converter.graph.graphs import as_torch, renamed, traced, variable
 from tests.reference_tf.sizes import ALL, CLASSIFIER
 
@@ -49,7 +50,7 @@ def mapping(artefact: Artefact) -> tuple[dict[str, str], dict[str, str]]:
 def of_release(artefact: Artefact, network: str, graph: Graph | None = None) -> list[Tap]:
     graph = graph or next(artefact.graphs())
     layers, names = mapping(artefact)
-    return taps(graph, graph.outputs, layers, network, names=names)
+    return taps(graph, graph.outputs, layers, KINDS[RELEASED[network]].taps.load(), names=names)
 
 
 def stages(found: list[Tap]) -> dict[str, str]:

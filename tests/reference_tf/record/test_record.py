@@ -23,7 +23,7 @@ from stylexport.reference_tf.record import record, record_network
 from stylexport.reference_tf.record.__main__ import main
 from stylexport.reference_tf.record.record_network import distance, stored_rows
 from stylexport.reference_tf.release.random_release import configs, export_release
-from stylexport.torch_models.config import config_from_json
+from stylexport.torch_models.kinds import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 

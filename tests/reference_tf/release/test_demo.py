@@ -15,7 +15,8 @@ from stylexport.reference_tf.networks import forward
 from stylexport.reference_tf.release.build_demo import DIGITS, digit_logits, main, recording_of, released
 from stylexport.reference_tf.release.digit_classifier import CLASSIFIER
 from stylexport.reference_tf.release.digits import as_images
-from stylexport.torch_models.config import NetworkConfig, config_from_json
+from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import config_from_json
 
 pytestmark = pytest.mark.tensorflow
 

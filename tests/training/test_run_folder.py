@@ -8,7 +8,7 @@ import pytest
 
 from stylexport.common.errors import BadInput
 from stylexport.training.config import load
-from stylexport.training.run_folder import claim, record, resumed
+from stylexport.training.run_folder import claim, last_checkpoint, record_settings
 from tests.conftest import run
 from tests.digits import digits_folder
 from tests.training.small_run import settings
@@ -17,7 +17,7 @@ from tests.training.steps import CONFIG
 
 def test_a_folder_that_a_run_recorded_is_not_another_runs(tmp_path: Path) -> None:
     claim(tmp_path / "run", resume=False)
-    record(tmp_path / "run", CONFIG)
+    record_settings(tmp_path / "run", CONFIG)
     with pytest.raises(BadInput, match="--resume goes on with it"):
         claim(tmp_path / "run", resume=False)
     claim(tmp_path / "run", resume=True)
@@ -32,17 +32,17 @@ def test_other_files_are_not_mixed_with(tmp_path: Path) -> None:
 
 
 def test_what_is_recorded_is_read_as_the_same_settings(tmp_path: Path) -> None:
-    record(tmp_path, CONFIG)
+    record_settings(tmp_path, CONFIG)
     assert load(tmp_path / "settings.yaml") == CONFIG
 
 
 def test_a_run_without_a_checkpoint_begins_anew_and_the_last_is_gone_on_with(tmp_path: Path) -> None:
-    record(tmp_path, CONFIG)
-    assert resumed(tmp_path) is None
+    record_settings(tmp_path, CONFIG)
+    assert last_checkpoint(tmp_path) is None
     for name in ("0000200", "0001000", "0000900"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
         (tmp_path / "checkpoints" / name / "training.json").touch()
-    assert resumed(tmp_path) == tmp_path / "checkpoints" / "0001000"
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoints" / "0001000"
 
 
 def test_a_run_that_was_refused_leaves_a_folder_that_the_next_may_take(converted: Path, tmp_path: Path) -> None:
