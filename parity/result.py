@@ -132,7 +132,18 @@ class KernelFault:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole proof. `unmatched` names the original's tensors that no layer answers for; `faults` stand in order of execution."""
+    """The whole proof. `unmatched` names the original's tensors that no layer answers for; `faults` stand in order of execution.
+
+    `taps` counts the declared tensors of the original, `matched` those that a layer answers for. `about` is the recording's own
+    description, with the versions of PyTorch and of this tool.
+
+    Example:
+        >>> gate = Gate("generator", "PSNR of the image in dB", 62.5, 100.0, passed=False)
+        >>> report = Report((), 42, 42, (), (), (gate,), "fp32", "cpu", {})
+        >>> report.verdict, report.exit_code
+        ('numeric', 1)
+
+    """
 
     layers: tuple[Layer, ...]
     taps: int

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from stylexport.checkpoints import EMBEDDED_RECORDING
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recorder, Recording
+from stylexport.parity.proof import verify, verify_module
 from stylexport.parity.report import SCHEMA, print_tree, to_json, write
 from stylexport.parity.result import Report
 from stylexport.parity.verdict import UNIT, explained_by_rounding
-from stylexport.parity.verify import verify, verify_module
 from tests.parity.schema import violations
 
 NAMED = "MaxPool3D at pool: TensorFlow's float32 kernel is off by 0.76 from its definition on the same inputs"
