@@ -116,16 +116,16 @@ class Loss:
 
 @dataclass(frozen=True)
 class KernelFault:
-    """A node of the original whose own float32 kernel computes something else than its float64 replay: what is said of it.
+    """Where the original's own float32 disagrees with its float64 replay by more than rounding explains.
 
-    `layer` is the first that depends on it ("" where no name gives one) and `error` its |S32 - S64| / |S64|. That layer and those behind
-    are judged by float64 alone.
+    `tensor` is the first recorded one that depends on the wrong kernel, `layer` the layer that answers for it ("" where no name gives
+    one), `error` its |S32 - S64| / |S64|; `detail` names the node and its operation. That layer and those behind are judged by float64
+    alone.
     """
 
     network: str
     layer: str
-    node: str
-    op: str
+    tensor: str
     detail: str
     error: float
 
