@@ -1,4 +1,4 @@
-"""MobileNetV1 (Howard et al. 2017, arXiv:1704.04861) as a Keras functional model, with the names that Keras gives by itself."""
+"""MobileNetV1 (Howard et al. 2017, arXiv:1704.04861) as a Keras functional model, with the names that Keras gives its layers."""
 
 from __future__ import annotations
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from stylexport.common.distance import relative_error
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.types import Array
 from stylexport.converter.calls.calls import Call, Feed, used
@@ -201,12 +203,8 @@ def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
 
 def distance(single: Array, exact: Array) -> tuple[float, float]:
     """|single - exact| / |exact| and the largest difference; where `exact` is zero everywhere, whether `single` is not (0 or 1)."""
-    if not exact.size:
-        return 0.0, 0.0
-    error = np.abs(single - exact)
-    largest = float(error.max())
-    norm = float(np.sqrt(np.square(exact).sum()))
-    return (float(np.sqrt(np.square(error).sum())) / norm if norm else float(largest > 0)), largest
+    relative = relative_error(single, exact)
+    return (1.0 if math.isinf(relative) else relative), float(np.abs(single - exact).max(initial=0.0))
 
 
 def _weights(source: Source, variables: Mapping[str, Array], recorder: Recorder, used_keys: set[str]) -> dict[str, RecordedWeight]:

@@ -57,7 +57,7 @@ def configs(
 ) -> dict[str, NetworkConfig]:
     """The four networks at a resolution. The defaults are the release's (RELEASE_FORMAT, "Sizes at 256 px").
 
-    Channels are min(`base` / r, `most`); `width` is MobileNetV1's multiplier. Raises ValueError for a resolution that is no power
+    Channels are min(`base` / r, `most`); `width` is MobileNetV1's multiplier. Raises ValueError for a resolution that is not a power
     of two.
     """
     channels = channel_schedule(resolution, base, most)

@@ -20,11 +20,9 @@ from stylexport.demonstration import LABELS
 from stylexport.torch_models.config import GeneratorConfig, MobileNetV1Config
 from stylexport.torch_models.kinds import config_from_json
 from stylexport.torch_models.layers.styles import conv_layers
-from tests.conftest import run
+from tests.conftest import ROOT, run
 from tests.digits import digits_folder
 from tests.torch_models.test_classifiers import Small
-
-ROOT = Path(__file__).parents[2]
 
 
 def arguments(converted: Path, demo: Path, out: Path, images: int) -> list[str]:

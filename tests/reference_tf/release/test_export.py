@@ -122,7 +122,7 @@ def test_a_folder_of_other_networks_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("networks", [["encoder"], 3, {"encoder": 3}, {"encoder": "../converted/encoder"}, {"encoder": "/etc"}])
 def test_an_index_that_leads_elsewhere_is_refused(networks: object, tmp_path: Path) -> None:
     (tmp_path / "stylex.json").write_text(json.dumps({"networks": networks}))
-    with pytest.raises(DamagedFile, match=r"stylex\.json: .*(no table of folders|is no folder inside)"):
+    with pytest.raises(DamagedFile, match=r"stylex\.json: .*(not a table of folders|is not a folder inside)"):
         export_folder(tmp_path, tmp_path / "out")
 
 
