@@ -88,6 +88,13 @@ def selftest(
     `against`, `release`, `device`, `seed` and `progress` as for `verify`; `networks` are those to try, by default all. `passed` of the
     answer says whether every fault was found and its layer named, 90 % of the causes named, and every clean network passed. Raises
     BadInput as `verify` does.
+
+    Example:
+        >>> from stylexport import selftest
+        >>> selftest("nowhere", against="recording.safetensors")
+        Traceback (most recent call last):
+        stylexport.common.errors.BadInput: nowhere: no such folder; name one that `stylexport convert` wrote
+
     """
     releases = _one_original(against, release)
     _folder(folder)

@@ -17,9 +17,9 @@ from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
 from stylexport.converter.graph.tensor_proto import BFLOAT16
-from stylexport.converter.output.convert import check_finite
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
+from stylexport.converter.output.write_network import check_finite
 from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
 from stylexport.reference_tf.replay.walk import walk
 
