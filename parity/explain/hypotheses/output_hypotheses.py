@@ -58,7 +58,8 @@ def _reordered(suspect: Suspect, axis: int, order: list[int]) -> Hypothesis:
     config = suspect.own if suspect.config is None else suspect.config
     labelled = config is None or setting(config, "labels") == len(order)
     at_the_end = axis == 1 and (last in LAST_LAYERS or suspect.stage == "output")
-    ends = at_the_end and labelled and (suspect.config is None or suspect.expected.ndim == 2)
+    one_each = math.prod(suspect.expected.shape[2:]) == 1  # a vector, or a map of 1x1
+    ends = at_the_end and labelled and (suspect.config is None or one_each)
     cause = "label_order" if ends else "channel_order"
     what = "labels" if ends else {1: "channels", 2: "rows", 3: "columns"}.get(axis, "values")
     detail = f"the {what} come out in another order ({in_words(order)})"
