@@ -81,7 +81,14 @@ def record(
 
 
 def summary(recording: Recording) -> dict[str, Any]:
-    """A recording in few words: its file, size, and each network's samples, taps and outputs."""
+    """A recording in few words: its file, its size, and of each network samples, taps, outputs and the largest rounding floor.
+
+    Example:
+        >>> from stylexport.checkpoints import EMBEDDED_RECORDING
+        >>> summary(Recording(EMBEDDED_RECORDING))["networks"]["encoder"]["outputs"]
+        ['w']
+
+    """
     networks = {
         name: {
             "source": network.source["file"],
