@@ -10,24 +10,21 @@ explainer.evaluate("run")              # run/evaluation.html
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from stylexport.attfind.effects.create_run import Settings, create_or_resume
+from stylexport.attfind.effects.create_run import SHARE, Settings
 from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject, checked, with_run_networks
-from stylexport.attfind.effects.measure import measure
-from stylexport.attfind.effects.run import Run
-from stylexport.attfind.effects.sources import latents_source, pictures_source
+from stylexport.attfind.effects.sources import Source, latents_source, pictures_source
 from stylexport.attfind.evaluate.evaluate import evaluate
 from stylexport.attfind.evaluate.evaluation_report import remarks_on, to_json, write_json, write_page
+from stylexport.attfind.measure_run import Measurement, measure_run
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.networks import PathLike, classifier_for, network_facts, opened, own_labels, with_classifier
 from stylexport.attfind.select.attributes import Selection, read_attributes, write_attributes
@@ -40,31 +37,8 @@ from stylexport.attfind.show.show import FRAMES
 from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
-from stylexport.torch_models.execution import PRECISIONS, compile_networks, computing, processes
+from stylexport.torch_models.execution import compile_networks, processes
 from stylexport.torch_models.stylex import StylEx
-
-SEARCHES = ("exhaustive", "screened")
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What measuring a run came to. `measured_now` images were missing before; `screening` is set where the search was screened."""
-
-    effects: Path
-    images: int
-    measured_now: int
-    processes: int
-    coordinates: int
-    labels: tuple[str, ...]
-    batch: int
-    seconds: float
-    screening: Mapping[str, Any] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """For a program; without the list of every move that was measured."""
-        values = {**vars(self), "effects": str(self.effects), "labels": list(self.labels)}
-        screening = values.pop("screening")
-        return values if screening is None else {**values, "screening": {k: v for k, v in screening.items() if k != "entries"}}
 
 
 class AttFind:
@@ -123,7 +97,7 @@ class AttFind:
         limit: int | None = None,
         shift: float = 1.0,
         search: str = "exhaustive",
-        share: float | None = None,
+        share: float = SHARE,
         precision: str = "fp32",
         batch: int | None = None,
         compiled: bool = False,
@@ -167,55 +141,24 @@ class AttFind:
 
         None in a process that `accelerate launch` started beside the main one.
         """
-        from stylexport.attfind.screening.screen import SHARE, screen
-
         if (latents is None) == (images is None):
             raise BadInput("name the images by latents or by images, one of the two")
-        if settings.search not in SEARCHES or settings.precision not in PRECISIONS:
-            known = f"{', '.join(SEARCHES)}; precisions are {', '.join(PRECISIONS)}"
-            raise BadInput(f"search {settings.search!r}, precision {settings.precision!r}: searches are {known}")
         if self.model is None:
             raise BadInput("effects are measured on a model; AttFind(model) names it")
-        model, team = self.model, self._team
+        model = self.model
         classify = self.classify or classifier_for(None, model, None, self._preprocessing)
-        share = SHARE if settings.share is None else settings.share
-        settings = replace(settings, share=share, labels=settings.labels or own_labels(model, classify))
+        settings = replace(settings, labels=settings.labels or own_labels(model, classify))
         if compiled and isinstance(model, StylExModel) and isinstance(classify, nn.Module):
             compile_networks(model.generator, classify)
-        folder = Path(out)
-        started = time.perf_counter()
 
-        def measure_own(run: Run, report: Progress | None) -> None:
-            """Images number, number + count, ... of the run are this process's."""
-            own = range(team.number, run.images, team.count)
-            measure(run, model, classify, settings.batch or int(run.about["batch"]), images=own, progress=report)
-            team.wait()
-
-        with computing(torch.device(model.device), settings.precision):
-            if not team.main:
-                team.wait()
-                measure_own(Run(folder), None)
-                team.wait()
-                return None
+        def source() -> Source:
             if latents is not None:
-                source = latents_source(_array_or_path(latents), model)
-            else:
-                assert images is not None
-                source = pictures_source(_array_or_path(images), model, classify, progress)
-            run = create_or_resume(folder, model, classify, source, settings, network_facts(model, self._folder, classify))
-            with run.locked():
-                missing = len(run.missing())
-                used = settings.batch or int(run.about["batch"])
-                if settings.search == "screened":  # by one process: what is measured next depends on all that was measured
-                    screen(run, model, classify, used, share=share, progress=progress)
-                team.wait()
-                measure_own(run, progress)
-                path = run.finish()
-        team.wait()
-        seconds = round(time.perf_counter() - started, 3)
-        screening = run.about.get("screening") if settings.search == "screened" else None
-        named = tuple(run.about["labels"])
-        return Measurement(path, run.images, missing, team.count, run.shape[1], named, used, seconds, screening)
+                return latents_source(_array_or_path(latents), model)
+            assert images is not None
+            return pictures_source(_array_or_path(images), model, classify, progress)
+
+        facts = network_facts(model, self._folder, classify)
+        return measure_run(Path(out), model, classify, source, settings, facts, self._team, progress)
 
     def select(
         self,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylexport.torch_models.config import GeneratorConfig
-from stylexport.torch_models.layers.mapping import Mapping
+from stylexport.torch_models.layers.mapping import MappingNetwork
 from stylexport.torch_models.layers.styles import StyleVectors
 from stylexport.torch_models.layers.synthesis import Synthesis
 from stylexport.torch_models.pretrained import PretrainedNetwork
@@ -34,7 +34,7 @@ class Generator(PretrainedNetwork):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         self.register_buffer("w_avg", torch.zeros(config.latent))
-        self.mapping = Mapping(config)
+        self.mapping = MappingNetwork(config)
         self.style_vectors = StyleVectors(config)
         self.synthesis = Synthesis(config)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stylexport.attfind.counterfactual import Move, targets
+from stylexport.attfind.effects.create_run import SHARE
 from stylexport.attfind.effects.effects import measured_of
 from stylexport.attfind.effects.measure import effects_of
 from stylexport.attfind.effects.run import Run
@@ -28,7 +29,6 @@ from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
 
-SHARE = 0.1  # of the exhaustive search's forward passes
 BACKWARD = 2  # forward passes that a backward pass costs
 UNCHANGED = 4  # times that an image without changes is made, for each class
 FILE = "screening.npz"

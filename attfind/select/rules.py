@@ -56,7 +56,7 @@ def check_question(effects: Effects, target: int | None, top: int, strategy: str
     """Raises BadInput where the question does not fit the run."""
     count, _, size, labels = effects.effects.shape
     if strategy not in STRATEGIES:
-        raise BadInput(f"strategy {strategy!r} is none of {', '.join(STRATEGIES)}")
+        raise BadInput(f"strategy {strategy!r} is not one of {', '.join(STRATEGIES)}")
     if top < 1:
         raise BadInput(f"top {top}: at least one attribute must be asked for")
     if labels < 2 or not size:
