@@ -26,8 +26,8 @@ from stylexport.converter.output.convert import convert
 from stylexport.converter.output.recording import Recording
 from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
+from stylexport.parity.proof import verify
 from stylexport.parity.result import Report
-from stylexport.parity.verify import verify
 from stylexport.subprocess_record import record_in_subprocess
 
 TARGET = 3.0

@@ -66,7 +66,7 @@ def verify(
     options += ["--samples", str(samples)] if samples else []
     options += ["--mapping", os.fspath(mapping)] if mapping is not None else []
     with recorded(against, releases, options, _recording(progress)) as recording:
-        from stylexport.parity import verify as proof
+        from stylexport.parity import proof
 
         if isinstance(network, str | os.PathLike):
             return proof.verify(Path(network), recording, device=device, precision=precision, progress=progress)
