@@ -4,7 +4,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo demo-tf test test-slow test-browser train-smoke lint links types check benchmark clean
+.PHONY: demo demo-tf test test-plain-cpu test-wheel test-slow test-browser train-smoke lint links types check benchmark clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/stylexport demo -o demo-output
@@ -12,14 +12,30 @@ demo: $(DEMO)/ready
 demo-tf: $(TEST)/ready
 	$(TEST)/bin/python -m stylexport.reference_tf.release.build_demo checkpoints/demo --record-only --check
 
+PYTEST := $(TEST)/bin/python -m pytest
+# Two workers, each with one thread; a file's tests stay together, because its fixtures are made once for all of them.
+WORKERS := -n 2 --dist loadfile
+# without what has a target of its own
+FAST := not slow and not browser and not wheel
+test test-plain-cpu test-wheel test-slow: export OMP_NUM_THREADS := 1
 test: $(TEST)/ready
-	$(TEST)/bin/python -m pytest -m "not slow and not browser"
+	$(PYTEST) -m "$(FAST)" $(WORKERS)
+
+# The tests of the proof and the kernels with the plainest kernels of PyTorch and oneDNN, as on a processor without AVX.
+test-plain-cpu: export ATEN_CPU_CAPABILITY := default
+test-plain-cpu: export ONEDNN_MAX_CPU_ISA := SSE41
+test-plain-cpu: $(TEST)/ready
+	$(PYTEST) -m "processor and $(FAST)" $(WORKERS)
+
+# The wheel in a fresh environment, in a directory that has packages named like StylExport's rooms.
+test-wheel: $(TEST)/ready
+	$(PYTEST) -m wheel tests/packaging
 
 test-slow: $(TEST)/ready
-	$(TEST)/bin/python -m pytest -m slow
+	$(PYTEST) -m slow $(WORKERS)
 
 test-browser: $(TEST)/ready
-	$(TEST)/bin/python -m pytest -m browser
+	$(PYTEST) -m browser
 
 # The README's training, shortened, and what a finished run is good for. Its tensors are small: threads would only wait for each other.
 SMOKE := train-smoke-output
@@ -48,7 +64,7 @@ links:
 types: $(TEST)/ready links
 	$(TEST)/bin/python -m mypy
 
-check: lint types test
+check: lint types test test-plain-cpu test-wheel
 
 benchmark: $(TEST)/ready
 	$(TEST)/bin/python -m benchmarks.agreement

@@ -1,8 +1,13 @@
-"""AttFind: which style coordinates change a classifier's mind (Lang et al. 2021, "Explaining in Style", section 3.3 and algorithm 1).
+"""AttFind: which style coordinates change a classifier's decision (Lang et al. 2021, "Explaining in Style", section 3.3, algorithm 1).
 
-    from stylexport.attfind import Effects, counterfactual, find_attributes
+    from stylexport import AttFind
 
-`Effects` is what a run measured, `find_attributes` selects coordinates from it, `counterfactual` moves them in an image.
+    explainer = AttFind("converted")
+    explainer.effects("dlatents.pkl", out="run")
+    explainer.select("run")
+    explainer.render("run")
+
+`Effects` is what a run measured, `find_attributes` selects attributes from it, `counterfactual` moves them in an image.
 """
 
 from __future__ import annotations
@@ -11,11 +16,14 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "Effects": "effects.run_store",
+    "AttFind": "api",
+    "Effects": "effects.effects",
     "find_attributes": "select.select",
     "Attribute": "select.attributes",
-    "counterfactual": "show.image_editor",
-    "StylExModel": "model",
+    "Selection": "select.attributes",
+    "Rules": "select.rules",
+    "counterfactual": "counterfactual",
+    "StylExModel": "stylex_model",
     "Autoencoder": "model",
     "Explained": "model",
 }

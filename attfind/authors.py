@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stylexport.attfind.effects.run_store import H5, Effects, write_h5
+from stylexport.attfind.effects.effects import Effects
+from stylexport.attfind.effects.run_files import H5
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput
 from stylexport.converter.formats.effects_file import Effects as Records
@@ -20,7 +21,7 @@ def from_authors(path: str | os.PathLike[str], model: str | os.PathLike[str] | N
 
     The file holds no styles. With `model`, a converted folder, they and their minimum and maximum are computed from the file's dlatents,
     layers and label names are the model's, and the first image's logits are compared with the file's. Without it `styles` is [N, 0] and
-    the layers are unknown. Raises BadInput where the file is no such file, or not this model's.
+    the layers are unknown. Raises BadInput where it is not such a file, or not this model's.
     """
     path = Path(path)
     records = read_effects(path)
@@ -43,7 +44,7 @@ def from_authors(path: str | os.PathLike[str], model: str | os.PathLike[str] | N
 def to_authors(effects: Effects, path: str | os.PathLike[str]) -> None:
     """Writes effects as the authors keep them.
 
-    Raises BadInput where images are not measured yet or the search was screened: their notebook would take what is not measured for zero.
+    Raises BadInput where images are not measured yet or the search was screened: their notebook would read what is not measured as zero.
     """
     if lacking := int(np.count_nonzero(~effects.done)):
         raise BadInput(f"{lacking} of {len(effects.done)} images are not measured yet, and the authors' file cannot say so; finish the run")
@@ -57,14 +58,13 @@ def write_run(folder: Path, effects: Effects) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder}: is not empty; name a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    write_h5(folder / H5, effects)
+    effects.save(folder)
     return folder / H5
 
 
 def _with_model(found: Effects, folder: Path, name: str, device: str) -> Effects:
-    """The effects with what their model tells."""
-    from stylexport.attfind.effects.load_run import Subject, checked
-    from stylexport.attfind.effects.open_model import model_facts, open_model
+    """The effects with what their model says of them."""
+    from stylexport.attfind.effects.load_run import Subject, checked, model_facts, open_model
     from stylexport.torch_models.classifiers.open import open_classifier
 
     model = open_model(folder, device)
@@ -74,5 +74,5 @@ def _with_model(found: Effects, folder: Path, name: str, device: str) -> Effects
         found,
         layers=tuple((layer.name, layer.size) for layer in model.layers),
         labels=model.stylex.labels or found.labels,
-        about={**found.about, **model_facts(folder, model), "classifier": classify.to_json()},
+        about={**found.about, **model_facts(model, folder), "classifier": classify.to_json()},
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.select.strategies import gains_towards
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
@@ -85,6 +85,15 @@ def compare(first: Effects, second: Effects, *, top: int = 10, places: int = 10)
     """Compares two runs. Raises BadInput where they differ in their coordinates or labels.
 
     `top` is K; the `places` largest differences are given.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> generator, zeros = np.random.default_rng(0), np.zeros((3, 4), np.float32)
+        >>> base = np.eye(2, dtype=np.float32)[[0, 1, 1]]
+        >>> run = Effects(generator.normal(size=(3, 2, 4, 2)), base, zeros, zeros, zeros[0], zeros[0], np.ones(3, bool))
+        >>> compare(run, replace(run, effects=2 * run.effects), top=2).least_overlap
+        1.0
+
     """
     if first.effects.shape[1:] != second.effects.shape[1:]:
         (_, _, size, labels), (_, _, other_size, other_labels) = first.effects.shape, second.effects.shape
@@ -108,9 +117,8 @@ def _rows(first: Effects, second: Effects, target: int, top: int) -> list[Row]:
         lists = [_leading(mean, top) for mean in (one, other)]
         shared = tuple(coordinate for coordinate in lists[0] if coordinate in lists[1])
         longer = max(map(len, lists))
-        label = first.labels[target] if target < len(first.labels) else str(target)
         overlap = len(shared) / longer if longer else None
-        rows.append(Row(target, label, direction, *_correlations(one, other), shared, overlap))
+        rows.append(Row(target, first.label(target), direction, *_correlations(one, other), shared, overlap))
     return rows
 
 
@@ -120,7 +128,7 @@ def _means(run: Effects, target: int) -> Array:
     size = run.effects.shape[2]
     if not images.any():
         return np.full((2, size), np.nan)
-    found: Array = gains_towards(run.effects[images], target).mean(0).reshape(2, size)
+    found: Array = gains_towards(run.effects[images], target).mean(0)
     return found
 
 
@@ -153,12 +161,12 @@ def _differences(first: Effects, second: Effects, places: int) -> tuple[tuple[Di
     both = np.flatnonzero(first.done & second.done)
     if not len(both):
         return None, None, "no image is measured in both runs"
-    apart = np.stack([np.abs(first.effects[i] - second.effects[i]) for i in both])
-    flat = apart.ravel()
+    sizes = np.stack([np.abs(first.effects[i] - second.effects[i]) for i in both])  # [n, 2, S, L]
+    flat = sizes.ravel()
     best = np.argpartition(-flat, min(places, flat.size) - 1)[:places]
     best = best[np.lexsort((best, -flat[best]))]
     found = []
-    for row, direction, coordinate, label in zip(*np.unravel_index(best[flat[best] > 0], apart.shape), strict=True):
+    for row, direction, coordinate, label in zip(*np.unravel_index(best[flat[best] > 0], sizes.shape), strict=True):
         at = (int(both[row]), int(direction), int(coordinate), int(label))
         layer, channel = (first if first.layers else second).where(at[2])
         found.append(Difference(*at[:3], layer, channel, at[3], float(first.effects[at]), float(second.effects[at])))

@@ -25,13 +25,13 @@ from stylexport.common.json_files import read_json
 from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
 from stylexport.loading import load
-from stylexport.torch_models.config import config_from_json
+from stylexport.torch_models.kinds import config_from_json
 
 if TYPE_CHECKING:
     from stylexport.torch_models import StylEx
 
 # The largest absolute error over the output's standard deviation that float32 rounding explains.
-ROUNDING = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
+EXACT = {"image": 1e-4, "logits": 1e-4, "score": 1e-4, "w": 1e-5, "conv_styles": 1e-5, "torgb_styles": 1e-5}
 
 
 def inputs(folder: Path, samples: int, seed: int) -> dict[str, Array]:
@@ -100,12 +100,12 @@ def main() -> None:
         given = inputs(folder, arguments.samples, arguments.seed)
         ours, theirs = by_pytorch(load(folder), given), by_tensorflow(release, folder, given)
     errors = {name: float(np.abs(ours[name] - theirs[name]).max() / theirs[name].std()) for name in ours}
-    good = {name: error < ROUNDING[name.split(".")[1]] for name, error in errors.items()}
+    good = {name: error < EXACT[name.split(".")[1]] for name, error in errors.items()}
     if arguments.json:
         print(json.dumps({"errors": errors, "good": good}))
     else:
         for name, error in errors.items():
-            print(f"{name:24}{error:9.1e}  (limit {ROUNDING[name.split('.')[1]]:.0e})  {'agrees' if good[name] else 'DIFFERS'}")
+            print(f"{name:24}{error:9.1e}  (limit {EXACT[name.split('.')[1]]:.0e})  {'agrees' if good[name] else 'DIFFERS'}")
     sys.exit(0 if all(good.values()) else 1)
 
 

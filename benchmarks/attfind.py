@@ -27,14 +27,16 @@ from torch import Tensor
 
 from benchmarks.common.subjects import Subject, embedded, subjects
 from benchmarks.common.timing import seconds
+from stylexport.attfind.counterfactual import Move, targets
 from stylexport.attfind.effects.batch import best_batch
-from stylexport.attfind.effects.initial_state import begin
-from stylexport.attfind.effects.measure import effects_of, measure, targets
-from stylexport.attfind.effects.run_store import Effects
-from stylexport.attfind.model import Layer, StylExModel
+from stylexport.attfind.effects.create_run import create_run
+from stylexport.attfind.effects.effects import Effects
+from stylexport.attfind.effects.measure import effects_of, measure
+from stylexport.attfind.model import Layer
 from stylexport.attfind.screening.screen import screen
 from stylexport.attfind.select.select import find_attributes
-from stylexport.attfind.select.strategies import gains_towards
+from stylexport.attfind.select.strategies import gains_towards, ranked
+from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.types import Array
 from stylexport.torch_models import Generator, MobileNetV1
 from stylexport.torch_models.config import GeneratorConfig, MobileNetV1Config, channel_schedule, mobilenet_layers
@@ -91,17 +93,17 @@ def against_the_exhaustive(subject: Subject, shares: Sequence[float], top: int =
     model, classify, latents = subject.model, subject.classify, subject.latents.numpy()
     batch = best_batch(model, classify, subject.latents[0])
     with tempfile.TemporaryDirectory() as folder:
-        run = begin(Path(folder) / "exhaustive", model, classify, latents)
+        run = create_run(Path(folder) / "exhaustive", model, classify, latents)
         exhaustive_seconds = seconds(partial(measure, run, model, classify, batch))
-        exhaustive = run.gathered()
+        exhaustive = Effects.load(run.folder)
         for share in shares:
-            run = begin(Path(folder) / f"screened {share}", model, classify, latents, about={"search": "screened"})
+            run = create_run(Path(folder) / f"screened {share}", model, classify, latents, about={"search": "screened"})
             screened_seconds = seconds(partial(screen, run, model, classify, batch, share=share, top=top))
             yield {
                 "model": subject.name,
                 "changes": 2 * exhaustive.effects.shape[2],
                 "seconds_ratio": exhaustive_seconds / screened_seconds,
-                **compared(exhaustive, run.gathered(), top),
+                **compared(exhaustive, Effects.load(run.folder), top),
             }
 
 
@@ -120,10 +122,10 @@ def compared(exhaustive: Effects, screened: Effects, top: int) -> dict[str, Any]
     }
 
 
-def strongest(effects: Effects, label: int, top: int) -> set[int]:
+def strongest(effects: Effects, label: int, top: int) -> set[Move]:
     """The `top` changes with the largest mean gains towards a class, over images of the others."""
     means = gains_towards(effects.effects[effects.classes != label], label).mean(0)
-    return set(np.argsort(-means, kind="stable")[:top].tolist())
+    return {*ranked(means)[:top]}
 
 
 @torch.no_grad()
@@ -133,11 +135,11 @@ def at_released_size(batch: int, per_layer: int) -> dict[str, Any]:
     generator = Generator(GeneratorConfig(256, channel_schedule(256))).eval()
     classifier = MobileNetV1(MobileNetV1Config(mobilenet_layers())).eval()
     model = StylExModel(StylEx(generator=generator))
-    painter = model.painter(torch.randn(514))
+    editor = model.editor(torch.randn(514))
     layers, total, work = [], 0.0, 0.0
 
     def change(layer: Layer) -> None:
-        classifier(painter.change(layer, [layer.first + i % layer.size for i in range(batch)], torch.ones(batch)))
+        classifier(editor.change(layer, [layer.first + i % layer.size for i in range(batch)], torch.ones(batch)))
 
     change(model.layers[0])
     for layer in model.layers:

@@ -55,7 +55,7 @@ def main() -> None:
         found = evaluate(own.subject, own.lists, random=DRAWINGS)
         print(f"  flips in % of {given.images}, K = 1 ... {TOP} moved together")
         for name in (ATTRIBUTES, RANDOM, VARIANCE):
-            print(f"    {name:10} " + " ".join(f"{100 * share:4.0f}" for share in found.tried[name].share()))
+            print(f"    {name:10} " + " ".join(f"{100 * share:4.0f}" for share in found.rankings[name].share()))
         print(f"    at some K  {100 * float((found.least > 0).mean()):4.0f}")
 
 

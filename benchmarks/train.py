@@ -16,7 +16,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from stylexport.training.data.images import Images
 from stylexport.training.data.open import DataConfig
 from stylexport.training.data.sampler import EndlessSampler
 from stylexport.training.networks import build
-from stylexport.training.optimisers import optimisers
+from stylexport.training.optimisers import build_optimisers
 from stylexport.training.step import Step
 
 TARGET = 2.0
@@ -51,27 +51,12 @@ MODELS = {
     RELEASED: ModelConfig(),
 }
 WIDTHS = {32: 0.25, 64: 0.25, RELEASED: 1.0}  # MobileNetV1's
-PHASES = {"_paint_and_learn": "generator", "_discriminate": "discriminator", "_update": "update"}
 SHOWN = ("data", "generator", "path_length", "discriminator", "r1", "update", "ema")
 NVIDIA = (
     "NVIDIA's StyleGAN2-ADA in PyTorch takes 21.6 to 24.2 s a kimg at 256 px on one V100 "
     "(the README of github.com/NVlabs/stylegan2-ada-pytorch; --cfg=auto: batch 16, half these channels, the upper four resolutions "
     "in 16 bits, augmentation, no encoder, no classifier)"
 )
-
-
-def timed(step: Step, watch: Stopwatch) -> None:
-    """Let a step tell the watch its phases; a lazy penalty is a phase of its own name."""
-
-    def telling(method: Callable[..., Any], name: str | None) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            with watch.phase(name or arguments[0]):
-                return method(*arguments)
-
-        return call
-
-    for method, name in (*PHASES.items(), ("_lazy", None)):
-        setattr(step, method, telling(getattr(step, method), name))
 
 
 @dataclass
@@ -109,19 +94,23 @@ def side(plain: bool, resolution: int, batch: int, accelerator: Accelerator, cha
     for network in networks.values():
         network.to(device)
     mobilenet = MobileNetV1(MobileNetV1Config(mobilenet_layers(WIDTHS[resolution]), 2, resolution)).to(device).requires_grad_(False)
+    optimisers = build_optimisers(config.optimiser, config.losses, networks)
+    watch = Stopwatch(torch.cuda.synchronize if device.type == "cuda" else None)
     step = (PlainStep if plain else Step)(
-        config=config,
-        accelerator=accelerator,
-        networks=networks,
-        classifier=Classifier(mobilenet, Preprocessing(), (-1.0, 1.0)),
-        optimisers={name: accelerator.prepare(own) for name, own in optimisers(config, networks).items()},
+        config.losses,
+        config.run,
+        config.regimen,
+        config.classifier.in_loop,
+        accelerator,
+        networks,
+        Classifier(mobilenet, Preprocessing(), (-1.0, 1.0)),
+        optimisers={name: accelerator.prepare(own) for name, own in optimisers.items()},
         path_mean=torch.zeros((), device=device),
+        timer=watch.phase,
     )
     averages: dict[str, nn.Module] = {name: ema.copy_of(networks[name]) for name in ("generator", "encoder")}
     pixels = np.random.default_rng(0).integers(0, 256, (256, 3, resolution, resolution), np.uint8)
     data = Images(pixels, np.zeros(len(pixels)), ("0", "1"), flippable=False)
-    watch = Stopwatch(torch.cuda.synchronize if device.type == "cuda" else None)
-    timed(step, watch)
     return Side(step, averages, iter(DataLoader(data, batch, sampler=EndlessSampler(len(data), 0))), watch)
 
 

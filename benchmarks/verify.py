@@ -15,6 +15,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,9 +24,10 @@ from benchmarks.common.releases import random_release
 from benchmarks.common.timing import seconds
 from stylexport.converter.output.convert import convert
 from stylexport.converter.output.recording import Recording
+from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
+from stylexport.parity.proof import verify
 from stylexport.parity.result import Report
-from stylexport.parity.verify import ports_of, verify
 from stylexport.subprocess_record import record_in_subprocess
 
 TARGET = 3.0
@@ -33,14 +35,14 @@ TARGET = 3.0
 
 def bare(converted: Path, recording: Path) -> float:
     """Seconds of every network's forward pass in float32 and in float64; loading and changing of precision are not counted."""
-    opened, (ports, _) = Recording(recording), ports_of(converted)
+    opened, (ports, _) = Recording(recording), converted_ports(converted)
     total = 0.0
     for name, network in opened.networks.items():
         original = Original(opened, network, torch.device("cpu"))
         for dtype in (torch.float32, torch.float64):
             module, inputs = ports[name].module.to(dtype), original.inputs(dtype)
             with torch.no_grad():
-                total += seconds(lambda port=ports[name], module=module, inputs=inputs: port.run(module, inputs))
+                total += seconds(partial(ports[name].run, module, inputs))
     return total
 
 

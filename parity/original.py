@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
-from stylexport.parity.verdict import Difference, arranged, arrangements, difference
+from stylexport.parity.difference import Difference, difference
+from stylexport.parity.result import KernelFault
+from stylexport.parity.verdict import UNIT, explained_by_rounding
 
 
 @dataclass
@@ -21,12 +24,44 @@ class Original:
     device: torch.device
     orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
+    @cached_property
+    def kernel_faults(self) -> tuple[KernelFault, ...]:
+        """The nodes at which the original's own float32 disagrees with its float64 replay by more than rounding explains.
+
+        Those that the recording names, and the first tap whose error shows one: a recording of an earlier version names none.
+        """
+        found, shown = [], False
+        for tap in self.network.taps:
+            if tap.kernel_fault:
+                found.append(self._kernel_fault(tap, tap.kernel_fault))
+            elif not tap.kernel_fault_upstream and not shown and not _is_rounding(tap):
+                said = (
+                    f"{tap.op} at {tap.node}, or a node before it: the original's own float32 is off by {tap.floor:.2g} from its float64 "
+                    f"replay; rounding explains {explained_by_rounding(tap.constants):.2g} at most, unless its terms cancel"
+                )
+                found.append(self._kernel_fault(tap, said))
+                shown = True
+        return tuple(found)
+
+    def floor(self, tap: RecordedTap) -> float | None:
+        """The rounding floor of a tap; None where the original's float32 is no measure, at and behind a kernel that is wrong."""
+        wrong = tap.kernel_fault or tap.kernel_fault_upstream or not _is_rounding(tap)
+        return None if wrong else max(tap.floor, UNIT)
+
+    @cached_property
+    def largest_floor(self) -> float:
+        """The largest rounding floor of the network, 2^-24 where no tap has one."""
+        return max((floor for tap in self.network.taps if (floor := self.floor(tap)) is not None), default=UNIT)
+
     def inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """What went into the network, by name."""
         return {name: self._tensor(tensor).to(dtype) for name, tensor in self.network.inputs.items()}
 
     def output(self, name: str) -> Tensor:
-        """An output as the original's own float32 gave it."""
+        """An output as the original's own float32 gave it; where that is no measure, as its float64 replay did."""
+        tap = dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False)).get(name)
+        if tap is not None and self.floor(tap) is None:
+            return self._exact(tap).to(torch.float32)
         return self._tensor(self.network.outputs[name])
 
     def weight(self, name: str) -> Tensor:
@@ -64,8 +99,41 @@ class Original:
                 best, self.orders[tap.tensor] = (distance, value), order
         return best
 
+    def _kernel_fault(self, tap: RecordedTap, said: str) -> KernelFault:
+        return KernelFault(self.network.network, tap.layer, tap.node, said, tap.floor)
+
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.recording.tensor(name).copy()).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
         return torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device)
+
+
+def _is_rounding(tap: RecordedTap) -> bool:
+    return tap.floor <= explained_by_rounding(tap.constants)
+
+
+def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list[tuple[int, ...]]:
+    """The orders of axes in which a tensor of the graph, `shape`, may be a port's output, `like` (without batch axes and axes of size 1).
+
+    The graph's own `layout` decides where it is known and fits.
+    """
+    rank = len(shape)
+    same = tuple(range(rank))
+    channels_first = (0, rank - 1, *range(1, rank - 1)) if rank > 2 else same
+    by_layout = {"NHWC": [channels_first], "NCHW": [same]}.get(layout, [])
+    for orders in (by_layout, [same, channels_first] if rank > 2 else [same]):
+        fitting = [order for order in orders if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+        if fitting:
+            return fitting
+    return []
+
+
+def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:
+    """`value` with its axes in `order`, in the shape of `like` (with its own number of rows)."""
+    permuted = value.permute(*order) if tuple(order) != tuple(range(value.ndim)) else value
+    return permuted.reshape(value.shape[0], *like[1:])
+
+
+def _bare(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stylexport.torch_models.config import GeneratorConfig
+from stylexport.torch_models.kinds import NetworkKind, kind_of
 from stylexport.torch_models.layers.styles import conv_layers, torgb_layers
 
 Inputs = Mapping[str, Tensor]
@@ -65,10 +67,18 @@ class Port:
         return Site(layer, layer) if layer and _has(self.module, layer) else None
 
 
-def stylex_port(network: str, module: Any) -> Port:
-    """The port of one of the four networks."""
-    run = RUNS[network]
-    return Port(network, module, run, _generator_sites(module.config) if network == "generator" else {}, module.config.to_json())
+def known_port(module: Any) -> Port:
+    """The port of a known network, as its kind says. Raises ValueError for a module of another configuration."""
+    kind = kind_of(module.config)
+    if kind is None:
+        raise ValueError(f"{type(module).__name__} is no module of a known network")
+    run = kind.run.load() if kind.run else partial(_in_order, kind)
+    return Port(kind.role, module, run, kind.sites.load()(module.config) if kind.sites else {}, module.config.to_json())
+
+
+def _in_order(kind: NetworkKind, module: nn.Module, given: Inputs) -> Outputs:
+    """The module's outputs, called with the inputs of its kind in order."""
+    return dict(zip(kind.outputs, tensors(module(*(given[name] for name in kind.inputs))), strict=True))
 
 
 def user_port(network: str, module: nn.Module, inputs: Sequence[str], channels_first: bool) -> Port:
@@ -96,7 +106,8 @@ def tensors(value: Any) -> Iterable[Tensor]:
             yield from tensors(item)
 
 
-def _generator(module: Any, given: Inputs) -> Outputs:
+def run_generator(module: Any, given: Inputs) -> Outputs:
+    """W of z, where z is given, and the image of the dlatent, else of that w with the label probabilities."""
     outputs: Outputs = {}
     if "z" in given:
         outputs["w"] = module.mapping(given["z"])
@@ -105,19 +116,12 @@ def _generator(module: Any, given: Inputs) -> Outputs:
     return outputs
 
 
-def _classifier(module: Any, given: Inputs) -> Outputs:
+def run_classifier(module: Any, given: Inputs) -> Outputs:
+    """What the original gives: its logits, or what it did to them."""
     return {"logits": HEADS[module.config.output](module(given["image"]))}
 
 
-RUNS: Mapping[str, Run] = {
-    "generator": _generator,
-    "encoder": lambda module, given: {"w": module(given["image"])},
-    "discriminator": lambda module, given: {"score": module(given["image"], given["probabilities"])},
-    "classifier": _classifier,
-}
-
-
-def _generator_sites(config: GeneratorConfig) -> dict[str, Site]:
+def generator_sites(config: GeneratorConfig) -> dict[str, Site]:
     """Styles are seen where they leave the affines, with the one added; images are the second value of a block."""
     sites = {}
     for group, layers in enumerate((conv_layers(config), torgb_layers(config))):

@@ -1,4 +1,4 @@
-"""What the proof found: plain facts, which `stylexport.parity.report` turns into report.json, junit.xml and a page."""
+"""What the proof found: plain values, which `stylexport.parity.report` turns into report.json, junit.xml and a page."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stylexport.common.types import Array
-
-# A layer's verdict. `carried`: wrong only because of what came in; its own judgement passes.
-PASS, NUMERIC, FAULT, CARRIED, MISSING = "pass", "numeric", "fault", "carried", "missing"
-INCOMPLETE = "incomplete"
-EXIT_CODES = {PASS: 0, NUMERIC: 1, FAULT: 1, INCOMPLETE: 3}
+from stylexport.parity.verdict import EXIT_CODES, proof_verdict
 
 
 @dataclass(frozen=True)
@@ -21,8 +17,8 @@ class Layer:
     `name` is the module's path, `tf` the variable scope or node. Errors are |x - S64| / |S64| (L2 norms): `alone` of T64 fed with the
     original's own inputs, `error64` and `error32` of T64 and T32 in the chain, `floor` of the original's float32 (at least 2^-24);
     `ratio` is error32 / floor. `max_abs` is the largest |T32 - S64|, `snr_db` its signal-to-noise ratio in decibels. None where a
-    judgement was not made, NaN or infinite where the port's values are. `allowed64` is what error64 may be in the chain.
-    `vacuous` lists what these weights cannot show.
+    judgement was not made, NaN or infinite where the port's values are; no `ratio` where the original's own float32 is wrong (its
+    `floor` is then that mistake). `allowed64` is what error64 may be in the chain. `vacuous` lists what these weights cannot show.
     """
 
     network: str
@@ -119,8 +115,35 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class KernelFault:
+    """Where the original's own float32 disagrees with its float64 replay by more than rounding explains.
+
+    `tensor` is the first recorded one that depends on the wrong kernel, `layer` the layer that answers for it ("" where no name gives
+    one), `error` its |S32 - S64| / |S64|; `detail` names the node and its operation. That layer and those behind are judged by float64
+    alone.
+    """
+
+    network: str
+    layer: str
+    tensor: str
+    detail: str
+    error: float
+
+
+@dataclass(frozen=True)
 class Report:
-    """The whole proof. `unmatched` names the original's tensors that no layer answers for; `faults` stand in order of execution."""
+    """The whole proof. `unmatched` names the original's tensors that no layer answers for; `faults` stand in order of execution.
+
+    `taps` counts the declared tensors of the original, `matched` those that a layer answers for. `about` is the recording's own
+    description, with the versions of PyTorch and of this tool.
+
+    Example:
+        >>> gate = Gate("generator", "PSNR of the image in dB", 62.5, 100.0, passed=False)
+        >>> report = Report((), 42, 42, (), (), (gate,), "fp32", "cpu", {})
+        >>> report.verdict, report.exit_code
+        ('numeric', 1)
+
+    """
 
     layers: tuple[Layer, ...]
     taps: int
@@ -134,19 +157,18 @@ class Report:
     losses: tuple[Loss, ...] = ()
     remarks: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    kernel_faults: tuple[KernelFault, ...] = ()
     pictures: Pictures = field(default_factory=Pictures)
 
     @property
     def verdict(self) -> str:
-        """`fault` before `incomplete` before `numeric` before `pass`."""
-        verdicts = {layer.verdict for layer in self.layers}
-        if FAULT in verdicts or self.faults:
-            return FAULT
-        if self.matched < self.taps:
-            return INCOMPLETE
-        if NUMERIC in verdicts or not all(gate.passed for gate in self.gates):
-            return NUMERIC
-        return PASS
+        """`pass`, `numeric`, `fault` or `incomplete` (`stylexport.parity.verdict`)."""
+        return proof_verdict(
+            [layer.verdict for layer in self.layers],
+            faults=len(self.faults),
+            covered=self.matched >= self.taps,
+            gates_hold=all(gate.passed for gate in self.gates),
+        )
 
     @property
     def first_fault(self) -> Fault | None:

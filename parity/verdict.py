@@ -1,43 +1,105 @@
-"""How far a tensor is from the original's, and what floating point allows (DESIGN, "Rules of the proof")."""
+"""All rules of a verdict, and every threshold once (DESIGN.md, "Rules of the proof"; docs/verify.md).
+
+The passes of `stylexport.parity.compare` only measure. What they measured of a layer is an `Evidence`; this file says what a layer, a
+network and the whole proof are called because of it. Every comparison is written so that NaN fails it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+# A layer's verdict. `carried`: wrong only because of what came in; its own judgement passes.
+PASS, NUMERIC, FAULT, CARRIED, MISSING = "pass", "numeric", "fault", "carried", "missing"
+INCOMPLETE = "incomplete"
+EXIT_CODES = {PASS: 0, NUMERIC: 1, FAULT: 1, INCOMPLETE: 3}
 
-from stylexport.parity.result import CARRIED, FAULT, NUMERIC, PASS
-
-EXACT = 1e-7  # of a layer alone, T64 against S64
+EXACT = 1e-7  # of a layer alone, T64 against S64; also what is left of an error that a hypothesis explains
 UNIT = 2.0**-24  # half the spacing of float32 at 1: the least rounding floor, and what one rounded constant may do
 TIMES_FLOOR, TIMES_FLOOR_SMALL, SMALL = 8.0, 16.0, 1000  # tensors of fewer elements than SMALL are less averaged
 # The rounding unit of what a precision multiplies in.
 UNITS = {"fp32": UNIT, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 
+# The most that float32 rounding adds to e(S32) in one step of a network. A sum of n rounded terms errs by about sqrt(n) units (Higham and
+# Mary 2019, "A new approach to probabilistic rounding error analysis", section 3): 2^7 for n = 2^14, more than any kernel of these
+# networks has. 2^6 is room for terms that cancel. However many steps there are, a tenth of a tensor is no rounding.
+ROUNDING_A_STEP = UNIT * 2**7 * 2**6
+ROUNDING_AT_MOST = 0.1
+
 
 @dataclass(frozen=True)
-class Difference:
-    """`error` is |x - S64| / |S64| in L2 norms, `max_abs` the largest |x - S64|, `snr_db` -20 log10(error). NaN where x has one."""
+class Evidence:
+    """What was measured of one layer. Errors are |x - S64| / |S64| in L2 norms.
 
-    error: float
-    max_abs: float
+    `alone` is T64's, fed with the original's own inputs, `error64` the one in the chain and `allowed64` what it may be. `ratio` is the
+    float32 error over the rounding floor (in a lower precision, the layer's own error over that format's rounding unit), None where the
+    arithmetic is not judged. `elements` is the size of the tensor. `answered`: whether any layer gives this tensor of the original.
+    `other_values`: whether a tensor of the layer differs from the original's variable, number by number.
+    """
 
-    @property
-    def snr_db(self) -> float:
-        """The signal-to-noise ratio in decibels; infinite where nothing differs."""
-        return -20 * math.log10(self.error) if self.error > 0 else math.inf if self.error == 0 else math.nan
+    alone: float
+    error64: float
+    allowed64: float = EXACT
+    ratio: float | None = None
+    elements: int = 1
+    answered: bool = True
+    other_values: bool = False
 
 
-def difference(found: Tensor, exact: Tensor) -> Difference:
-    """`found` (any dtype) against `exact` (float64), of one shape."""
-    delta = found.to(torch.float64) - exact
-    size = float(torch.linalg.vector_norm(exact))
-    distance = float(torch.linalg.vector_norm(delta))
-    largest = float(delta.abs().max()) if delta.numel() else 0.0
-    return Difference(distance / size if size else (0.0 if distance == 0 else math.inf), largest)
+def layer_verdict(layer: Evidence) -> str:
+    """A layer by itself.
+
+    Example:
+        >>> layer_verdict(Evidence(alone=3e-9, error64=2e-8, ratio=1.4, elements=4096))
+        'pass'
+        >>> layer_verdict(Evidence(alone=3e-9, error64=2e-8, ratio=41.5, elements=4096))
+        'numeric'
+        >>> layer_verdict(Evidence(alone=3e-9, error64=0.7, ratio=1e7, elements=4096))
+        'carried'
+        >>> layer_verdict(Evidence(alone=float("nan"), error64=0.7))
+        'fault'
+
+    """
+    if not layer.answered:
+        return MISSING
+    if layer.other_values or not layer.alone <= EXACT:
+        return FAULT
+    if not layer.error64 <= layer.allowed64:
+        return CARRIED
+    return PASS if layer.ratio is None or layer.ratio <= allowed_ratio(layer.elements) else NUMERIC
+
+
+def network_verdicts(layers: Sequence[Evidence]) -> list[str]:
+    """The layers of one network, in the order of execution.
+
+    One that is wrong because of what came in, though no layer before it is at fault or missing, is at fault: the code between the layers
+    is another.
+
+    Example:
+        >>> network_verdicts([Evidence(alone=0.0, error64=0.0), Evidence(alone=0.0, error64=0.7), Evidence(alone=0.0, error64=0.7)])
+        ['pass', 'fault', 'carried']
+
+    """
+    verdicts = [layer_verdict(layer) for layer in layers]
+    first = next((i for i, verdict in enumerate(verdicts) if verdict in (FAULT, MISSING, CARRIED)), None)
+    if first is not None and verdicts[first] == CARRIED:
+        verdicts[first] = FAULT
+    return verdicts
+
+
+def proof_verdict(layers: Collection[str], *, faults: int, covered: bool, gates_hold: bool) -> str:
+    """The whole proof, from the layers' verdicts: `fault` before `incomplete` before `numeric` before `pass`.
+
+    Example:
+        >>> proof_verdict(["pass", "numeric"], faults=0, covered=False, gates_hold=True)
+        'incomplete'
+
+    """
+    if FAULT in layers or faults:
+        return FAULT
+    if not covered:
+        return INCOMPLETE
+    return PASS if NUMERIC not in layers and gates_hold else NUMERIC
 
 
 def allowed_ratio(elements: int) -> float:
@@ -50,36 +112,10 @@ def allowed_in_chain(constants: int, floor: float) -> float:
     return max(EXACT + constants * UNIT, TIMES_FLOOR * floor)
 
 
-def judge(alone: float, error64: float, ratio: float, allowed64: float, elements: int) -> str:
-    """A layer's verdict. Every comparison is written so that NaN fails it."""
-    if not alone <= EXACT:
-        return FAULT
-    if not error64 <= allowed64:
-        return CARRIED
-    return PASS if ratio <= allowed_ratio(elements) else NUMERIC
+def explained_by_rounding(constants: int) -> float:
+    """The largest e(S32) that float32 rounding explains behind so many rounded constants, each of which stands for a step.
 
-
-def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list[tuple[int, ...]]:
-    """The orders of axes in which a tensor of the graph, `shape`, may be a port's output, `like` (batch axes aside, axes of one dropped).
-
-    The graph's own `layout` decides where it is known and fits.
+    Above it the original's own float32 computes something else than its float64 replay: one of its kernels is wrong. Its float32 is then
+    no measure, and the layer is judged by float64 alone.
     """
-    rank = len(shape)
-    same = tuple(range(rank))
-    channels_first = (0, rank - 1, *range(1, rank - 1)) if rank > 2 else same
-    by_layout = {"NHWC": [channels_first], "NCHW": [same]}.get(layout, [])
-    for orders in (by_layout, [same, channels_first] if rank > 2 else [same]):
-        fitting = [order for order in orders if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
-        if fitting:
-            return fitting
-    return []
-
-
-def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:
-    """`value` with its axes in `order`, in the shape of `like` (with its own number of rows)."""
-    turned = value.permute(*order) if tuple(order) != tuple(range(value.ndim)) else value
-    return turned.reshape(value.shape[0], *like[1:])
-
-
-def _bare(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)
+    return min((constants + 1) * ROUNDING_A_STEP, ROUNDING_AT_MOST)

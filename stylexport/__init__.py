@@ -5,7 +5,7 @@ from stylexport import convert, verify, load, AttFind
 convert("bucket/", "converted")                          # TensorFlow files -> PyTorch tensors; needs neither framework
 verify("converted", release="bucket/").verdict           # "pass": the same function, layer by layer
 stylex = load("converted")                               # a torch.nn.Module
-AttFind(stylex).effects("latents.pkl", out="effects")    # what does the classifier look at?
+AttFind(stylex).effects("dlatents.pkl", out="run")       # what does the classifier look at?
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from stylexport.common.version import __version__
 
 if TYPE_CHECKING:
+    from stylexport.attfind.api import AttFind
     from stylexport.common.errors import StylexportError
     from stylexport.converter.output.convert import convert
     from stylexport.inspection import inspect
     from stylexport.loading import load
-    from stylexport.reference_tf.record.record import record
+    from stylexport.reference_tf.record import record
     from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, StylEx
     from stylexport.training.loop import train
     from stylexport.verification import selftest, verify
@@ -36,7 +37,7 @@ _HOME = {
     "convert": "stylexport.converter.output.convert",
     "inspect": "stylexport.inspection",
     "load": "stylexport.loading",
-    "record": "stylexport.reference_tf.record.record",
+    "record": "stylexport.reference_tf.record",
     "verify": "stylexport.verification",
     "selftest": "stylexport.verification",
     "train": "stylexport.training.loop",

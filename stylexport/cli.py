@@ -17,7 +17,7 @@ from stylexport.lazy import lazy
 COMMANDS = {
     "inspect": ("inspect", "Say what a TensorFlow artefact holds."),
     "convert": ("convert", "Convert a released StylEx to PyTorch."),
-    "record": ("record", "Record what the original graphs give, layer by layer."),
+    "record": ("record", "Record what the original graphs compute, layer by layer."),
     "verify": ("verify", "Prove that a port is the same function, layer by layer."),
     "selftest": ("selftest", "Test the proof: inject faults and see them found."),
     "attfind": ("attfind", "Find and show the attributes that change the classifier's mind."),
@@ -72,11 +72,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         click.echo("stylexport: interrupted; nothing half-written was left", err=True)
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:  # who reads the output has had enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:  # the reader of the output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written goes nowhere
         code = EXIT_BROKEN_PIPE
     except Exception as error:
         message = machine_refuses(error)
@@ -86,13 +86,14 @@ def main() -> None:
 
 def _run() -> int:
     """Runs the command of sys.argv and returns its exit code."""
+    if "_STYLEXPORT_COMPLETE" in os.environ:
+        cli.main(prog_name="stylexport")  # answers the shell, and leaves
     try:
-        cli.main(standalone_mode=False)
+        with cli.make_context("stylexport", sys.argv[1:]) as context:  # click's own main would make an exit code 1 of a broken pipe
+            cli.invoke(context)
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except SystemExit as leave:
-        if isinstance(leave.__context__, BrokenPipeError):  # click leaves with exit code 1, which says that the check failed
-            raise leave.__context__ from None
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     return 0
 
@@ -105,7 +106,7 @@ def machine_refuses(error: BaseException) -> str | None:
     # Of torch's, neither the class for a GPU nor the RuntimeError for a CPU is a MemoryError.
     named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     if isinstance(error, MemoryError) or (named and isinstance(error, RuntimeError)):
-        return f"the memory is not enough ({error or 'MemoryError'}); take fewer samples at once, or a machine with more memory"
+        return f"the memory is not enough ({str(error) or 'MemoryError'}); take fewer samples at once, or a machine with more memory"
     return None
 
 

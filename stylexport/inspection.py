@@ -1,7 +1,8 @@
-"""What a TensorFlow artefact holds: the facts that `stylexport inspect` prints."""
+"""What a TensorFlow file or folder holds: the facts that `stylexport inspect` prints."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,25 @@ from stylexport.converter.mapping.recognise import recognise
 
 
 def inspect(source: str | Path) -> dict[str, Any]:
-    """All that can be said of the artefact at `source`, JSON-ready; every checksum that its format has is verified on the way.
+    """What the artefact at `source` holds, as values for JSON. Every tensor is read, and every checksum that its format has is verified.
 
-    Of a folder or zip that holds several, {"path", "artefacts": [...]}. Keys of one: path, format, versions, files, checksums,
-    variables (name, key, shape, dtype, bytes, checksum, slot), totals, network (the first recognised or null), networks (network,
-    config, facts, remarks), unrecognised (network -> why not), notes. Raises StylexportError.
+    Keys: path, format, versions, files, checksums, variables (name, key, shape, dtype, bytes, checksum, slot), totals, network (the first
+    that is recognised, or None), networks (network, config, facts, remarks), unrecognised (network -> why not), notes. Of a folder or zip
+    that holds several artefacts: {"path", "artefacts": [...]}. Raises BadInput where nothing is recognised, DamagedFile, HostileFile.
+
+    Example:
+        >>> from stylexport import inspect
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> found = inspect(EMBEDDED / "encoder.savedmodel.zip")
+        >>> found["format"], found["network"], found["totals"]["variables"]
+        ('savedmodel', 'encoder', 23)
+
     """
-    artefacts = open_all(source)
-    described = [_describe(artefact) for artefact in artefacts]
-    for artefact in artefacts:
-        artefact.close()
+    with contextlib.ExitStack() as opened:
+        artefacts = open_all(source)
+        for artefact in artefacts:
+            opened.callback(artefact.close)
+        described = [_describe(artefact) for artefact in artefacts]
     return described[0] if len(described) == 1 else {"path": str(source), "artefacts": described}
 
 
@@ -34,7 +44,7 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
             artefact.read(variable)
         except (DamagedFile, HostileFile):
             raise
-        except BadInput as error:  # whole, but stored in a way that is not read: listed all the same
+        except BadInput as error:  # undamaged, but stored in a way that is not read: listed all the same
             unread.append(str(error))
     artefact.finish()
     facts = artefact.facts

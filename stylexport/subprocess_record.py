@@ -45,7 +45,7 @@ def recorded(
 def record_in_subprocess(
     release: Sequence[str | os.PathLike[str]], out: Path, options: Sequence[str] = (), progress: Progress | None = None
 ) -> None:
-    """Writes a recording of the release to `out`; `options` are those of `python -m stylexport.reference_tf.record.record`.
+    """Writes a recording of the release to `out`; `options` are those of `python -m stylexport.reference_tf.record`.
 
     `progress(network, nodes done, nodes in all)`. Raises the error that the recorder reports (BadInput, IncompleteCoverage), BadInput
     where TensorFlow is not installed or the process was killed, and RuntimeError, with its traceback, for a fault of our own.
@@ -81,7 +81,7 @@ def record_in_subprocess(
 def _child() -> int:
     """What the process runs: the recorder, or one line that says what is missing."""
     try:
-        from stylexport.reference_tf.record.record import main
+        from stylexport.reference_tf.record.__main__ import main
     except ImportError as error:
         if is_own(error):
             raise

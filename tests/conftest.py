@@ -17,12 +17,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401  before TensorFlow, whose LLVM keeps it from loading
 
+from stylexport.checkpoints import EMBEDDED
 from stylexport.cli import main
 from stylexport.converter.output.convert import convert
 from tests.basic_pitch import unpack
 
 ROOT = Path(__file__).parents[1]
-DEMO = ROOT / "checkpoints" / "demo"
+# Whose claims depend on the processor's arithmetic: the proof, the kernels, and what compares PyTorch with TensorFlow. Single files
+# elsewhere carry the marker themselves.
+PROCESSOR = ("parity", "reference_tf", "torch_models", "converter/mapping")
+DEMO = EMBEDDED
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ def run(*arguments: str | Path) -> Ran:
     finally:
         sys.argv = before
     return Ran(int(leave.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of those folders, before options such as `-m processor` select."""
+    for item in items:
+        if item.path.is_relative_to(ROOT) and item.path.relative_to(ROOT / "tests").as_posix().startswith(PROCESSOR):
+            item.add_marker("processor")
 
 
 @pytest.fixture(scope="session")

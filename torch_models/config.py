@@ -18,15 +18,36 @@ C = TypeVar("C", bound="NetworkConfig")
 SQRT2 = math.sqrt(2.0)
 
 
+# role in a StylEx -> the architecture that its authors released in it, which a config.json means that names none
+RELEASED: Mapping[str, str] = {
+    "generator": "stylex_generator",
+    "encoder": "stylex_encoder",
+    "discriminator": "stylex_discriminator",
+    "classifier": "mobilenet_v1",
+}
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Base of the four configurations: how one travels to and from `config.json`."""
+    """Base of every configuration: how one is written to `config.json` and read back.
+
+    `network` is the role in a StylEx ("classifier"), or the network's own name where it has no part in one; `architecture` says what
+    fills it ("mobilenet_v1").
+    """
 
     network: ClassVar[str] = ""
+    architecture: ClassVar[str] = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The configuration as JSON-ready values, with the network's name first."""
-        return {"network": self.network, **dataclasses.asdict(self)}
+        """The configuration as JSON-ready values: the role first, then the architecture where it is not the released one.
+
+        Example:
+            >>> EncoderConfig(8, (16, 16)).to_json()["network"]
+            'encoder'
+
+        """
+        named = self.architecture in ("", RELEASED.get(self.network, self.network))
+        return {"network": self.network, **({} if named else {"architecture": self.architecture}), **dataclasses.asdict(self)}
 
     @classmethod
     def from_json(cls: type[C], values: Mapping[str, Any]) -> C:
@@ -37,6 +58,8 @@ class NetworkConfig:
         values = dict(values)
         if (network := values.pop("network", cls.network)) != cls.network:
             raise ValueError(f"this config.json is of a {network}, not of a {cls.network}")
+        if (architecture := values.pop("architecture", RELEASED.get(network, network))) != cls.architecture:
+            raise ValueError(f"this config.json is of the architecture {architecture}, not of {cls.architecture}")
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise ValueError(f"config.json of a {cls.network} holds unknown fields: {', '.join(unknown)}")
@@ -58,6 +81,7 @@ class GeneratorConfig(NetworkConfig):
     """
 
     network: ClassVar[str] = "generator"
+    architecture: ClassVar[str] = "stylex_generator"
 
     resolution: int
     channels: tuple[int, ...]
@@ -88,6 +112,7 @@ class EncoderConfig(NetworkConfig):
     """A StyleGAN2 residual discriminator's trunk that ends in w. `channels` runs over 4, 8, ... `resolution`."""
 
     network: ClassVar[str] = "encoder"
+    architecture: ClassVar[str] = "stylex_encoder"
 
     resolution: int
     channels: tuple[int, ...]
@@ -109,6 +134,7 @@ class DiscriminatorConfig(NetworkConfig):
     """The encoder's trunk plus a minibatch standard deviation channel; the score is sum(outputs * label probabilities)."""
 
     network: ClassVar[str] = "discriminator"
+    architecture: ClassVar[str] = "stylex_discriminator"
 
     resolution: int
     channels: tuple[int, ...]
@@ -162,6 +188,7 @@ class MobileNetV1Config(NetworkConfig):
     """
 
     network: ClassVar[str] = "classifier"
+    architecture: ClassVar[str] = "mobilenet_v1"
 
     layers: tuple[ConvSpec, ...]
     labels: int = 2
@@ -208,17 +235,6 @@ def mobilenet_layers(width: float = 1.0, epsilon: float = 1e-3, activation: str 
         layers.append(ConvSpec(layers[-1].out, depthwise=True, stride=(stride, stride), epsilon=epsilon, activation=activation))
         layers.append(ConvSpec(scaled(out), kernel=(1, 1), epsilon=epsilon, activation=activation))
     return tuple(layers)
-
-
-CONFIGS: dict[str, type[NetworkConfig]] = {c.network: c for c in (GeneratorConfig, EncoderConfig, DiscriminatorConfig, MobileNetV1Config)}
-
-
-def config_from_json(values: Mapping[str, Any]) -> NetworkConfig:
-    """The configuration of whichever network `values["network"]` names. Raises ValueError where it names none."""
-    network = values.get("network")
-    if network not in CONFIGS:
-        raise ValueError(f"config.json names no network of {', '.join(CONFIGS)}: {network!r}")
-    return CONFIGS[str(network)].from_json(values)
 
 
 def channels_by_resolution(resolution: int, channels: tuple[int, ...]) -> dict[int, int]:

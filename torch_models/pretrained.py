@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -19,6 +18,7 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import read_json
 from stylexport.common.text import listing
 from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kind_from_json
 from stylexport.torch_models.layers.resampling import Fir
 
 CONFIG = "config.json"
@@ -94,16 +94,27 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
         """The mixin's hook: write both files, each through a temporary one, the configuration last."""
         # One file lists one tensor once, so views and channels-last tensors are laid out plainly.
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        with whole_file(save_directory / WEIGHTS) as partial:
-            save_file(tensors, partial, {"format": "pt"})
+        try:
+            with whole_file(save_directory / WEIGHTS) as partial:
+                save_file(tensors, partial, {"format": "pt"})
+        except SafetensorError as error:  # as safetensors reports a full disk
+            raise BadInput(f"{save_directory / WEIGHTS}: cannot be written ({error}); make room, or name another folder") from error
         with whole_file(save_directory / CONFIG) as partial:
             partial.write_text(json.dumps(self.config.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a file that is whole or absent."""
-    with whole_file(path) as partial:
-        write(partial)
+def open_network(folder: Path, role: str, map_location: str | torch.device = "cpu") -> PretrainedNetwork:
+    """The network in a folder, whatever architecture fills this role of a StylEx. Raises BadInput as `from_pretrained` does."""
+    path = _find(str(folder), CONFIG, {})
+    values = read_json(path, AGAIN)
+    try:
+        kind = kind_from_json(values, role)
+        if kind.role != role:
+            raise ValueError(f"this config.json is of a {kind.role}, not of a {role}")
+    except ValueError as error:
+        raise DamagedFile(path, f"is of another network ({error})", "convert it again") from error
+    network: PretrainedNetwork = kind.module.load().from_pretrained(folder, map_location=map_location)
+    return network
 
 
 def _find(model_id: str, name: str, download: dict[str, Any]) -> Path:

@@ -18,22 +18,23 @@ from stylexport.common.json_files import read_json
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.encoder import Encoder
 from stylexport.torch_models.generator import Generator
-from stylexport.torch_models.mobilenet import MobileNetV1
-from stylexport.torch_models.pretrained import AGAIN, PretrainedNetwork
+from stylexport.torch_models.kinds import ROLES
+from stylexport.torch_models.pretrained import AGAIN, PretrainedNetwork, open_network
 
 MANIFEST = "stylex.json"
-NETWORKS: dict[str, type[PretrainedNetwork]] = {
-    "generator": Generator,
-    "encoder": Encoder,
-    "discriminator": Discriminator,
-    "classifier": MobileNetV1,
-}
 
 
 class StylEx(nn.Module):
     """The networks of one StylEx; any may be absent (None), and a method that needs it then says so.
 
     `labels` are the label names, `image_range` the range of an image, `metadata` whatever else `stylex.json` holds.
+
+    Example:
+        >>> from stylexport.torch_models.config import GeneratorConfig
+        >>> stylex = StylEx(Generator(GeneratorConfig(resolution=8, channels=(6, 4), latent=5, labels=2)), labels=("old", "young"))
+        >>> stylex.decode(torch.zeros(1, 7)).shape
+        torch.Size([1, 3, 8, 8])
+
     """
 
     generator: Generator | None
@@ -82,18 +83,16 @@ class StylEx(nn.Module):
         path = folder / MANIFEST
         values = read_json(path, AGAIN)
         places = values.pop("networks", None)
-        if not isinstance(places, dict) or (places and not set(places) & set(NETWORKS)):
-            raise DamagedFile(path, f"`networks` must name folders for some of {', '.join(NETWORKS)}, not {places!r}", AGAIN)
-        places = {name: place for name, place in places.items() if name in NETWORKS}  # a user's own networks are not StylEx's
+        if not isinstance(places, dict) or (places and not set(places) & set(ROLES)):
+            raise DamagedFile(path, f"`networks` must name folders for some of {', '.join(ROLES)}, not {places!r}", AGAIN)
+        places = {name: place for name, place in places.items() if name in ROLES}  # a user's own networks are not StylEx's
         labels = values.pop("labels", [])
         image_range = values.pop("image_range", [-1.0, 1.0])
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise DamagedFile(path, f"`labels` must be a list of names, not {labels!r}", AGAIN)
         if not (isinstance(image_range, list) and len(image_range) == 2 and all(isinstance(v, int | float) for v in image_range)):
             raise DamagedFile(path, f"`image_range` must be two numbers, not {image_range!r}", AGAIN)
-        networks: dict[str, Any] = {
-            name: NETWORKS[name].from_pretrained(_inside(folder, place, path), map_location=map_location) for name, place in places.items()
-        }
+        networks: dict[str, Any] = {name: open_network(_inside(folder, place, path), name, map_location) for name, place in places.items()}
         low, high = image_range
         return cls(**networks, labels=labels, image_range=(low, high), metadata=values).eval()
 
@@ -101,7 +100,7 @@ class StylEx(nn.Module):
         """Write the layout that `from_pretrained` reads: a folder a network, and `stylex.json` last."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        present = {name: network for name in NETWORKS if (network := getattr(self, name)) is not None}
+        present = {name: network for name in ROLES if (network := getattr(self, name)) is not None}
         for name, network in present.items():
             if not isinstance(network, PretrainedNetwork):
                 raise TypeError(f"the {name} is a {type(network).__name__}, which has no configuration to save; only this project's have")

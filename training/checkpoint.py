@@ -25,11 +25,11 @@ from stylexport.common.atomic import whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from stylexport.torch_models.stylex import StylEx
-from stylexport.training.optimisers import names
+from stylexport.training.optimisers import parameter_names
 
 CHECKPOINTS = "checkpoints"
 WEIGHTS, OPTIMISERS, TRAINING = "weights.safetensors", "optimisers.safetensors", "training.json"
-# What training.json tells beside the format.
+# What training.json must have for a run to be resumed.
 FACTS = ("step", "path_mean", "watch", "scaler", "ramp")
 REMEDY = "remove that folder, so that --resume takes the checkpoint before it"
 
@@ -52,7 +52,8 @@ def save(
         save_stylex(stylex, stage)
         save_file(_laid_out(networks), stage / WEIGHTS)
         save_file(
-            {key: value for name, own in optimisers.items() for key, value in _moments(own, names(networks, name))}, stage / OPTIMISERS
+            {key: value for name, own in optimisers.items() for key, value in _moments(own, parameter_names(networks, name))},
+            stage / OPTIMISERS,
         )
         text = json.dumps({"format": 1, "step": step, **facts}, indent=1, ensure_ascii=False) + "\n"
         (stage / TRAINING).write_text(text, encoding="utf-8")
@@ -62,7 +63,7 @@ def save(
 
 
 def save_stylex(stylex: StylEx, folder: Path) -> None:
-    """The StylEx as a converted folder; a classifier that is none of this project's networks is left out, its users name it again."""
+    """The StylEx as a converted folder; a classifier that is not one of this project's networks is left out, its users name it again."""
     own = stylex.classifier if isinstance(stylex.classifier, PretrainedNetwork) else None
     StylEx(
         stylex.generator,
@@ -90,9 +91,9 @@ def restore(
         weights, moments = load_file(folder / WEIGHTS), load_file(folder / OPTIMISERS)
         own = {name: load_file(folder / name / "model.safetensors") for name in averages}
     except (OSError, ValueError, SafetensorError) as error:
-        raise DamagedFile(folder, f"is no whole checkpoint ({error})", REMEDY) from error
+        raise DamagedFile(folder, f"is not a whole checkpoint ({error})", REMEDY) from error
     if not isinstance(facts, dict) or (lacking := [name for name in FACTS if name not in facts]):
-        what = f"does not tell {', '.join(lacking)}" if isinstance(facts, dict) else "holds no facts"
+        what = f"lacks {', '.join(lacking)}" if isinstance(facts, dict) else "holds no facts"
         raise DamagedFile(folder / TRAINING, what, REMEDY)
     try:
         if more := {key.split(".")[0] for key in weights} - {*networks}:
@@ -103,7 +104,7 @@ def restore(
         for name, average in averages.items():
             average.load_state_dict(own[name])
         for name, optimiser in optimisers.items():
-            _restore_moments(optimiser, names(networks, name), moments)
+            _restore_moments(optimiser, parameter_names(networks, name), moments)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(f"{folder}: holds other networks than the configuration ({reason}); resume with the run's own settings") from error

@@ -1,4 +1,4 @@
-"""What a training run is told: frozen groups of settings, each with its defaults, read from YAML and `key=value` overrides.
+"""The settings of a training run: frozen groups, each with its defaults, read from YAML and `key=value` overrides.
 
     load(Path("training/configs/mnist.yaml"), ["losses.image_l1=5", "run.steps=1000"])
 
@@ -28,7 +28,7 @@ Regimen = Literal["encoder", "alternating", "random"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The networks, where `--from` does not tell them: `channels` at 4, 8, ... px, or the schedule min(base / r, most).
+    """The networks, where `--from` does not give them: `channels` at 4, 8, ... px, or the schedule min(base / r, most).
 
     `latent` is the length of w, `z` of the mapping's input, `hidden` of the dense layer of encoder and discriminator.
     """
@@ -48,7 +48,7 @@ class ModelConfig:
 class ClassifierConfig:
     """The classifier in the loop, frozen: `spec` as AttFind's --classifier takes it, `weights` its file; None: that of `--from`.
 
-    `in_loop: false` trains without it (the ablation): every image is given the same probabilities and the classifier only measures.
+    `in_loop: false` trains without it (the ablation): every image has the same probabilities and the classifier only measures.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -63,7 +63,8 @@ class ClassifierConfig:
 class LossConfig:
     """Weights of the losses (0 leaves one out and saves its time) and how often the lazy ones are computed.
 
-    r1 is gamma / 2 of Mescheder et al.; `agreement_random` is the KL loss on images of random w, whose label probabilities are given.
+    r1 is gamma / 2 of Mescheder et al. `agreement` is the KL divergence of the classifier's answers for image and reconstruction,
+    `agreement_random` that on images of random w, against the label probabilities that they were made for.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -161,10 +162,17 @@ class TrainConfig:
 _PARSER = TypeAdapter(TrainConfig)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The settings in a YAML file with `group.name=value` on top. Raises BadInput, naming the setting."""
-    found = read_settings(_PARSER, path, overrides)
-    _check(found, str(path))
+def load(config: TrainConfig | str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The settings, or those of a YAML file, with `group.name=value` on top. Raises BadInput, naming the setting.
+
+    Example:
+        >>> load(TrainConfig(DataConfig(digits=(3, 5))), ["run.steps=100"]).run.steps
+        100
+
+    """
+    source = config.to_json() if isinstance(config, TrainConfig) else Path(config)
+    found = read_settings(_PARSER, source, overrides)
+    _check(found, "settings" if isinstance(config, TrainConfig) else str(config))
     return found
 
 

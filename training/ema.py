@@ -19,10 +19,15 @@ def copy_of(network: M) -> M:
 
 
 def decay(images: float, half_life: float, seen: float, ramp: float | None = 0.05) -> float:
-    """What share of the average stays after a batch of `images`: half of it after `half_life` images.
+    """The share of the average that stays after a batch of `images`: half of it is left after `half_life` images.
 
     While few images were `seen`, the half-life is at most `ramp` of them (StyleGAN2-ADA's warm-up), so that an average does not drag the
     random start along; None for no ramp, as where weights are learned already.
+
+    Example:
+        >>> decay(images=16, half_life=16, seen=1e6)
+        0.5
+
     """
     own = half_life if ramp is None else min(half_life, ramp * seen)
     return 0.5 ** (images / max(own, 1e-8))

@@ -1,4 +1,4 @@
-"""The networks of a run: fresh ones, and what a converted release gives them."""
+"""The networks of a run: new ones, and what they take from a converted release."""
 
 from __future__ import annotations
 
@@ -8,34 +8,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, NetworkConfig, channel_schedule
-from stylexport.torch_models.discriminator import Discriminator
-from stylexport.torch_models.encoder import Encoder
-from stylexport.torch_models.generator import Generator
+from stylexport.torch_models.config import RELEASED, channel_schedule
+from stylexport.torch_models.kinds import KINDS
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.config import ModelConfig
 
 Networks = dict[str, PretrainedNetwork]
-KINDS: dict[str, tuple[type[PretrainedNetwork], type[NetworkConfig]]] = {
-    "generator": (Generator, GeneratorConfig),
-    "encoder": (Encoder, EncoderConfig),
-    "discriminator": (Discriminator, DiscriminatorConfig),
-}
 
 
 @dataclass(frozen=True)
 class Reuse:
-    """What of a network came from a release: names of tensors taken whole, in part (of what), and begun anew."""
+    """What of a network came from a release: names of the tensors taken whole, those taken in part (and which part), and the new ones."""
 
     whole: tuple[str, ...] = ()
     part: Mapping[str, str] = field(default_factory=dict)
     fresh: tuple[str, ...] = ()
 
-    def told(self) -> str:
-        """In words, such as "54 tensors reused, 9 in part (b4.conv1.weight: columns of w), 3 fresh (b64.fromrgb.weight, ...)"."""
+    def summary(self) -> str:
+        """As a line, such as "54 tensors reused, 9 in part (b4.conv1.weight: columns of w), 3 fresh (b64.fromrgb.weight, ...)"."""
         words = [f"{len(self.whole)} tensors reused"]
         if self.part:
             name, what = next(iter(self.part.items()))
@@ -66,12 +59,12 @@ def build(
         own["generator"]["latent"] = release.encoder.config.latent
     networks, reuses = {}, {}
     for name in names:
-        kind, config = KINDS[name]
+        kind = KINDS[RELEASED[name]]
         source: PretrainedNetwork | None = getattr(release, name, None)
         if source is None:
-            networks[name] = kind(config(**shared, **own[name]))
+            networks[name] = kind.module.load()(kind.config(**shared, **own[name]))
         else:
-            networks[name] = kind(adapted(source.config, resolution, labels))
+            networks[name] = kind.module.load()(adapted(source.config, resolution, labels))
             reuses[name] = reuse(networks[name], source)
         networks[name].train().requires_grad_(True)
     return networks, reuses
@@ -116,10 +109,10 @@ def _columns_of_w(network: PretrainedNetwork, tensor: Tensor, other: Tensor) -> 
 
 
 @torch.no_grad()
-def blind(networks: Networks) -> None:
-    """Make generator and discriminator deaf to which label is probable: equal columns, equal outputs.
+def equalise_label_columns(networks: Networks) -> None:
+    """Averages the label columns of generator and discriminator, so that conditioning has no effect.
 
-    Under equal probabilities both columns get equal gradients, so they stay equal, and any probabilities give the same image.
+    Under equal probabilities the columns get equal gradients, so they stay equal, and any probabilities give the same image.
     """
     generator, discriminator = networks.get("generator"), networks.get("discriminator")
     if generator is not None:
@@ -131,3 +124,10 @@ def blind(networks: Networks) -> None:
         for name, tensor in discriminator.named_parameters():
             if name.startswith("b4.out."):
                 tensor.copy_(tensor.mean(0, keepdim=True).expand_as(tensor))
+
+
+def compile_networks(networks: Networks) -> dict[str, nn.Module]:
+    """Compiled encoder, discriminator and synthesis network ("synthesis"), with the weights of `networks`."""
+    generator: Any = networks["generator"]
+    parts = {name: network for name, network in networks.items() if name != "generator"} | {"synthesis": generator.synthesis}
+    return {name: torch.compile(module) for name, module in parts.items()}  # type: ignore[misc]

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from stylexport.training.config import OptimiserConfig, TrainConfig
+from stylexport.training.config import LossConfig, OptimiserConfig
 from stylexport.training.networks import Networks
 
 # optimiser -> the networks that it moves
 MOVED = {"generator": ("generator", "encoder"), "discriminator": ("discriminator",)}
 
 
-def optimisers(config: TrainConfig, networks: Networks) -> dict[str, torch.optim.Adam]:
-    """One a group of `MOVED` that has networks."""
-    own, losses = config.optimiser, config.losses
+def build_optimisers(own: OptimiserConfig, losses: LossConfig, networks: Networks) -> dict[str, torch.optim.Adam]:
+    """One for each group of `MOVED` that has networks."""
     rates = {"generator": own.learning_rate, "discriminator": own.discriminator_rate}
     firsts = {"generator": own.beta1, "discriminator": own.discriminator_beta1}
     lazy = {"generator": ("path_length",), "discriminator": ("r1", "gradient_penalty")}
@@ -42,19 +41,27 @@ def _share(every: Iterable[int]) -> float:
     return 1 / (1 + sum(1 / k for k in every))
 
 
-def schedule(own: OptimiserConfig, steps: int, number: int) -> float:
-    """What share of its learning rate step `number` of `steps` has: a linear warm-up, then half a cosine down to `decay`."""
+def rate_share(own: OptimiserConfig, steps: int, number: int) -> float:
+    """What share of the learning rate step `number` of `steps` has: a linear warm-up, then half a cosine down to `decay`.
+
+    Example:
+        >>> rate_share(OptimiserConfig(warm_up=4, decay=0.5), steps=100, number=0)
+        0.25
+        >>> rate_share(OptimiserConfig(decay=0.5), steps=100, number=100)
+        0.5
+
+    """
     warm = min(1.0, (number + 1) / own.warm_up) if own.warm_up else 1.0
     return warm * (own.decay + (1 - own.decay) * (1 + math.cos(math.pi * min(number / steps, 1.0))) / 2)
 
 
-def set_rate(found: Mapping[str, Any], share: float) -> None:
-    """The learning rates at this share of their own."""
-    for optimiser in found.values():
+def set_rates(optimisers: Mapping[str, Any], share: float) -> None:
+    """Sets every learning rate to this share of what the settings say."""
+    for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["lr"] = group["base_rate"] * share
 
 
-def names(networks: Mapping[str, nn.Module], name: str) -> list[str]:
+def parameter_names(networks: Mapping[str, nn.Module], name: str) -> list[str]:
     """The parameters of an optimiser in its order, such as "generator.synthesis.b4.const"."""
     return [f"{network}.{p}" for network in MOVED[name] if network in networks for p, _ in networks[network].named_parameters()]

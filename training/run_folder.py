@@ -9,44 +9,59 @@ RUN/stylex.json ...   when it is finished: a converted folder like any other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput
-from stylexport.torch_models.pretrained import write_whole
 from stylexport.training.checkpoint import checkpoints
 from stylexport.training.config import TrainConfig, load
 
 SETTINGS = "settings.yaml"
-# What a run's networks are made for.
+# Settings that a run keeps when it is resumed: its networks are made for them.
 FIXED = ("regimen", "model", "data.kind", "data.digits", "data.resolution", "classifier.in_loop")
 
 
-def resumed(out: Path) -> Path | None:
+def choose_settings(
+    config: TrainConfig | str | Path, out: Path, overrides: Sequence[str], resume: bool, say: Callable[[str], None]
+) -> TrainConfig:
+    """The settings of a run: `config` (or its file) with the overrides, or where one is resumed its own with the overrides.
+
+    `say` gets a line for each setting of a resumed run that is not what `config` says. Raises BadInput where settings are broken, or
+    where one of `FIXED` is to change.
+    """
+    given = load(config, overrides)
+    if not resume or not (out / SETTINGS).is_file():
+        return given
+    before, after = load(out / SETTINGS), load(out / SETTINGS, overrides)
+    for name in FIXED:
+        was, new = (attrgetter(name)(own) for own in (before, after))
+        if was != new:
+            raise BadInput(f"{out}: {name} was {was} when this run began and cannot become {new}; resume with the run's own settings")
+    for line in _differences(after.to_json(), given.to_json()):
+        say(f"{out} goes on with its own {line}")
+    return after
+
+
+def _differences(own: Mapping[str, Any], other: Mapping[str, Any], group: str = "") -> Iterator[str]:
+    """Each setting that differs, such as "run.steps 100, not 20000"."""
+    for name, value in own.items():
+        if isinstance(value, dict):
+            yield from _differences(value, other[name], f"{group}{name}.")
+        elif value != other[name]:
+            yield f"{group}{name} {value}, not {other[name]}"
+
+
+def last_checkpoint(out: Path) -> Path | None:
     """The last checkpoint of a run; None where it had none yet. Raises BadInput where there is no run."""
     if not (out / SETTINGS).is_file():
         raise BadInput(f"{out}: holds no run to go on with; leave --resume out to begin one")
     found = checkpoints(out)
     return found[-1] if found else None
-
-
-def own_settings(out: Path, overrides: Sequence[str] = ()) -> TrainConfig | None:
-    """A run's own settings with `group.name=value` on top; None where there is no run.
-
-    Raises BadInput where they are broken, or where one of `FIXED` is to change.
-    """
-    path = out / SETTINGS
-    if not path.is_file():
-        return None
-    before, after = load(path), load(path, overrides)
-    for name in FIXED:
-        was, new = (attrgetter(name)(own) for own in (before, after))
-        if was != new:
-            raise BadInput(f"{out}: {name} was {was} when this run began and cannot become {new}; resume with the run's own settings")
-    return after
 
 
 def claim(out: Path, resume: bool) -> None:
@@ -59,17 +74,10 @@ def claim(out: Path, resume: bool) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(out, error) from error
+        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder where you may write") from error
 
 
-def record(out: Path, config: TrainConfig) -> None:
+def record_settings(out: Path, config: TrainConfig) -> None:
     """Writes the settings, once a run is sure to go on with them: a refused one leaves those that were there."""
-    text = yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
-    try:
-        write_whole(out / SETTINGS, lambda path: path.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise _unwritable(out, error) from error
-
-
-def _unwritable(out: Path, error: OSError) -> BadInput:
-    return BadInput(f"{out}: cannot be written ({error.strerror}); name a folder where you may write")
+    with whole_file(out / SETTINGS) as partial:
+        partial.write_text(yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -13,28 +13,28 @@ from stylexport.common.errors import BadInput
 
 T = TypeVar("T")
 
-# Of every group: a name that it does not have is refused.
+# For every group: a name that it does not have is refused.
 STRICT = ConfigDict(extra="forbid")
 SHOWN = 5
 
 
-def read_settings(parser: TypeAdapter[T], path: Path | None, overrides: Sequence[str] = (), *, where: str = "settings") -> T:
-    """The settings of a file, or the defaults where there is none, with the overrides. Raises BadInput, naming the setting."""
-    values = {} if path is None else _mapping(path)
+def read_settings(parser: TypeAdapter[T], source: Path | dict[str, Any], overrides: Sequence[str] = ()) -> T:
+    """The settings of a YAML file, or of a dictionary, with the overrides. Raises BadInput, naming the setting."""
+    values = _mapping(source) if isinstance(source, Path) else source
     for text in overrides:
         _override(values, text)
     try:
         return parser.validate_python(values)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BadInput(f"{path or where}: {'; '.join(faults[:SHOWN])}") from error
+        raise BadInput(f"{source if isinstance(source, Path) else 'settings'}: {'; '.join(faults[:SHOWN])}") from error
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path}: no readable YAML ({' '.join(str(error).split())}); give a file of settings") from error
+        raise BadInput(f"{path}: not readable YAML ({' '.join(str(error).split())}); give a file of settings") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: holds no settings (name: value); give a file of them")
     return values
@@ -44,7 +44,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     """Set one `group.name=value`, the value being YAML."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise BadInput(f"{text}: is no name=value, such as data.resolution=64")
+        raise BadInput(f"{text}: is not name=value, such as data.resolution=64")
     *groups, last = name.split(".")
     for group in groups:
         values = values.setdefault(group, {})
@@ -53,4 +53,4 @@ def _override(values: dict[str, Any], text: str) -> None:
     try:
         values[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise BadInput(f"{text}: {value!r} is no YAML value") from error
+        raise BadInput(f"{text}: {value!r} is not a YAML value") from error

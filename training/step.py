@@ -1,23 +1,25 @@
-"""One step of StylEx's training (Lang et al. 2021, section 3.2): the generator's phase, the discriminator's, and the lazy penalties.
+"""One step of StylEx's training (Lang et al. 2021, section 3.2): a table of phases (`Step.phases`), each an update of its own.
 
-Images of the generator's phase serve the discriminator's phase as they are: they are made once. The lazy penalties are phases of their own,
-weighted by how seldom they come (Karras et al. 2020, StyleGAN2, appendix B).
+The images of the generator's phase serve the phases behind it as they are: they are made once. The penalties are lazy, which means that
+they come in every so many steps and are weighted by how seldom they come (Karras et al. 2020, StyleGAN2, appendix B).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.profiler import record_function
 
-from stylexport.training.config import LossConfig, TrainConfig
-from stylexport.training.losses.adversarial import GAMES
-from stylexport.training.losses.agreement import kl, same_answer
+from stylexport.training.config import LossConfig, Regimen, RunConfig
+from stylexport.training.losses.adversarial import ADVERSARIAL
+from stylexport.training.losses.classifier_kl import classifier_kl, commonest_share, same_answer
 from stylexport.training.losses.path_length import path_lengths, path_penalty, running_mean
 from stylexport.training.losses.penalties import r1, wgan_gp
 from stylexport.training.losses.reconstruction import image_l1, w_l1
@@ -27,19 +29,42 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 Losses = dict[str, Tensor]
 
 
-class Painted(NamedTuple):
-    """One part of a batch after the generator's phase: real images, their label probabilities, generated images without graph."""
+@dataclass
+class Part:
+    """One of the equal parts of a batch: real images [N, 3, R, R], and whether they are encoded or random w is taken.
+
+    The generator's phase adds the label probabilities [N, labels] and the generated images [N, 3, R, R], without their graph.
+    """
 
     real: Tensor
+    encodes: bool
     probabilities: Tensor
     fake: Tensor
 
 
+class Phase(NamedTuple):
+    """One update. `loss` gives, of a part, what is differentiated (None: nothing) and what is logged; weight 0 leaves the phase out."""
+
+    name: str
+    learns: tuple[str, ...]
+    loss: Callable[[Part], tuple[Tensor | None, Losses]]
+    weight: float
+    every: int
+
+
 @dataclass
 class Step:
-    """Everything that a step needs. `optimisers` are "generator" (with the encoder) and "discriminator"; `path_mean` has no axes."""
+    """Everything that a step needs. `optimisers` are "generator" (with the encoder) and "discriminator"; `path_mean` has no axes.
 
-    config: TrainConfig
+    `in_loop` false trains without the classifier in the loop: every label is as probable as another, and it only measures. `compiled`
+    holds networks that run instead of those of the same name. `timer` is entered for every phase and update, with its name; by default
+    PyTorch's profiler shows them.
+    """
+
+    losses: LossConfig
+    run: RunConfig
+    regimen: Regimen
+    in_loop: bool
     accelerator: Accelerator
     networks: Networks
     classifier: nn.Module
@@ -47,174 +72,168 @@ class Step:
     path_mean: Tensor
     lpips: Distance | None = None
     compiled: Mapping[str, nn.Module] | None = None
+    timer: Callable[[str], AbstractContextManager[Any]] = record_function
+
+    def phases(self) -> tuple[Phase, ...]:
+        """What a step does, in order. A phase whose networks are not trained in this run is left out."""
+        weights = self.losses
+        return (
+            Phase("generator", ("generator", "encoder"), self.generator_loss, 1.0, 1),
+            Phase("path_length", ("generator",), self.path_length_penalty, weights.path_length, weights.path_length_every),
+            Phase("discriminator", ("discriminator",), self.discriminator_loss, weights.adversarial_weight, 1),
+            Phase("r1", ("discriminator",), self.r1_penalty, weights.r1, weights.r1_every),
+            Phase("gradient_penalty", ("discriminator",), self.gradient_penalty, weights.gradient_penalty, weights.gradient_penalty_every),
+        )
 
     def __call__(self, number: int, images: Tensor) -> Losses:
         """Step `number` (from 0) on this process's `images` [N, 3, R, R] in [-1, 1]; its losses, unweighted, means over the parts.
 
         All randomness comes from the run's seed, the step's number and the process, so a run that goes on draws what it would have drawn.
         """
-        torch.manual_seed(self._seed(number))
-        found: dict[str, list[Tensor]] = {}
-        painted = [self._paint_and_learn(part, self._encodes(number), found) for part in images.chunk(self.config.run.accumulate)]
-        self._update("generator", "encoder")
-        if self._now(number, "path_length"):
-            self._lazy("path_length", self._path_length, painted, found, "generator")
-        if "discriminator" in self.networks:
-            with self._only("discriminator"):
-                for part in painted:
-                    self._discriminate(part, found)
-                self._update("discriminator")
-                for name, penalty in (("r1", self._r1), ("gradient_penalty", self._gradient_penalty)):
-                    if self._now(number, name):
-                        self._lazy(name, penalty, painted, found, "discriminator")
-        return {name: torch.stack(values).mean() for name, values in found.items()}
+        torch.manual_seed((self.run.seed * 1_000_003 + number) * 1_009 + self.accelerator.process_index)
+        nothing = images.new_empty(0)
+        parts = [Part(real, self.encodes(number), nothing, nothing) for real in images.chunk(self.run.accumulate)]
+        logged = defaultdict[str, list[Tensor]](list)
+        for phase in self.phases():
+            if not phase.weight or number % phase.every or phase.learns[0] not in self.networks:
+                continue
+            with self.timer(phase.name), self._gradients_for(*phase.learns):
+                for part in parts:
+                    loss, found = phase.loss(part)
+                    if loss is not None:
+                        self.accelerator.backward(loss * (phase.weight * phase.every) / self.run.accumulate)
+                    for name, value in found.items():
+                        logged[name].append(value.detach())
+                with self.timer("update"):
+                    self._update(*phase.learns)
+        return {name: torch.stack(values).mean() for name, values in logged.items()}
 
-    # -- phases
+    def encodes(self, number: int) -> bool:
+        """Whether this step reconstructs; the alternating regimen begins with it."""
+        return self.regimen == "encoder" or (self.regimen == "alternating" and number % 2 == 0)
 
-    def _paint_and_learn(self, real: Tensor, encodes: bool, found: dict[str, list[Tensor]]) -> Painted:
-        """The generator's losses on one part, backwards."""
-        losses = self.config.losses
-        with self._only("generator", "encoder"), self.accelerator.autocast():
+    # -- the loss of each phase, of one part
+
+    def generator_loss(self, part: Part) -> tuple[Tensor | None, Losses]:
+        """Adversarial loss, reconstruction, and the classifier's answer, weighted; makes the images of all phases."""
+        with self.accelerator.autocast():
             with torch.no_grad():
-                logits = self.classifier(real)
-                probabilities = self._probabilities(logits)
-            w = self._network("encoder")(real) if encodes else self._mapped(len(real))
-            fake = self._synthesise(w, probabilities, mixes=not encodes)
-            own: Losses = {}
+                logits = self.classifier(part.real)
+                part.probabilities = self.probabilities(logits)
+            w = self.network("encoder")(part.real) if part.encodes else self.random_w(len(part.real))
+            fake = self.images(w, part.probabilities, mix=not part.encodes)
+            found: Losses = {}
             if "discriminator" in self.networks:
-                own["adversarial"] = GAMES[losses.adversarial].generator(self._network("discriminator")(fake, probabilities))
-            if encodes:
-                own |= self._reconstruction(real, fake, w)
-            agreement = "agreement" if encodes else "agreement_random"
-            teaches = self._weight(agreement) > 0
-            if encodes or teaches:
+                score = self.network("discriminator")(fake, part.probabilities)
+                found["adversarial"] = ADVERSARIAL[self.losses.adversarial].generator(score)
+            if part.encodes:
+                found["image_l1"] = image_l1(part.real, fake)
+                if self.losses.lpips and self.lpips is not None:
+                    found["lpips"] = self.lpips(part.real, fake).mean()
+                if self.losses.w_l1:
+                    found["w_l1"] = w_l1(w, self.network("encoder")(fake))
+            kl = "agreement" if part.encodes else "agreement_random"
+            teaches = self.weight(kl) > 0
+            if part.encodes or teaches:
                 with torch.set_grad_enabled(teaches):
                     again = self.classifier(fake)
-                own[agreement] = kl(logits, again)
-            weighed = [self._weight(name) * value for name, value in own.items() if self._weight(name)]
-        if weighed:
-            self._backward(sum(weighed[1:], weighed[0]))
-        if encodes:
-            own["same_answer"] = same_answer(logits, again)
-            own["one_answer"], own["commonest_answer"] = _one_answer(again), _one_answer(logits)
-        self._track(w)
-        for name, value in own.items():
-            found.setdefault(name, []).append(value.detach())
-        return Painted(real, probabilities, fake.detach())
+                found[kl] = classifier_kl(logits, again)
+            weighted = [self.weight(name) * value for name, value in found.items() if self.weight(name)]
+        if part.encodes:
+            found["same_answer"] = same_answer(logits, again)
+            found["one_answer"], found["commonest_answer"] = commonest_share(again), commonest_share(logits)
+        self._follow_w(w)
+        part.fake = fake.detach()
+        return (sum(weighted[1:], weighted[0]) if weighted else None), found
 
-    def _reconstruction(self, real: Tensor, fake: Tensor, w: Tensor) -> Losses:
-        losses = self.config.losses
-        own = {"image_l1": image_l1(real, fake)}
-        if losses.lpips and self.lpips is not None:
-            own["lpips"] = self.lpips(real, fake).mean()
-        if losses.w_l1:
-            own["w_l1"] = w_l1(w, self._network("encoder")(fake))
-        return own
-
-    def _discriminate(self, part: Painted, found: dict[str, list[Tensor]]) -> None:
-        losses, discriminator = self.config.losses, self._network("discriminator")
+    def discriminator_loss(self, part: Part) -> tuple[Tensor, Losses]:
+        """The adversarial loss of real and generated images, given their label probabilities."""
         with self.accelerator.autocast():
-            real, fake = discriminator(part.real, part.probabilities), discriminator(part.fake, part.probabilities)
-            loss = GAMES[losses.adversarial].discriminator(real, fake)
-        self._backward(loss * losses.adversarial_weight)
-        for name, value in (("discriminator", loss), ("score_real", real.mean()), ("score_fake", fake.mean())):
-            found.setdefault(name, []).append(value.detach())
+            real, fake = (self.network("discriminator")(images, part.probabilities) for images in (part.real, part.fake))
+            loss = ADVERSARIAL[self.losses.adversarial].discriminator(real, fake)
+        return loss, {"discriminator": loss, "score_real": real.mean(), "score_fake": fake.mean()}
 
-    def _r1(self, part: Painted) -> Tensor:
-        return r1(lambda x: self.networks["discriminator"](x, part.probabilities), part.real)
+    # The penalties run in full precision, without compilation, which has no second derivative.
 
-    def _gradient_penalty(self, part: Painted) -> Tensor:
+    def r1_penalty(self, part: Part) -> tuple[Tensor, Losses]:
+        """R1 on the real images."""
+        penalty = r1(lambda x: self.networks["discriminator"](x, part.probabilities), part.real)
+        return penalty, {"r1": penalty}
+
+    def gradient_penalty(self, part: Part) -> tuple[Tensor, Losses]:
+        """WGAN-GP between real and generated images."""
         share = torch.rand(len(part.real), 1, 1, 1, device=part.real.device)
-        return wgan_gp(lambda x: self.networks["discriminator"](x, part.probabilities), part.real, part.fake, share)
+        penalty = wgan_gp(lambda x: self.networks["discriminator"](x, part.probabilities), part.real, part.fake, share)
+        return penalty, {"gradient_penalty": penalty}
 
-    def _path_length(self, part: Painted) -> Tensor:
-        count = max(len(part.real) // self.config.losses.path_length_shrink, 1)
+    def path_length_penalty(self, part: Part) -> tuple[Tensor, Losses]:
+        """Path length regularisation on the first of the images; the running mean of lengths follows."""
+        count = max(len(part.real) // self.losses.path_length_shrink, 1)
         real, probabilities = part.real[:count], part.probabilities[:count]
-        generator: Any = self.networks["generator"]
-        w = self.networks["encoder"](real) if self.config.regimen == "encoder" else self._mapped(count)
+        w = self.networks["encoder"](real) if self.regimen == "encoder" else self.random_w(count)
         dlatent = torch.cat([w, probabilities], 1)
-        lengths = path_lengths(lambda d: generator(d, self.config.run.noise), dlatent, torch.randn_like(real))
-        decay = 0.99 ** (1 / self.config.run.accumulate)
+        lengths = path_lengths(lambda d: self.networks["generator"](d, self.run.noise), dlatent, torch.randn_like(real))
+        decay = 0.99 ** (1 / self.run.accumulate)
         self.path_mean.copy_(running_mean(self.path_mean, self.accelerator.reduce(lengths.detach().mean(), "mean"), decay))
-        return path_penalty(lengths, self.path_mean)
-
-    def _lazy(self, name: str, penalty: Callable[[Painted], Tensor], painted: Iterable[Painted], found: Any, network: str) -> None:
-        """A penalty in full precision, without compilation, which has no second derivative."""
-        every = getattr(self.config.losses, f"{name}_every")
-        with self._only(network):
-            for part in painted:
-                value = penalty(part)
-                self._backward(value * (self._weight(name) * every))
-                found.setdefault(name, []).append(value.detach())
-            self._update(network)
+        penalty = path_penalty(lengths, self.path_mean)
+        return penalty, {"path_length": penalty}
 
     # -- what the phases share
 
-    def _encodes(self, number: int) -> bool:
-        """Whether this step reconstructs; the alternating regimen begins with it."""
-        regimen = self.config.regimen
-        return regimen == "encoder" or (regimen == "alternating" and number % 2 == 0)
-
-    def _now(self, number: int, name: str) -> bool:
-        losses: LossConfig = self.config.losses
-        return bool(getattr(losses, name)) and number % getattr(losses, f"{name}_every") == 0
-
-    def _weight(self, name: str) -> float:
-        """A loss's weight; without the classifier in the loop what it says is measured and weighs nothing."""
-        if name.startswith("agreement") and not self.config.classifier.in_loop:
+    def weight(self, name: str) -> float:
+        """The weight of a loss of the generator's phase; without the classifier in the loop what it says weighs nothing."""
+        if name.startswith("agreement") and not self.in_loop:
             return 0.0
-        value = getattr(self.config.losses, "adversarial_weight" if name == "adversarial" else name)
-        return float(value)
+        return float(getattr(self.losses, "adversarial_weight" if name == "adversarial" else name))
 
-    def _probabilities(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """The classifier's, [N, labels]; without it in the loop every label is as probable as another."""
         logits = logits.float()
-        return logits.softmax(1) if self.config.classifier.in_loop else torch.full_like(logits, 1 / logits.shape[1])
+        return logits.softmax(1) if self.in_loop else torch.full_like(logits, 1 / logits.shape[1])
 
-    def _mapped(self, count: int) -> Tensor:
+    def random_w(self, count: int) -> Tensor:
+        """W [count, latent] of normal z."""
         generator: Any = self.networks["generator"]
-        z = torch.randn(count, generator.config.z, device=self.path_mean.device)
-        return generator.mapping(z)
+        w: Tensor = generator.mapping(torch.randn(count, generator.config.z, device=self.path_mean.device))
+        return w
 
-    def _synthesise(self, w: Tensor, probabilities: Tensor, mixes: bool) -> Tensor:
-        """Images of w and probabilities; with style mixing the later layers see another w (StyleGAN, section 3.1)."""
+    def images(self, w: Tensor, probabilities: Tensor, mix: bool) -> Tensor:
+        """Images of w and probabilities; with style mixing (`mix`) the later layers take another w (Karras et al. 2019, section 3.1)."""
         generator: Any = self.networks["generator"]
         styles = generator.style_vectors(torch.cat([w, probabilities], 1))
-        if mixes and self.config.run.style_mixing and torch.rand(()) < self.config.run.style_mixing:
-            other = generator.style_vectors(torch.cat([self._mapped(len(w)), probabilities], 1))
+        if mix and self.run.style_mixing and torch.rand(()) < self.run.style_mixing:
+            other = generator.style_vectors(torch.cat([self.random_w(len(w)), probabilities], 1))
             cut = int(torch.randint(1, len(styles.conv), ()))
             styles = type(styles)(
                 tuple(a if i < cut else b for i, (a, b) in enumerate(zip(styles.conv, other.conv, strict=True))),
                 tuple(a if 2 * i < cut else b for i, (a, b) in enumerate(zip(styles.torgb, other.torgb, strict=True))),
             )
-        return self._network("synthesis")(styles, self.config.run.noise)
+        made: Tensor = self.network("synthesis")(styles, self.run.noise)
+        return made
 
-    def _network(self, name: str) -> nn.Module:
-        """A network as it runs fastest; the synthesis network is the generator's part."""
+    def network(self, name: str) -> nn.Module:
+        """A network as it runs fastest; "synthesis" is the generator's part."""
         if self.compiled and name in self.compiled:
             return self.compiled[name]
         generator: Any = self.networks["generator"]
         return generator.synthesis if name == "synthesis" else self.networks[name]
 
-    def _track(self, w: Tensor) -> None:
+    def _follow_w(self, w: Tensor) -> None:
         """The running mean of w over all processes, 0.995 a step as in StyleGAN2."""
         generator: Any = self.networks["generator"]
         mean = self.accelerator.reduce(w.detach().float().mean(0), "mean")
-        generator.w_avg.lerp_(mean.to(generator.w_avg.dtype), 0.005 / self.config.run.accumulate)
-
-    def _backward(self, loss: Tensor) -> None:
-        self.accelerator.backward(loss / self.config.run.accumulate)
+        generator.w_avg.lerp_(mean.to(generator.w_avg.dtype), 0.005 / self.run.accumulate)
 
     @contextmanager
-    def _only(self, *names: str) -> Any:
+    def _gradients_for(self, *names: str) -> Iterator[None]:
         """Gradients for these networks' weights alone."""
-        before = {name: network for name, network in self.networks.items() if name not in names}
-        for network in before.values():
+        others = [network for name, network in self.networks.items() if name not in names]
+        for network in others:
             network.requires_grad_(False)
         try:
             yield
         finally:
-            for network in before.values():
+            for network in others:
                 network.requires_grad_(True)
 
     def _update(self, *names: str) -> None:
@@ -228,12 +247,3 @@ class Step:
         optimiser = self.optimisers[names[0]]
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-
-    def _seed(self, number: int) -> int:
-        return (self.config.run.seed * 1_000_003 + number) * 1_009 + self.accelerator.process_index
-
-
-def _one_answer(logits: Tensor) -> Tensor:
-    """The share of samples that get the commonest answer: 1 where a classifier says the same of everything."""
-    labels = torch.arange(logits.shape[1], device=logits.device)
-    return (logits.argmax(1, keepdim=True) == labels).float().mean(0).max()  # bincount would wait for a GPU

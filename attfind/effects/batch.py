@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stylexport.attfind.model import Explained
+from stylexport.attfind.model import Classify, Explained
 
 SIZES = tuple(2**k for k in range(4, 13))  # 16, 32, ... 4096
 GAIN = 0.95  # a larger batch must take less than this share of the time an image
@@ -22,7 +22,7 @@ SHARE = 0.25  # of the memory that is free on a CPU
 LIVE = 8  # tensors of the largest size that live at once: input, padded and filtered copies, output, the next layer's
 
 
-def best_batch(model: Explained, classify: Callable[[Tensor], Tensor], latent: Tensor, most: int = SIZES[-1]) -> int:
+def best_batch(model: Explained, classify: Classify, latent: Tensor, most: int = SIZES[-1]) -> int:
     """The batch size that measures changes of `latent` [D] fastest, found by trying 16, 32, ... until time an image stops falling.
 
     Memory ends the search too: on a GPU where it runs out (half of what just fitted is the most then), on a CPU at a quarter of what is
@@ -30,13 +30,13 @@ def best_batch(model: Explained, classify: Callable[[Tensor], Tensor], latent: T
     """
     most = min(most, 2 * max(layer.size for layer in model.layers))
     layer = model.layers[0]  # everything lies above the first layer, so that its changes cost most
-    painter = model.painter(latent)
+    editor = model.editor(latent)
 
     def change(size: int) -> float:
         """The seconds that a batch takes."""
         started = time.perf_counter()
         coordinates = [layer.first + i % layer.size for i in range(size)]
-        classify(painter.change(layer, coordinates, torch.ones(size, device=latent.device)))
+        classify(editor.change(layer, coordinates, torch.ones(size, device=latent.device)))
         if latent.device.type == "cuda":
             torch.cuda.synchronize(latent.device)
         return time.perf_counter() - started
@@ -63,13 +63,13 @@ def best_batch(model: Explained, classify: Callable[[Tensor], Tensor], latent: T
 
 def largest_tensor(run: Callable[[], Any]) -> int:
     """Bytes of the largest tensor that `run` makes."""
-    with _Largest() as seen:
+    with _Largest() as largest:
         run()
-    return max(seen.nbytes, 1)
+    return max(largest.nbytes, 1)
 
 
 def free_bytes() -> int:
-    """Memory that is free on this machine; 4 GB where the system does not tell."""
+    """Memory that is free on this machine; 4 GB where the system does not say."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -77,7 +77,7 @@ def free_bytes() -> int:
 
 
 class _Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operation gives."""
+    """Notes the size of the largest tensor that any operation returns."""
 
     nbytes = 0
 

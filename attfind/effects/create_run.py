@@ -1,39 +1,39 @@
-"""From the settings of a command to a run that is ready to be measured: what it is of is written down before any image is encoded."""
+"""Creating a run: what is known of every image before any coordinate is moved."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from stylexport.attfind.effects.batch import best_batch
-from stylexport.attfind.effects.encode_folder import PREPARED, encode_folder, expected_labels, folder_digest
-from stylexport.attfind.effects.initial_state import begin, label_names, logits_of
-from stylexport.attfind.effects.latents import Encoded, file_digest, read_latents
-from stylexport.attfind.effects.open_model import model_facts
-from stylexport.attfind.effects.run_store import Run
-from stylexport.attfind.model import StylExModel
-from stylexport.attfind.screening.screen import SHARE
-from stylexport.attfind.select.interesting import interesting
+from stylexport.attfind.effects.interesting import interesting
+from stylexport.attfind.effects.latents import Encoded
+from stylexport.attfind.effects.run import Run
+from stylexport.attfind.effects.sources import Source, expected_labels
+from stylexport.attfind.model import Classify, Explained
+from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.errors import BadInput
-from stylexport.common.types import Progress
+from stylexport.common.types import Array
 from stylexport.common.version import __version__
-from stylexport.torch_models.classifiers.open import OWN, Classifier, digest
+from stylexport.torch_models.classifiers.open import looks_like_probabilities
+
+SHARE = 0.1  # of the exhaustive search's forward passes, in a screened search
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is to be measured: `model`'s folder, either `latents` (a file) or `images` (a folder), and which of them.
+    """What is to be measured of a source's images.
 
-    `query` (attfind/select/interesting.py) and `limit` choose images; `labels` name the logits; `batch` None is to be found; `share` is a
-    screened search's.
+    `query` (interesting.py) and `limit` choose images; `labels` name the logits; `batch` None is to be found; `share` is a screened
+    search's.
     """
 
-    model: Path
-    latents: Path | None = None
-    images: Path | None = None
     query: str | None = None
     limit: int | None = None
     labels: tuple[str, ...] = ()
@@ -44,64 +44,109 @@ class Settings:
     share: float = SHARE
 
 
-def prepare(out: Path, model: StylExModel, classifier: Classifier, settings: Settings, progress: Progress | None = None) -> Run:
-    """The run in `out`, begun now, or before with the same settings: then it goes on at once. Raises BadInput."""
-    side = model.generator.config.resolution
+def create_or_resume(out: Path, model: Explained, classify: Classify, source: Source, settings: Settings, facts: Mapping[str, Any]) -> Run:
+    """The run in `out`: new, or created before with the same settings, in which case no image is encoded again.
+
+    `facts` are what run.json says of model and classifier. Raises BadInput.
+    """
+    found = None
+    if isinstance(model, StylExModel):
+        side = model.generator.config.resolution
+        example = torch.zeros(1, 3, side, side, device=model.device)
+    else:
+        found = source.encode()
+        example = model.decode(torch.from_numpy(found.latents[:1]).to(model.device))
     with torch.no_grad():
-        logits = classifier(torch.zeros(1, 3, side, side, device=model.device)).shape[1]
-    own = model.stylex.labels if classifier.spec == OWN else classifier.labels
-    labels = label_names(settings.labels or own, logits)
+        labels = label_names(settings.labels, classify(example).shape[1])
     about = {
         "tool": __version__,
-        **model_facts(settings.model, model),
-        "classifier": classifier.to_json(),
-        "images": _source(model, settings),
+        **facts,
+        "images": {**source.facts, "interesting": settings.query, "limit": settings.limit},
         "precision": settings.precision,
         "search": settings.search,
         **({"share": settings.share} if settings.search == "screened" else {}),
     }
-    layers = [[layer.name, layer.size] for layer in model.layers]
-    if (run := Run.held(out, {**about, "shift": settings.shift, "labels": labels, "layers": layers})) is not None:
+    if (run := Run.resumed(out, {**about, "shift": settings.shift, "labels": labels, "layers": _layers(model)})) is not None:
         return run
-    found = _encoded(model, classifier, settings, progress)
-    chosen = _chosen(model, classifier, settings, found, labels)
-    batch = settings.batch or best_batch(model, classifier, torch.tensor(found.latents[0], device=model.device))
+    found = found or source.encode()
+    chosen = _chosen(model, classify, settings, found, labels)
+    batch = settings.batch or best_batch(model, classify, torch.tensor(found.latents[0], device=model.device))
     about |= {"batch": batch, "indices": chosen, "names": [found.names[i] for i in chosen]}
-    return begin(out, model, classifier, found.latents, chosen=chosen, labels=labels, shift=settings.shift, about=about)
+    return create_run(out, model, classify, found.latents, chosen=chosen, labels=labels, shift=settings.shift, about=about)
 
 
-def _source(model: StylExModel, settings: Settings) -> dict[str, Any]:
-    """What run.json says of where the images come from."""
-    chosen = {"interesting": settings.query, "limit": settings.limit}
-    if settings.latents is not None:
-        return {"latents": settings.latents.name, "sha256": file_digest(settings.latents), **chosen}
-    if settings.images is None:
-        raise BadInput("a run needs latents or images")
-    if model.stylex.encoder is None:
-        raise BadInput(f"{settings.model}: has no encoder for pictures; convert it too, or give latents (--latents FILE)")
-    sources = {"sha256": folder_digest(settings.images), "encoder": digest(model.stylex.encoder), "prepared": PREPARED}
-    return {"pictures": settings.images.resolve().name, **sources, **chosen}
-
-
-def _encoded(model: StylExModel, classifier: Classifier, settings: Settings, progress: Progress | None) -> Encoded:
-    """All images of the source as latents."""
-    config = model.generator.config
-    if settings.latents is not None:
-        return read_latents(settings.latents, config.dlatent)
-    assert settings.images is not None
-    if model.stylex.classifier is None:  # a StylEx of the user's classifier, whose probabilities belong into the latents
-        model.stylex.classifier = classifier
-    try:
-        return encode_folder(settings.images, model, classifier, config.resolution, progress=progress)
-    except ValueError as error:
-        raise BadInput(f"{settings.model}: its encoder does not take these images ({error})") from error
-
-
-def _chosen(model: StylExModel, classifier: Classifier, settings: Settings, found: Encoded, labels: list[str]) -> list[int]:
+def _chosen(model: Explained, classify: Classify, settings: Settings, found: Encoded, labels: list[str]) -> list[int]:
     """The images to measure, in the source's order."""
     if settings.query is None:
         return list(range(len(found.latents)))[: settings.limit]
     expected = expected_labels(found.folders, labels) if settings.query == "misclassified" and found.logits is not None else None
-    base = logits_of(model, classifier, found.latents, 32)
+    base = reconstruction_logits(model, classify, found.latents, 32)
     answer = interesting(settings.query, base, logits=found.logits, expected=expected, most=settings.limit)
     return sorted(int(i) for i in answer)
+
+
+def create_run(
+    folder: Path | str,
+    model: Explained,
+    classify: Classify,
+    latents: Array,
+    *,
+    chosen: Sequence[int] | None = None,
+    labels: Sequence[str] = (),
+    shift: float = 1.0,
+    batch: int = 32,
+    about: Mapping[str, Any] | None = None,
+) -> Run:
+    """A run in `folder` that measures the images of `latents` [N, D], or those of them at `chosen`; `measure` then fills it.
+
+    Every coordinate's minimum and maximum are over all N, as the authors take them over all latents, so that fewer `chosen` change no
+    effect. `labels` name the classifier's logits (by default their numbers); `about` is whatever else run.json shall keep. Where the
+    folder holds this run already it is that one. Raises BadInput where it holds another, or where the classifier gives no raw logits.
+    """
+    styles = styles_of(model, latents, batch)
+    kept = np.arange(len(latents)) if chosen is None else np.asarray(chosen, np.int64)
+    base = reconstruction_logits(model, classify, latents[kept], batch)
+    names = label_names(labels, base.shape[1])
+    arrays = {
+        "latents": latents[kept].astype(np.float32),
+        "styles": styles[kept],
+        "base_logits": base,
+        "style_min": styles.min(0),
+        "style_max": styles.max(0),
+    }
+    if not np.isfinite(shift):
+        raise BadInput(f"shift {shift}: must be a finite number; 1 moves a coordinate all the way to its minimum or maximum")
+    return Run.create(Path(folder), {**(about or {}), "shift": shift, "layers": _layers(model), "labels": names}, arrays)
+
+
+def label_names(labels: Sequence[str], count: int) -> list[str]:
+    """`count` names: `labels`, or numbers where there are none. Raises BadInput where they are too many or too few."""
+    if labels and len(labels) != count:
+        raise BadInput(f"{len(labels)} label names ({', '.join(labels)}) for a classifier of {count} logits; name each by --labels A,B,...")
+    return list(labels) or [str(i) for i in range(count)]
+
+
+@torch.no_grad()
+def styles_of(model: Explained, latents: Array, batch: int) -> Array:
+    """The style coordinates [N, S] of latents [N, D], float32."""
+    return np.concatenate([model.styles(part).float().cpu().numpy() for part in _parts(model, latents, batch)])
+
+
+@torch.no_grad()
+def reconstruction_logits(model: Explained, classify: Classify, latents: Array, batch: int) -> Array:
+    """The raw logits [N, L] of the latents' reconstructions, float32. Raises BadInput where they look like probabilities."""
+    found = torch.cat([classify(model.decode(part)).float().cpu() for part in _parts(model, latents, batch)])
+    if looks_like_probabilities(found):
+        raise BadInput("the classifier gives probabilities; effects are differences of raw logits: leave out its last softmax")
+    if not bool(found.isfinite().all()):
+        raise BadInput("the classifier's logits are not finite; check its weights, and its preprocessing")
+    return found.numpy()
+
+
+def _layers(model: Explained) -> list[list[str | int]]:
+    return [[layer.name, layer.size] for layer in model.layers]
+
+
+def _parts(model: Explained, latents: Array, batch: int) -> Iterator[Tensor]:
+    for start in range(0, len(latents), batch):
+        yield torch.tensor(latents[start : start + batch], dtype=torch.float32, device=model.device)

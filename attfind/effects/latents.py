@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
-from stylexport.converter.output import safetensors_file
 
 NAMES = ("dlatents", "latents")  # of the array, where a file holds several
 
@@ -43,42 +45,40 @@ def read_latents(path: Path, size: int) -> Encoded:
     else:
         latents = _array(path)
         names = tuple(str(i) for i in range(len(latents)))
+    return Encoded(names, check_latents(str(path), latents, size))
+
+
+def check_latents(name: str, latents: Array, size: int | None = None) -> Array:
+    """The latents in float32. Raises BadInput, naming their source, where they are not finite numbers [N, `size`]."""
     if latents.ndim != 2 or not len(latents) or latents.dtype.kind != "f":
-        raise BadInput(f"{path}: holds {latents.dtype} {list(latents.shape)}; latents are floating-point numbers [N, {size}]")
-    if latents.shape[1] != size:
-        raise BadInput(f"{path}: latents of {latents.shape[1]} entries; this model's have {size}: w, then the label probabilities")
+        found = f"{latents.dtype} {list(latents.shape)}"
+        raise BadInput(f"{name}: holds {found}; latents are floating-point numbers [N, {'D' if size is None else size}]")
+    if size is not None and latents.shape[1] != size:
+        raise BadInput(f"{name}: latents of {latents.shape[1]} entries; this model's have {size}: w, then the label probabilities")
     if not np.isfinite(latents).all():
-        raise BadInput(f"{path}: latent {int(np.flatnonzero(~np.isfinite(latents).all(1))[0])} is not finite; export them again")
-    return Encoded(names, latents.astype(np.float32))
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file's bytes. Raises BadInput where it cannot be read."""
-    total = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                total.update(block)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; check the path") from error
-    return total.hexdigest()
+        raise BadInput(f"{name}: latent {int(np.flatnonzero(~np.isfinite(latents).all(1))[0])} is not finite; export them again")
+    return latents.astype(np.float32)
 
 
 def _array(path: Path) -> Array:
     try:
         if path.suffix == ".safetensors":
-            return _only(path, dict(safetensors_file.read(path)))
-        found = np.load(path)  # numpy reads no pickle unless it is told to
+            return _only(path, {name: _numpy(tensor) for name, tensor in load_file(path).items()})
+        found = np.load(path)  # numpy reads no pickle unless it is asked to
         if isinstance(found, np.ndarray):
             return found
         with found:
             return _only(path, {name: found[name] for name in found.files})
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if "allow_pickle" in str(error):  # what numpy says of any file that it does not know, too
-            raise DamagedFile(path, "holds no latents (no array, or not whole)", "name dlatents.pkl, .npy, .npz or .safetensors") from error
-        raise DamagedFile(
-            path, f"holds no latents ({str(error).splitlines()[0]})", "name dlatents.pkl, .npy, .npz or .safetensors"
-        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+        # numpy says allow_pickle of any file that it does not know.
+        why = "not an array, or not whole" if "allow_pickle" in str(error) else str(error).splitlines()[0]
+        raise DamagedFile(path, f"holds no latents ({why})", "name dlatents.pkl, .npy, .npz or .safetensors") from error
+
+
+def _numpy(tensor: Tensor) -> Array:
+    """As numpy has it; bfloat16, which numpy has not, as float32."""
+    array: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
 
 
 def _only(path: Path, arrays: dict[str, Array]) -> Array:

@@ -1,4 +1,4 @@
-"""Measuring effects: every coordinate of every image to its minimum and its maximum, and what the classifier then says.
+"""Measuring effects: every coordinate of every image to its minimum and its maximum, and what that does to the classifier's logits.
 
 Lang et al. 2021, algorithm 1's inner loop. The authors move one coordinate of one image at a time; here a batch holds many changes of one
 image, both directions together, and what lies below the changed layer is computed once an image.
@@ -12,16 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylexport.attfind.effects.run_store import Run
-from stylexport.attfind.model import Explained, layer_of
+from stylexport.attfind.counterfactual import Move, targets
+from stylexport.attfind.effects.run import Run
+from stylexport.attfind.model import Classify, Explained, layer_of
 from stylexport.common.types import Array, Progress
-
-Classify = Callable[[Tensor], Tensor]
-
-
-def targets(styles: Array, shift: float, style_min: Array, style_max: Array) -> Array:
-    """The values [2, S] that coordinates `styles` [S] are moved to: s + shift (minimum - s), and to the maximum."""
-    return np.stack([styles + shift * (style_min - styles), styles + shift * (style_max - styles)])
 
 
 def effects_of(
@@ -31,25 +25,23 @@ def effects_of(
     base: Tensor,
     target: Tensor,
     batch: int,
-    entries: Sequence[int] | None = None,
+    moves: Sequence[Move] | None = None,
     *,
     tick: Callable[[int], None] | None = None,
 ) -> Array:
     """Effects [2, S, L] of one latent [D]: logits of each changed image minus `base` [L], `target` [2, S] being the new values.
 
-    Only `entries` (direction * S + coordinate) are measured where they are given; the other effects are zero. `tick(changes measured since
-    the last call)`.
+    Only `moves` are measured where they are given; the other effects are zero. `tick(changes measured since the last call)`.
     """
-    painter = model.painter(latent)
+    editor = model.editor(latent)
     found = torch.zeros((*target.shape, len(base)), device=base.device)
-    size = target.shape[1]
-    wanted = range(2 * size) if entries is None else set(entries)
-    changes = [(d, c) for c in range(size) for d in (0, 1) if d * size + c in wanted]
+    every = (Move(d, c) for c in range(target.shape[1]) for d in (0, 1))
+    changes = [*every] if moves is None else sorted(moves, key=lambda move: (move.coordinate, move.direction))
     for start in range(0, len(changes), batch):
         directions, coordinates = zip(*changes[start : start + batch], strict=True)
         at = (list(directions), list(coordinates))
         # A batch is full, though a layer may end in it: it starts at the lowest of its layers.
-        images = painter.change(layer_of(model.layers, coordinates[0]), coordinates, target[at])
+        images = editor.change(layer_of(model.layers, coordinates[0]), coordinates, target[at])
         found[at] = classify(images) - base
         if tick:
             tick(len(coordinates))
@@ -61,7 +53,7 @@ def measure(
 ) -> None:
     """Measures the images of a run that have no part yet (of `images`, where they are given), and writes a part for each.
 
-    `batch` is how many changed images are made at once. Interrupted at any point it goes on where it was when called again.
+    `batch` is how many changed images are made at once. After an interruption the next call goes on where it was.
     `progress("changes", measured, in all)`: a change is one coordinate of one image in one direction.
     """
     missing = [i for i in run.missing() if images is None or i in set(images)]

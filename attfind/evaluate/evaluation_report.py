@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject
-from stylexport.attfind.effects.run_store import whole
-from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, Evaluation, Tried
-from stylexport.attfind.evaluate.intervals import SAID, of_rankings
+from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, Evaluation, FlipCounts
+from stylexport.attfind.evaluate.intervals import METHOD, of_rankings
+from stylexport.attfind.select.attributes import Selection
+from stylexport.common.atomic import whole_file
 from stylexport.common.types import Array
 from stylexport.pages.render import render
 from stylexport.pages.svg import Frame, band, line
@@ -26,7 +28,7 @@ FRAME = Frame(width=470, height=270, left=44, right=460, top=12, bottom=236)
 
 def to_json(found: Evaluation, subject: Subject, *, seed: int, remarks: Sequence[str] = ()) -> dict[str, Any]:
     """What evaluation.json holds (docs/attfind.md)."""
-    attributes, least = found.tried[ATTRIBUTES], found.least
+    attributes, least = found.rankings[ATTRIBUTES], found.least
     classes = {subject.label(int(c)): found.classes == c for c in np.unique(found.classes)}
     flips = least > 0
     return {
@@ -36,11 +38,11 @@ def to_json(found: Evaluation, subject: Subject, *, seed: int, remarks: Sequence
         "top": attributes.flipped.shape[2],
         "gap": _gap(found, subject),
         "shift": subject.shift,
-        "random": {"rankings": len(found.tried[RANDOM].flipped), "seed": seed},
-        "interval": SAID,
+        "random": {"rankings": len(found.rankings[RANDOM].flipped), "seed": seed},
+        "interval": METHOD,
         "sufficiency": {
-            name: {"all": _rows(tried), "classes": {label: _rows(tried, images) for label, images in classes.items()}}
-            for name, tried in found.tried.items()
+            name: {"all": _rows(counts), "classes": {label: _rows(counts, images) for label, images in classes.items()}}
+            for name, counts in found.rankings.items()
         },
         "least": {
             "counts": [int((least == k + 1).sum()) for k in range(attributes.flipped.shape[2])],
@@ -52,18 +54,34 @@ def to_json(found: Evaluation, subject: Subject, *, seed: int, remarks: Sequence
             ],
         },
         "change": {
-            name: {"l1": _means(tried.l1), "lpips": None if tried.lpips is None else _means(tried.lpips)}
-            for name, tried in found.tried.items()
+            name: {"l1": _means(counts.l1), "lpips": None if counts.lpips is None else _means(counts.lpips)}
+            for name, counts in found.rankings.items()
         }
         | {"at_least": {"l1": _at(attributes.l1, least), "lpips": None if attributes.lpips is None else _at(attributes.lpips, least)}},
         "remarks": list(remarks),
     }
 
 
+def remarks_on(effects: Effects, selection: Selection, lists: int) -> list[str]:
+    """What a reader must know of how the attributes were chosen."""
+    found = list(selection.remarks)
+    if selection.image is not None:
+        found.append(f"the attributes were selected for image {selection.image} alone, and are tried on all")
+    if lists > 1 and effects.base_logits.shape[1] > 2:
+        found.append("an image counts once for each class that it is to become")
+    if selection.search != "exhaustive":
+        found.append(
+            "the search was screened: a coordinate that was not measured goes to its minimum among random ones and those that vary most"
+        )
+    if not effects.done.all():
+        found.append(f"{int((~effects.done).sum())} of {len(effects.done)} images are not measured yet, and not counted")
+    return found
+
+
 def write_json(values: dict[str, Any], path: Path) -> None:
     """The file, whole or absent."""
-    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-    whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_page(values: dict[str, Any], path: Path) -> None:
@@ -78,9 +96,9 @@ def write_page(values: dict[str, Any], path: Path) -> None:
     render(TEMPLATE, path, values=values, frame=FRAME, plots=plots, words=WORDS, bars=_bars(values["least"]), first=ATTRIBUTES)
 
 
-def _rows(tried: Tried, images: Array | None = None) -> list[dict[str, Any]]:
+def _rows(counts: FlipCounts, images: Array | None = None) -> list[dict[str, Any]]:
     """A row for each K: the share that flips, its interval, and how far random rankings differ."""
-    flipped = tried.flipped if images is None else tried.flipped[:, images]
+    flipped = counts.flipped if images is None else counts.flipped[:, images]
     low, high = of_rankings(flipped)
     shares, spread = flipped.mean((0, 1)), flipped.mean(1)
     rows = []

@@ -1,1 +1,1 @@
-"""Screened search: the effects that matter, measured first."""
+"""Experimental: the screened search, which measures only the changes that could be among the strongest."""

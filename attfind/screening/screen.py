@@ -9,27 +9,26 @@ zero, run.json and effects.h5 say which were measured ("screening"), and how muc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylexport.attfind.effects.measure import effects_of, targets
-from stylexport.attfind.effects.run_store import Effects, Run, whole
-from stylexport.attfind.model import Explained
-from stylexport.attfind.screening.successive_halving import Raced, plan, race
-from stylexport.attfind.select.select import COMBINED, ONE_AGAINST_ALL
+from stylexport.attfind.counterfactual import Move, targets
+from stylexport.attfind.effects.create_run import SHARE
+from stylexport.attfind.effects.effects import measured_of
+from stylexport.attfind.effects.measure import effects_of
+from stylexport.attfind.effects.run import Run
+from stylexport.attfind.model import Classify, Explained
+from stylexport.attfind.screening.successive_halving import RaceResult, plan, race
+from stylexport.attfind.select.rules import COMBINED, ONE_AGAINST_ALL
 from stylexport.attfind.select.strategies import gains_towards
+from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
 
-Classify = Callable[[Tensor], Tensor]
-
-SHARE = 0.1  # of the exhaustive search's forward passes
 BACKWARD = 2  # forward passes that a backward pass costs
 UNCHANGED = 4  # times that an image without changes is made, for each class
 FILE = "screening.npz"
@@ -53,8 +52,8 @@ def screen(
     strongest
     changes the race must not miss. `run.about["screening"]` then holds share, top, seed, passes (of this search), exhaustive (what that
     one takes), entries ({class: [direction * S + coordinate, ...]}, best first) and recall ({class: the share of the top that is
-    expected to be there}). Killed at any point it goes on where it was when called again, half a minute repeated at most.
-    `progress("changes", passes, in all)`. Raises BadInput for a share that pays for nothing.
+    expected to be there}). After an interruption the next call goes on where it was; at most half a minute is repeated.
+    `progress("changes", passes, in all)`. Raises BadInput for a share too small to measure anything.
     """
     if not run.missing():
         (run.folder / FILE).unlink(missing_ok=True)
@@ -68,46 +67,31 @@ def screen(
     if each * images < 4 * labels:
         raise BadInput(f"screening with {share:g} of {2 * size} passes an image measures nothing after the gradients; take a larger share")
     thresholds = (COMBINED, ONE_AGAINST_ALL) if labels == 2 else (ONE_AGAINST_ALL,)
-    raced: dict[int, Raced] = {}
+    results: dict[int, RaceResult] = {}
     for label, chosen in enumerate(others):
         if len(chosen):
-            predicted = np.concatenate([gains_towards(known.predicted(i)[None], label) for i in chosen.tolist()])
+            predicted = np.concatenate([gains_towards(known.predicted(i)[None], label).reshape(1, -1) for i in chosen.tolist()])
             planned = plan(2 * size, len(chosen), each * len(chosen))
-            raced[label] = race(predicted, partial(_measure, known, chosen, label), planned, top, thresholds, seed)
+            results[label] = race(predicted, partial(_measure, known, chosen, label), planned, top, thresholds, seed)
     known.save()
     facts = {"share": share, "top": top, "seed": seed, "passes": known.passes, "exhaustive": images * (2 * size + 1)}
-    recall = {str(label): round(found.recall, 3) for label, found in raced.items()}
-    run.note(screening={**facts, "recall": recall, "entries": {str(label): list(found.entries) for label, found in raced.items()}})
+    recall = {str(label): round(found.recall, 3) for label, found in results.items()}
+    run.note(screening={**facts, "recall": recall, "entries": {str(label): list(found.arms) for label, found in results.items()}})
     for i in run.missing():
         kept = measured_of(run.about, int(classes[i]), size)
         run.add(i, np.where(kept[..., None], np.nan_to_num(known.effects[i]), 0))
     (run.folder / FILE).unlink(missing_ok=True)
 
 
-def measured_of(about: Any, own: int, size: int) -> Array:
-    """Which changes [2, S] of an image of class `own` a run measured: all of them, unless it was screened."""
-    if "screening" not in about:
-        return np.ones((2, size), bool)
-    found = np.zeros(2 * size, bool)
-    for label, entries in about["screening"]["entries"].items():
-        if int(label) != own:
-            found[entries] = True
-    return found.reshape(2, size)
-
-
-def measured(effects: Effects) -> Array:
-    """Which effects [N, 2, S] were measured; the others are zero."""
-    size = effects.effects.shape[2]
-    found = np.stack([measured_of(effects.about, int(own), size) for own in effects.classes])
-    return found & effects.done[:, None, None]
-
-
-def _measure(known: _Known, chosen: Array, label: int, row: int, entries: Sequence[int]) -> Array:
-    return known.gains(int(chosen[row]), entries, label)
+def _measure(known: _Known, chosen: Array, label: int, row: int, arms: Sequence[int]) -> Array:
+    """The gains of a race's arms, which are moves numbered as the flattened [2, S]."""
+    directions, coordinates = np.unravel_index(np.asarray(arms, int), known.effects.shape[1:3])
+    moves = [Move(d, c) for d, c in zip(directions.tolist(), coordinates.tolist(), strict=True)]
+    return known.gains(int(chosen[row]), moves, label)
 
 
 class _Known:
-    """What is known of a run's changes: slopes of the logits [N, S, L], and effects [N, 2, S, L], NaN where they are not measured."""
+    """What has been computed of a run so far: slopes of the logits [N, S, L], and effects [N, 2, S, L], NaN where they are not measured."""
 
     def __init__(self, run: Run, model: Explained, classify: Classify, batch: int, progress: Progress | None, share: float) -> None:
         self.run, self.model, self.classify, self.batch, self.progress = run, model, classify, batch, progress
@@ -132,7 +116,7 @@ class _Known:
             if np.isnan(self.slopes[i, 0, labels]).any():
                 latent, styles = self._tensor("latents", i), self._tensor("styles", i)[None].requires_grad_()
                 with torch.enable_grad(), torch.autocast(styles.device.type, enabled=False):
-                    logits = self.classify(self.model.painter(latent).paint(styles))[0]
+                    logits = self.classify(self.model.editor(latent).render(styles))[0]
                     for label in labels:
                         (slope,) = torch.autograd.grad(logits[label], styles, retain_graph=True)
                         self.slopes[i, :, label] = slope[0].float().cpu().numpy()
@@ -143,26 +127,24 @@ class _Known:
         """Effects [2, S, L] of an image as its slopes predict them; those on its own class are zero."""
         return (self._targets(image) - self.run.arrays["styles"][image])[..., None] * np.nan_to_num(self.slopes[image])
 
-    def gains(self, image: int, entries: Sequence[int], label: int) -> Array:
-        """The gains towards a class of changes of an image, measured unless they are known."""
-        flat = self.effects[image].reshape(-1, self.effects.shape[-1])
-        if new := [entry for entry in entries if np.isnan(flat[entry, label])]:
+    def gains(self, image: int, moves: Sequence[Move], label: int) -> Array:
+        """The gains towards a class of moves in an image, measured unless they are known."""
+        effects, at = self.effects[image], tuple(np.array(moves).T)
+        towards = (*at, label)
+        if new := [move for move, gain in zip(moves, effects[towards].tolist(), strict=True) if np.isnan(gain)]:
             latent, base = self._tensor("latents", image), self._tensor("base_logits", image)
             target = torch.from_numpy(self._targets(image)).to(self.model.device)
             with torch.no_grad():
                 found = effects_of(self.model, self.classify, latent, base, target, self.batch, new)
-            flat[new] = found.reshape(flat.shape)[new]
-            self._tick(len(new) + 1)  # the painter makes the unchanged image
-        return np.maximum(0.0, flat[list(entries), label].astype(np.float64))
+            effects[tuple(np.array(new).T)] = found[tuple(np.array(new).T)]
+            self._tick(len(new) + 1)  # the editor makes the unchanged image
+        return np.maximum(0.0, effects[towards].astype(np.float64))
 
     def save(self) -> None:
         """Keeps what is known."""
-        whole(self.run.folder / FILE, self._write)
-        self.saved = time.monotonic()
-
-    def _write(self, path: Path) -> None:
-        with path.open("wb") as file:
+        with whole_file(self.run.folder / FILE) as partial, partial.open("wb") as file:
             np.savez(file, slopes=self.slopes, effects=self.effects, passes=np.array(self.passes))
+        self.saved = time.monotonic()
 
     def _tick(self, passes: int) -> None:
         self.passes += passes

@@ -1,11 +1,11 @@
-"""Racing: which few of many entries move images most, found by measuring fewer of them on more images.
+"""Experimental: successive halving, which finds the few of many arms that move images most by measuring fewer arms on more images.
 
-An entry is a change as the selections count them (direction * S + coordinate); its gain on an image is max(0, effect) towards a class.
-Predicted gains order the entries. A first round measures the most promising of them on some images, and a few of the others, drawn by
-chance, so that it is known what predictions are worth; the better ones are measured on all images (successive halving: Karnin, Koren,
-Somekh 2013, "Almost Optimal Exploration in Multi-Armed Bandits"). Then algorithm 1 is followed: for the images that the strongest entries
-leave unmoved, what is promising there is measured there. What is never measured is estimated, with how far that may be wrong, so that a
-race can say how much of the true top it expects to have found.
+An arm is a move, by its number; its gain on an image is max(0, effect) towards a class. Predicted gains order the arms. A first round
+measures the most promising of them on some images, and a few of the others, drawn by chance, which shows how good predictions are; the
+better ones are measured on all images (successive halving: Karnin, Koren, Somekh 2013, "Almost Optimal Exploration in Multi-Armed
+Bandits"). Then algorithm 1 is followed: for the images that the strongest arms leave unmoved, what is promising there is measured there.
+What is never measured is estimated, with how far that may be wrong, so that a race can say how much of the true top it expects to have
+found.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 
 from stylexport.common.types import Array
 
-# (an image's number, entries) -> their gains
+# (an image's number, arms) -> their gains
 Measure = Callable[[int, Sequence[int]], Array]
 
 # Shares of the images seen and of the budget spent by the first round, the last, and the following of algorithm 1.
 SEEN, FIRST, LAST, FOLLOWING = 0.15, 0.35, 0.5, 0.15
-EVERY = 16  # one in so many of the first round's entries is drawn by chance
-BORROWED = 3  # observations that an entry's variance borrows from the others
+EVERY = 16  # one in so many of the first round's arms is drawn by chance
+BORROWED = 3  # observations that an arm's variance borrows from the others
 
 
 class Plan(NamedTuple):
-    """`first` entries are measured on `seen` images, `last` on all; `following` measurements follow algorithm 1, of `budget` in all.
+    """`first` arms are measured on `seen` images, `last` on all; `following` measurements follow algorithm 1, of `budget` in all.
 
-    What algorithm 1 leaves of them goes to more entries on all images.
+    What algorithm 1 leaves of them goes to more arms on all images.
     """
 
     first: int
@@ -42,25 +42,25 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Raced:
-    """The entries that were measured on every image, the best first, and the share of the true top that is expected among them."""
+class RaceResult:
+    """The arms that were measured on every image, the best first, and the share of the true top that is expected among them."""
 
-    entries: tuple[int, ...]
+    arms: tuple[int, ...]
     recall: float
 
 
-def plan(entries: int, images: int, budget: float) -> Plan:
-    """What `budget` measurements (of one entry on one image each) are spent on."""
+def plan(arms: int, images: int, budget: float) -> Plan:
+    """What `budget` measurements (of one arm on one image each) are spent on."""
     seen = min(images, max(math.ceil(SEEN * images), 2))
-    first = min(max(int(FIRST * budget / seen), 1), entries)
+    first = min(max(int(FIRST * budget / seen), 1), arms)
     last = max(int(LAST * budget / max(images - seen, 1)), 1)
     return Plan(first, seen, min(last, first), int(FOLLOWING * budget), int(budget))
 
 
-def race(predicted: Array, measure: Measure, planned: Plan, top: int, thresholds: Sequence[float] = (1.0,), seed: int = 0) -> Raced:
+def race(predicted: Array, measure: Measure, planned: Plan, top: int, thresholds: Sequence[float] = (1.0,), seed: int = 0) -> RaceResult:
     """Runs a plan on images in a random order.
 
-    `predicted` [n, E] are the gains as predicted; `top` is how many entries matter; algorithm 1 is followed with each T of `thresholds`.
+    `predicted` [n, E] are the gains as predicted; `top` is how many arms matter; algorithm 1 is followed with each T of `thresholds`.
     """
     images, size = predicted.shape
     draw = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def race(predicted: Array, measure: Measure, planned: Plan, top: int, thresholds
     first = _first(prior, planned.first, draw)
     seen = gains.of(draw.permutation(images)[: planned.seen], first)
     mean, error = expected(prior, prior[first], seen)
-    # A prediction that is far too low must not hold a measured entry down, so here none counts as surer than the usual one.
+    # A prediction that is far too low must not hold a measured arm down, so here none counts as surer than the usual one.
     usual = float(np.sqrt((error[first] ** 2).mean()))
     mean[first], error[first] = joined(seen, images, mean[first], np.maximum(error[first], usual))
     ranked = first[np.argsort(-mean[first], kind="stable")]
@@ -82,7 +82,7 @@ def race(predicted: Array, measure: Measure, planned: Plan, top: int, thresholds
     own = gains.of(everywhere, last).mean(0)
     rest = np.setdiff1d(np.arange(size), last)
     missed = above(np.sort(own)[-min(top, len(own))], mean[rest], error[rest])
-    return Raced(tuple(last[np.argsort(-own, kind="stable")].tolist()), max(0.0, 1 - float(missed.sum()) / top))
+    return RaceResult(tuple(last[np.argsort(-own, kind="stable")].tolist()), max(0.0, 1 - float(missed.sum()) / top))
 
 
 class Gains:
@@ -93,19 +93,19 @@ class Gains:
         self.known = np.full(predicted.shape, np.nan)
         self.spent = 0
 
-    def of(self, images: Array, entries: Array) -> Array:
-        """Gains [images, entries], measured."""
+    def of(self, images: Array, arms: Array) -> Array:
+        """Gains [images, arms], measured."""
         for image in images.tolist():
-            if len(new := entries[np.isnan(self.known[image, entries])]):
+            if len(new := arms[np.isnan(self.known[image, arms])]):
                 self.known[image, new] = self.measure(image, new.tolist())
                 self.spent += len(new)
-        return self.known[np.ix_(images, entries)]
+        return self.known[np.ix_(images, arms)]
 
 
 def followed(gains: Gains, measured: Array, budget: int, top: int, threshold: float) -> Array:
-    """The entries beside `measured` that algorithm 1 takes, for about `budget` measurements. They are measured on every image.
+    """The arms beside `measured` that algorithm 1 takes, for about `budget` measurements. They are measured on every image.
 
-    At each step half of what is left of the budget goes to the entries of which most is predicted for the images still unmoved.
+    At each step half of what is left of the budget goes to the arms of which most is predicted for the images still unmoved.
     """
     everywhere, limit = np.arange(len(gains.known)), gains.spent + budget
     moved = np.zeros(len(everywhere))
@@ -134,7 +134,7 @@ def followed(gains: Gains, measured: Array, budget: int, top: int, threshold: fl
 def expected(prior: Array, seen_prior: Array, seen: Array) -> tuple[Array, Array]:
     """What mean gains to expect of predictions `prior` [E], and how far those may be wrong.
 
-    `seen` [n, e] are gains of entries that were predicted as `seen_prior` [e]: mean gains are about a line over predictions, and miss it in
+    `seen` [n, e] are gains of arms that were predicted as `seen_prior` [e]: mean gains are about a line over predictions, and miss it in
     proportion to its height.
     """
     mean = seen.mean(0)
@@ -152,9 +152,9 @@ def expected(prior: Array, seen_prior: Array, seen: Array) -> tuple[Array, Array
 
 
 def joined(gains: Array, images: int, mean: Array, error: Array) -> tuple[Array, Array]:
-    """The mean gain over all `images` of entries whose `gains` [n, e] on n of them are measured, and how far it may be wrong.
+    """The mean gain over all `images` of arms whose `gains` [n, e] on n of them are measured, and how far it may be wrong.
 
-    What was expected (`mean`, give or take `error`) counts by its certainty; variances borrow from all entries, as n may be 2.
+    What was expected (`mean`, give or take `error`) counts by its certainty; variances borrow from all arms, as n may be 2.
     """
     n = len(gains)
     own = gains.mean(0)
@@ -174,7 +174,7 @@ def above(bar: float, mean: Array, error: Array) -> Array:
 
 
 def _first(prior: Array, count: int, draw: np.random.Generator) -> Array:
-    """The entries of the first round: the most promising, and some of the others by chance."""
+    """The arms of the first round: the most promising, and some of the others by chance."""
     ranked = np.argsort(-prior, kind="stable")
     chance = min(count // EVERY, len(ranked) - count)
     return np.concatenate([ranked[: count - chance], draw.choice(ranked[count - chance :], chance, replace=False)])

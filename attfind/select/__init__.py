@@ -1,1 +1,1 @@
-"""Selecting attributes from effects."""
+"""Selecting attributes from what a run measured."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stylexport.attfind.effects.run_store import whole
+from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 
 FORMAT = 1
@@ -20,11 +20,17 @@ REMEDY = "write it again by `stylexport attfind select`"
 
 @dataclass(frozen=True)
 class Attribute:
-    """A coordinate and the way that it goes: to its minimum (direction 0) or its maximum (1) it moves images towards class `target`.
+    """A coordinate and the direction in which it moves images towards class `target`: to its minimum (0) or its maximum (1).
 
     `coordinate` is its index among all, `layer` and `channel` say where that is. `score` orders a list: the mean gain in the target's
     logit over the images of other classes; of two classes combined the mean effects of both directions on both, over all images; with
     image-fraction the share of images that move; of one image its gain.
+
+    Example:
+        >>> beard = Attribute(direction=1, coordinate=700, layer="b32.conv0", channel=60, score=0.8, target=0)
+        >>> beard.reversed().direction, beard.reversed().target
+        (0, 1)
+
     """
 
     direction: int
@@ -34,18 +40,25 @@ class Attribute:
     score: float
     target: int
 
-    def turned(self) -> Attribute:
-        """The same of two classes, said towards the other one; the score stays what was measured."""
+    def reversed(self) -> Attribute:
+        """Of two classes the same attribute, stated towards the other one; the score stays what was measured."""
         return replace(self, direction=1 - self.direction, target=1 - self.target)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Attributes in their order, and how they came about.
+    """Attributes in their order, and how they were selected.
 
     `target` is None where both or all classes were asked for, `image` is set where one image was. `by_class` has each target's own list,
     as it was chosen on images of other classes: where two classes are combined, `attributes` is another list. `parameters` are name ->
-    (value, where it comes from); `search` is the run's, and `measured_on` its digests of model and classifier, where it has them.
+    (value, where it comes from); `search` is the run's, and `measured_on` its digests of model and classifier, where it has them. `labels`
+    are the run's label names right after the selection: attributes.json does not keep them.
+
+    Example:
+        >>> beard = Attribute(direction=1, coordinate=700, layer="b32.conv0", channel=60, score=0.8, target=0)
+        >>> [attribute.channel for attribute in Selection((beard,), {0: (beard,)})]
+        [60]
+
     """
 
     attributes: tuple[Attribute, ...]
@@ -57,12 +70,22 @@ class Selection:
     remarks: tuple[str, ...] = ()
     search: Any = "exhaustive"
     measured_on: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = field(default=(), compare=False)
 
     def __iter__(self) -> Iterator[Attribute]:
         return iter(self.attributes)
 
     def __len__(self) -> int:
         return len(self.attributes)
+
+    def lists(self, target: int | None, name: Callable[[int], str]) -> dict[int, tuple[Attribute, ...]]:
+        """Every target's own list, or that of one; `name` names a label. Raises BadInput where it has no list."""
+        if target is None:
+            return dict(self.by_class)
+        if target not in self.by_class:
+            there = ", ".join(map(name, self.by_class))
+            raise BadInput(f"no list towards {name(target)} is selected (there are: {there}); `stylexport attfind select` selects")
+        return {target: self.by_class[target]}
 
     def to_json(self) -> dict[str, Any]:
         """What attributes.json holds (docs/attfind.md)."""
@@ -83,13 +106,23 @@ class Selection:
 def write_attributes(run: str | os.PathLike[str], found: Selection) -> Path:
     """Writes RUN/attributes.json, whole or absent."""
     path = Path(run) / ATTRIBUTES
-    text = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
-    whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
 def read_attributes(run: str | os.PathLike[str]) -> Selection:
-    """The selection in RUN/attributes.json. Raises BadInput where there is none, DamagedFile where it is broken."""
+    """The selection in RUN/attributes.json. Raises BadInput where there is none, DamagedFile where it is broken.
+
+    Example:
+        >>> import tempfile
+        >>> run = tempfile.mkdtemp()
+        >>> beard = Attribute(direction=1, coordinate=700, layer="b32.conv0", channel=60, score=0.8, target=0)
+        >>> _ = write_attributes(run, Selection((beard,), {0: (beard,)}))
+        >>> read_attributes(run).attributes == (beard,)
+        True
+
+    """
     path = Path(run) / ATTRIBUTES
     if not path.is_file():
         raise BadInput(f"{path}: no attributes are selected yet; `stylexport attfind select {os.fspath(run)}` does it")
@@ -108,12 +141,12 @@ def read_attributes(run: str | os.PathLike[str]) -> Selection:
             search=values.get("search", "exhaustive"),
             measured_on={str(name): str(digest) for name, digest in values.get("measured_on", {}).items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedFile(path, f"is no selection ({type(error).__name__}: {error})", REMEDY) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # of JSON with other types than a selection's
+        raise DamagedFile(path, f"is not a selection ({type(error).__name__}: {error})", REMEDY) from error
 
 
 def _attribute(row: Mapping[str, Any], target: int | None = None) -> Attribute:
-    """One row, of `target`'s list where one is given. Raises ValueError where a value is none that an attribute can have."""
+    """One row, of `target`'s list where one is given. Raises ValueError where an attribute cannot have such values."""
     found = Attribute(**{f.name: row[f.name] for f in fields(Attribute)})
     numbers = (found.direction, found.coordinate, found.channel, found.target)
     whole_numbers = all(type(number) is int and number >= 0 for number in numbers)

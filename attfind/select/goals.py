@@ -9,37 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from stylexport.attfind.effects.run_store import Effects
-from stylexport.attfind.screening.screen import measured_of
+from stylexport.attfind.counterfactual import Move, MoveLike
+from stylexport.attfind.effects.effects import Effects, measured_of
 from stylexport.attfind.select.attributes import Selection
-from stylexport.attfind.show.image_editor import Move
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 
 
 @dataclass(frozen=True)
 class Goal:
-    """An image, the label that it is to flip to, and whether the target's directions are turned round for it."""
+    """An image, the label that it is to flip to, and whether the target's directions are reversed for it."""
 
     image: int
     label: int
-    turned: bool
-
-
-class Step(NamedTuple):
-    """A move without more."""
-
-    direction: int
-    coordinate: int
+    reversed: bool
 
 
 def towards(effects: Effects, target: int) -> list[Goal]:
     """The goals of all measured images of other classes, in their order."""
-    return [goal for goal in goals(effects, target) if not goal.turned]
+    return [goal for goal in goals(effects, target) if not goal.reversed]
 
 
 def goals(effects: Effects, target: int) -> list[Goal]:
@@ -52,26 +43,25 @@ def goals(effects: Effects, target: int) -> list[Goal]:
     return found
 
 
-def turned(moves: Iterable[Move], goal: Goal) -> list[Step]:
-    """The moves as they go in this goal's image."""
-    return [Step(1 - move.direction if goal.turned else move.direction, move.coordinate) for move in moves]
+def moves_for(moves: Iterable[MoveLike], goal: Goal) -> list[Move]:
+    """The target's moves as they go in this goal's image."""
+    return [Move(1 - move.direction if goal.reversed else move.direction, move.coordinate) for move in moves]
 
 
 def gains(effects: Effects, goals: Sequence[Goal]) -> Array:
-    """What every move of the target's list does for each goal's own label [len(goals), 2, S]."""
+    """The effect of every move of the target's list on each goal's own label [len(goals), 2, S]."""
     found = np.empty((len(goals), *effects.effects.shape[1:3]), np.float32)
     for row, goal in enumerate(goals):
         own = effects.effects[goal.image, :, :, goal.label]
-        found[row] = own[::-1] if goal.turned else own
+        found[row] = own[::-1] if goal.reversed else own
     return found
 
 
-def known(effects: Effects, goals: Sequence[Goal], move: Move) -> Array:
+def is_measured(effects: Effects, goals: Sequence[Goal], move: MoveLike) -> Array:
     """Whether a move of the target's list was measured in each goal's image [len(goals)]: always, unless the run was screened."""
-    size = effects.effects.shape[2]
-    own = {label: measured_of(effects.about, label, size) for label in set(effects.classes.tolist())}
-    ways = [(own[int(effects.classes[goal.image])], turned([move], goal)[0]) for goal in goals]
-    return np.array([measured[step.direction, step.coordinate] for measured, step in ways], bool)
+    by_class = {own: measured_of(effects.about, own, effects.effects.shape[2]) for own in set(effects.classes.tolist())}
+    found = [by_class[int(effects.classes[goal.image])][moves_for([move], goal)[0]] for goal in goals]
+    return np.array(found, bool)
 
 
 def label_of(effects: Effects, name: str) -> int:

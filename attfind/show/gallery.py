@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,18 @@ import numpy as np
 from PIL import Image
 
 from stylexport.attfind.effects.load_run import Subject
-from stylexport.attfind.effects.run_store import whole
+from stylexport.attfind.select.attributes import Selection
 from stylexport.attfind.show.change_pictures import animation, change_map, data_uri, picture, sheet, strip
-from stylexport.attfind.show.show import Example, Shown
+from stylexport.attfind.show.show import FRAMES, AttributeExamples, Example, show
+from stylexport.common.atomic import whole_file
+from stylexport.common.errors import BadInput
+from stylexport.common.types import Progress
+from stylexport.common.version import __version__
 from stylexport.pages.render import render
 from stylexport.pages.svg import Frame, line
 
 TEMPLATE = Path(__file__).parent / "templates" / "attributes.html"
+FORMATS = ("html", "png", "gif")
 ENDS = ("minimum", "maximum")
 SIDE, SWEPT = 256, 128  # the longest side of a picture in the page, and of one in a sweep
 LARGE = 128  # the side of a picture in a sheet or an animation, about
@@ -26,7 +31,43 @@ CLASSES = 6  # named at most, the most frequent first
 MILLISECONDS = 110  # a frame of an animation
 
 
-def write_page(subject: Subject, shown: Iterable[Shown], path: Path, about: Sequence[tuple[str, str]] = ()) -> Path:
+def write_gallery(
+    subject: Subject,
+    selection: Selection,
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    top: int | None = None,
+    images: int = 6,
+    frames: int = FRAMES,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """The first `top` attributes as files of these `formats` ("html", "png", "gif"). Raises BadInput for another format."""
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise BadInput(f"format {', '.join(unknown)}: there are {', '.join(FORMATS)}")
+    attributes = selection.attributes[:top]
+
+    def examples() -> Iterator[AttributeExamples]:
+        for number, attribute in enumerate(attributes):
+            if progress:
+                progress("attributes", number, len(attributes))
+            yield show(subject, attribute, images=images, frames=frames, batch=batch, only=selection.image)
+        if progress:
+            progress("attributes", len(attributes), len(attributes))
+
+    shown: Iterable[AttributeExamples] = list(examples()) if len(formats) > 1 else examples()
+    paths = []
+    if "html" in formats:
+        paths.append(write_page(subject, shown, folder / "index.html", _about(subject, selection)))
+    if "png" in formats:
+        paths += write_sheets(subject, shown, folder)
+    if "gif" in formats:
+        paths += write_animations(subject, shown, folder)
+    return paths
+
+
+def write_page(subject: Subject, shown: Iterable[AttributeExamples], path: Path, about: Sequence[tuple[str, str]] = ()) -> Path:
     """index.html, with everything in it; `about` are names and values for its end."""
     cards = [_card(subject, one, rank) for rank, one in enumerate(shown, 1)]
     classes, counts = np.unique(subject.effects.classes[subject.effects.done], return_counts=True)
@@ -36,7 +77,7 @@ def write_page(subject: Subject, shown: Iterable[Shown], path: Path, about: Sequ
     return path
 
 
-def write_sheets(subject: Subject, shown: Iterable[Shown], folder: Path) -> list[Path]:
+def write_sheets(subject: Subject, shown: Iterable[AttributeExamples], folder: Path) -> list[Path]:
     """attribute-01.png and so on: one contact sheet an attribute, a row an image."""
     paths = []
     for rank, one in enumerate(shown, 1):
@@ -47,56 +88,75 @@ def write_sheets(subject: Subject, shown: Iterable[Shown], folder: Path) -> list
     return paths
 
 
-def write_animations(subject: Subject, shown: Iterable[Shown], folder: Path) -> list[Path]:
+def write_animations(subject: Subject, shown: Iterable[AttributeExamples], folder: Path) -> list[Path]:
     """attribute-01.gif and so on: the images of an attribute side by side, each from its least likely end to its goal's and back."""
     paths = []
     for rank, one in enumerate(shown, 1):
-        swept = [example.sweep if example.step.direction else example.sweep[::-1] for example in one.examples]
+        swept = [example.sweep if example.move.direction else example.sweep[::-1] for example in one.examples]
         drawn = [[picture(image, subject.model.image_range, LARGE) for image in frames] for frames in zip(*swept, strict=True)]
         moving = animation([strip(frame, 6) for frame in drawn], MILLISECONDS)
         path = folder / f"attribute-{rank:02}.gif"
-        whole(path, lambda partial, moving=moving: partial.write_bytes(moving))
+        with whole_file(path) as partial:
+            partial.write_bytes(moving)
         paths.append(path)
     return paths
 
 
-def title(subject: Subject, one: Shown) -> str:
+def title(subject: Subject, one: AttributeExamples) -> str:
     """An attribute in words: "b8.conv0, channel 32: towards 8 at its maximum"."""
     a = one.attribute
     return f"{a.layer}, channel {a.channel}: towards {subject.label(a.target)} at its {ENDS[a.direction]}"
 
 
 def percent(probability: float) -> str:
-    """A probability as people read it; what is not certain is not called so."""
+    """A probability as people read it; one that is nearly 0 or 1 is never shown as 0 or 100 %."""
     if 1e-4 <= probability <= 1 - 1e-4:
         rare = min(probability, 1 - probability) < 0.01
         return f"{100 * probability:.2f} %" if rare else f"{100 * probability:.0f} %"
     return "<0.01 %" if probability < 0.5 else ">99.99 %"
 
 
+def _about(subject: Subject, selection: Selection) -> list[tuple[str, str]]:
+    """The facts at the page's end."""
+    about = subject.effects.about
+    classifier = about.get("classifier") or {}
+    rows = [
+        ("model", about.get("model_path")),
+        ("classifier", classifier.get("spec")),
+        ("strategy", selection.strategy),
+        *((name, f"{value} ({origin})") for name, (value, origin) in selection.parameters.items()),
+        ("shift", f"{subject.shift:g} of the way to the minimum or maximum"),
+        ("search", selection.search if isinstance(selection.search, str) else "screened"),
+        *(("remark", remark) for remark in selection.remarks),
+        ("made by", f"StylExport {__version__}"),
+    ]
+    return [(name, str(value)) for name, value in rows if value is not None]
+
+
 def _save(path: Path, drawn: Image.Image) -> Path:
-    whole(path, lambda partial: drawn.save(partial, "PNG"))
+    with whole_file(path) as partial:
+        drawn.save(partial, "PNG")
     return path
 
 
 def _row(subject: Subject, example: Example) -> list[tuple[Image.Image, str]]:
     """One image in a sheet."""
     label, goal, limits = subject.label(example.goal.label), example.goal.label, subject.model.image_range
-    said = [f"{label}: {percent(p[goal])}" for p in (example.before_probabilities, example.after_probabilities)]
+    captions = [f"{label}: {percent(p[goal])}" for p in (example.before_probabilities, example.after_probabilities)]
     swept = [percent(p) for p in example.sweep_probabilities[[0, -1], goal]]
     return [
-        (picture(example.before, limits, LARGE), said[0]),
-        (picture(example.after, limits, LARGE), said[1]),
+        (picture(example.before, limits, LARGE), captions[0]),
+        (picture(example.after, limits, LARGE), captions[1]),
         (change_map(example.before, example.after, side=LARGE), f"image {example.goal.image}"),
         (strip([picture(frame, limits, LARGE) for frame in example.sweep]), f"{label}: {swept[0]} ... {swept[1]}"),
     ]
 
 
-def _card(subject: Subject, one: Shown, rank: int) -> dict[str, Any]:
+def _card(subject: Subject, one: AttributeExamples, rank: int) -> dict[str, Any]:
     """An attribute in the page: its ways, each with its examples."""
     a = one.attribute
-    ordered = sorted(one.examples, key=lambda example: example.goal.turned)
-    ways = [_way(subject, list(same)) for _, same in groupby(ordered, key=lambda example: example.goal.turned)]
+    ordered = sorted(one.examples, key=lambda example: example.goal.reversed)
+    ways = [_way(subject, list(same)) for _, same in groupby(ordered, key=lambda example: example.goal.reversed)]
     return {
         "rank": rank,
         "layer": a.layer,
@@ -117,7 +177,7 @@ def _card(subject: Subject, one: Shown, rank: int) -> dict[str, Any]:
 def _way(subject: Subject, examples: list[Example]) -> dict[str, Any]:
     first = examples[0]
     goal = subject.label(first.goal.label)
-    return {"goal": goal, "end": ENDS[first.step.direction], "examples": [_example(subject, example) for example in examples]}
+    return {"goal": goal, "end": ENDS[first.move.direction], "examples": [_example(subject, example) for example in examples]}
 
 
 def _example(subject: Subject, example: Example) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from stylexport.attfind.counterfactual import Move, MoveLike, moved, render
 from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.model import layer_of
 from stylexport.attfind.select.attributes import Attribute
-from stylexport.attfind.select.goals import Goal, Step, gains, goals, known, turned
-from stylexport.attfind.show.image_editor import Move, moved, paint
+from stylexport.attfind.select.goals import Goal, gains, goals, is_measured, moves_for
 from stylexport.common.types import Array
 
 FRAMES = 7  # of a sweep
@@ -27,7 +27,7 @@ class Example:
     """
 
     goal: Goal
-    step: Step
+    move: Move
     before: Array
     after: Array
     sweep: Array
@@ -51,7 +51,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Shown:
+class AttributeExamples:
     """An attribute with its examples, the best first; `helps` of `among` images move towards their goal, by `mean` a logit on average.
 
     In `unknown` others a screened run did not measure it.
@@ -67,18 +67,18 @@ class Shown:
 
 def show(
     subject: Subject, attribute: Attribute, *, images: int = 6, frames: int = FRAMES, batch: int = 32, only: int | None = None
-) -> Shown:
+) -> AttributeExamples:
     """The `images` in which an attribute works best, shared between its two ways where there are two classes; or `only` one image.
 
     Of a screened run those where it was measured.
     """
     effects = subject.effects
     every = [goal for goal in goals(effects, attribute.target) if only in (None, goal.image)]
-    aims = [goal for goal, there in zip(every, known(effects, every, attribute), strict=True) if there]
+    aims = [goal for goal, there in zip(every, is_measured(effects, every, attribute), strict=True) if there]
     gained = gains(effects, aims)[:, attribute.direction, attribute.coordinate]
     examples = tuple(example(subject, attribute, goal, frames, batch) for goal in best(aims, gained, images))
     mean = float(gained.mean()) if aims else 0.0
-    return Shown(attribute, examples, int((gained > 0).sum()), len(aims), mean, len(every) - len(aims))
+    return AttributeExamples(attribute, examples, int((gained > 0).sum()), len(aims), mean, len(every) - len(aims))
 
 
 def best(aims: Sequence[Goal], gained: Array, count: int) -> list[Goal]:
@@ -88,7 +88,7 @@ def best(aims: Sequence[Goal], gained: Array, count: int) -> list[Goal]:
     """
     order = np.argsort(-gained, kind="stable").tolist()
     order = [i for i in order if gained[i] > 0] or order
-    ways = [[i for i in order if aims[i].turned is way] for way in (False, True)]
+    ways = [[i for i in order if aims[i].reversed is way] for way in (False, True)]
     share = count // 2
     taken = {i for way, other in (ways, ways[::-1]) for i in way[: max(share, count - len(other))]}
     for i in order:
@@ -98,27 +98,25 @@ def best(aims: Sequence[Goal], gained: Array, count: int) -> list[Goal]:
     return [aims[i] for i in order if i in taken][:count]
 
 
-def example(subject: Subject, move: Move, goal: Goal, frames: int = FRAMES, batch: int = 32) -> Example:
-    """One image under one attribute, made anew from its latent."""
+def example(subject: Subject, move: MoveLike, goal: Goal, frames: int = FRAMES, batch: int = 32) -> Example:
+    """One image under one attribute, rendered again from its latent."""
     effects, model = subject.effects, subject.model
     styles, low, high = effects.styles[goal.image], effects.style_min, effects.style_max
-    (step,) = turned([move], goal)
-    after = moved(styles, [step], subject.shift, low, high)
-    values = np.linspace(low[step.coordinate], high[step.coordinate], frames, dtype=np.float32)
+    (own_move,) = moves_for([move], goal)
+    c = own_move.coordinate
+    after = moved(styles, [own_move], subject.shift, low, high)
+    values = np.linspace(low[c], high[c], frames, dtype=np.float32)
     with torch.no_grad():
-        painter = model.painter(torch.from_numpy(effects.latents[goal.image]).to(model.device))
-        pair = torch.cat([*paint(painter, np.stack([styles, after]), model.device, batch)])
-        layer = layer_of(model.layers, step.coordinate)
-        sweep = torch.cat(
-            [painter.change(layer, [step.coordinate] * len(part), part.to(model.device)) for part in torch.from_numpy(values).split(batch)]
-        )
+        editor = model.editor(torch.from_numpy(effects.latents[goal.image]).to(model.device))
+        pair = torch.cat([*render(editor, np.stack([styles, after]), model.device, batch)])
+        layer = layer_of(model.layers, c)
+        sweep = torch.cat([editor.change(layer, [c] * len(part), part.to(model.device)) for part in torch.from_numpy(values).split(batch)])
         images = torch.cat([pair, sweep])
-        said = torch.cat([subject.classify(part).softmax(1) for part in images.split(batch)])
-    pictures, answers = images.float().cpu().numpy(), said.float().cpu().numpy()
-    c = step.coordinate
+        probabilities = torch.cat([subject.classify(part).softmax(1) for part in images.split(batch)])
+    pictures, answers = images.float().cpu().numpy(), probabilities.float().cpu().numpy()
     return Example(
         goal=goal,
-        step=step,
+        move=own_move,
         before=pictures[0],
         after=pictures[1],
         sweep=pictures[2:],

@@ -1,4 +1,4 @@
-"""What answers say: accuracies of the classification study, words of the verbal one.
+"""What the answers show: accuracies of the classification study, words of the verbal one.
 
 As the replication reports them: the accuracy with its standard deviation over attributes (its Table 1; over participants stands beside
 it), and the commonest words of each attribute (its Table 3).

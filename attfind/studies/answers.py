@@ -1,4 +1,4 @@
-"""Answers as the forms save them (CSV, one row a question) and the keys that they are judged by, checked against each other."""
+"""Answers as the forms save them (CSV, one row for each question) and the keys that they are judged by, checked against each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stylexport.attfind.studies.form import COLUMNS, FORMAT
 from stylexport.common.errors import BadInput, DamagedFile
 
 KINDS = ("classification", "verbal")
-JUDGED = ("study", "kind", "participant", "question", "answer")  # the columns that count; the times are the reader's own
+JUDGED = ("study", "kind", "participant", "question", "answer")  # the columns that count; the times are for the reader
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Key:
 
 
 def read_key(path: Path) -> Key:
-    """A key that a study wrote. Raises BadInput where it is not there, DamagedFile where it is none."""
+    """A key that a study wrote. Raises BadInput where it is missing, DamagedFile where it is not a key."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
@@ -48,7 +48,7 @@ def read_key(path: Path) -> Key:
         raise BadInput(f"{path}: {error.strerror or error}; name the key.json that lies beside the study's page") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFile(
-            path, f"is no study's key ({type(error).__name__}: {error})", "name the key.json beside the study's page"
+            path, f"is not the key of a study ({type(error).__name__}: {error})", "name the key.json beside the study's page"
         ) from error
 
 
@@ -63,7 +63,7 @@ def read_answers(path: Path) -> list[Answer]:
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}; name a file that a study's page saved") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DamagedFile(path, f"is no CSV in UTF-8 ({error})", "name the file as the study's page saved it") from error
+        raise DamagedFile(path, f"is not CSV in UTF-8 ({error})", "name the file as the study's page saved it") from error
 
 
 def _answer(row: Mapping[Any, Any], where: str) -> Answer:

@@ -19,7 +19,7 @@ from stylexport.common.errors import BadInput
 KIND = "classification"
 ATTRIBUTE, DIRECTION, BOTH = "attribute", "direction", "both"  # what the two groups differ in
 KINDS = (ATTRIBUTE, DIRECTION, BOTH)
-SPARE = 2  # times as many of an attribute's best images as a question shows are drawn from, so that questions differ
+SPARE = 2  # a question draws from so many times as many of an attribute's best images as it shows, so that questions differ
 
 
 def classification(
@@ -35,12 +35,13 @@ def classification(
 ) -> Study:
     """Writes the first study of the `first` attributes (by default six) into `out`.
 
-    Each question shows `examples` animations a group and asks for one more. The groups are two attributes, or (`kind` "direction") the two
-    directions of one, or half of the questions are of each kind ("both"). Raises BadInput where attributes or images are too few.
+    Each question shows `examples` animations of each group and asks about one more. The groups are two attributes, or (`kind`
+    "direction") the two directions of one, or half of the questions are of each kind ("both"). Raises BadInput where attributes or
+    images are too few.
     """
     chance, shown, gallery = random.Random(seed), changes(attributes, first), Gallery(subject)
     if kind != DIRECTION and len(shown) < 2:
-        raise BadInput("one attribute cannot be told from others: take 2 or more by --attributes, or --kind direction")
+        raise BadInput("one attribute cannot be distinguished from others: take 2 or more by --attributes, or --kind direction")
     kinds = (ATTRIBUTE, DIRECTION) if kind == BOTH else (kind,)
     pairs = [pair for i, k in enumerate(kinds) for pair in _pairs(k, shown, len(range(i, questions, len(kinds))), chance)]
     answers = ["AB"[i % 2] for i in range(questions)]
@@ -52,8 +53,8 @@ def classification(
 
 
 def _pairs(kind: str, shown: Sequence[Change], count: int, chance: random.Random) -> list[tuple[str, tuple[Change, Change]]]:
-    """`count` pairs of groups, each possible pair as often as any other (or once more), A and B thrown by chance."""
-    every = list(itertools.combinations(shown, 2)) if kind == ATTRIBUTE else [(a, a.turned_round) for a in shown]
+    """`count` pairs of groups, each possible pair as often as any other (or once more), which of them is A drawn by chance."""
+    every = list(itertools.combinations(shown, 2)) if kind == ATTRIBUTE else [(a, a.reversed) for a in shown]
     found: list[tuple[Change, Change]] = []
     while len(found) < count:
         found += chance.sample(every, min(len(every), count - len(found)))

@@ -1,7 +1,7 @@
 """A study on disk: DIR/index.html, which holds all that a participant needs and no answer, and DIR/key.json, which holds the answers.
 
-The pictures lie in the page in an order that the seed shuffles, so that their places tell nothing. The study's name is a digest of key and
-pictures: answers say which study they belong to, and are never judged by another's key.
+The pictures stand in the page in an order shuffled by the seed, so that their places give no hint. The study's name is a digest of key and
+pictures: answers say which study they belong to, and are never judged by the key of another.
 """
 
 from __future__ import annotations
@@ -14,20 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylexport.common.atomic import whole_file
 from stylexport.common.types import Array
 
 FORMAT = 1
 PAGE, KEY = "index.html", "key.json"
 TEMPLATES = Path(__file__).parent / "templates"
-COLUMNS = (
-    "study",
-    "kind",
-    "participant",
-    "question",
-    "answer",
-    "shown_s",
-    "answered_s",
-)  # of a file of answers; attfind/studies/templates/study.js
+# of a file of answers, as templates/study.js saves it
+COLUMNS = ("study", "kind", "participant", "question", "answer", "shown_s", "answered_s")
 SMOOTH = 128  # pixels from which a browser may smooth what it shrinks or stretches
 
 Animation = tuple[int, int]
@@ -53,7 +47,7 @@ class Study:
 
 
 def write(out: Path, kind: str, questions: Sequence[Question], pictures: Sequence[Array], about: Mapping[str, Any]) -> Study:
-    """Writes a study of `kind` ("classification", "verbal") into the folder `out`; `about` goes into the key, `seed` in it is used.
+    """Writes a study of `kind` ("classification", "verbal") into the folder `out`; `about` goes into the key, and its `seed` is used.
 
     The same arguments give the same bytes.
     """
@@ -77,7 +71,6 @@ def write(out: Path, kind: str, questions: Sequence[Question], pictures: Sequenc
         study={"study": study, "kind": kind, "columns": COLUMNS, "questions": shown, "pictures": drawn},
         smooth=pictures[0].shape[-1] >= SMOOTH,
     )
-    partial = out / f".{KEY}.partial"
-    partial.write_text(json.dumps({"study": study, **key}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
-    partial.replace(out / KEY)
+    with whole_file(out / KEY) as partial:
+        partial.write_text(json.dumps({"study": study, **key}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     return Study(study, out / PAGE, out / KEY, len(questions), len(pictures))

@@ -17,7 +17,7 @@ STUDENT = (
 
 
 def student(values: Sequence[float]) -> Interval | None:
-    """Student's interval of the mean of values in [0, 1], cut to it; None of fewer than two, which tell no spread."""
+    """Student's interval of the mean of values in [0, 1], cut to it; None for fewer than two values, which have no spread."""
     if len(values) < 2:
         return None
     half = quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
@@ -25,7 +25,7 @@ def student(values: Sequence[float]) -> Interval | None:
 
 
 def quantile(freedom: int) -> float:
-    """Student's t at 0.975; beyond the table by its expansion about the normal (Abramowitz and Stegun 26.7.5), right to 1e-4 there."""
+    """Student's t at 0.975; beyond the table its expansion about the normal quantile (Abramowitz and Stegun 26.7.5), exact to 1e-4."""
     if freedom <= len(STUDENT):
         return STUDENT[freedom - 1]
     return Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)

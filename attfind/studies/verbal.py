@@ -1,4 +1,4 @@
-"""The second study: do people use the same words of an attribute? Its animations, and a field for one to four words.
+"""The second study: do people describe an attribute in the same words? Its animations, and a field for one to four words.
 
 Lang et al. 2021, section 5.
 """
@@ -20,7 +20,7 @@ KIND = "verbal"
 def verbal(
     subject: Subject, attributes: Iterable[Attribute], out: Path, *, first: int | None = None, examples: int = 4, seed: int = 0
 ) -> Study:
-    """Writes the second study into `out`: a question an attribute, in an order that `seed` shuffles, the attribute's best images in each.
+    """Writes the second study into `out`: a question for each attribute, shuffled by `seed`, with the images where its effect is largest.
 
     Raises BadInput where attributes or images are too few.
     """

@@ -1,4 +1,4 @@
-"""The words of short descriptions: lemmatised by simplemma (English), without those that describe nothing."""
+"""The words of short descriptions in English: lemmatised by simplemma (the extra [studies]), without words that describe nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import simplemma
+
 WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 POSSESSIVE = re.compile(r"['’]s?\b")
-# articles, pronouns, prepositions, conjunctions, auxiliaries, degrees: English words that tell how something is said, not what
+# Articles, pronouns, prepositions, conjunctions, auxiliaries, degrees: the words that describe nothing.
 STOP_WORDS = frozenset(
     """
     a an the this that these those it its he his him she her they their them i you we my your our one ones there here
@@ -20,12 +22,12 @@ STOP_WORDS = frozenset(
     lot slightly
     """.split()
 )
-ASKED = frozenset({"change", "thing", "picture", "image"})  # the question's own words
+QUESTION_WORDS = frozenset({"change", "thing", "picture", "image"})  # which the question itself uses
 
 
 @dataclass(frozen=True)
 class Word:
-    """A lemma, how many answers hold it, and its written forms, the commonest first."""
+    """A lemma, in how many answers it occurs, and the forms in which it is written, the commonest first."""
 
     lemma: str
     count: int
@@ -33,21 +35,25 @@ class Word:
 
 
 def words(answer: str) -> dict[str, set[str]]:
-    """The lemmas of one answer, each with the forms in which it is written."""
-    import simplemma
+    """The lemmas of one answer, each with the forms in which it is written.
 
+    Example:
+        >>> dict(words("The eyes get wider"))
+        {'eye': {'eyes'}, 'wide': {'wider'}}
+
+    """
     found: dict[str, set[str]] = defaultdict(set)
     for form in WORD.findall(POSSESSIVE.sub("", answer.lower())):
         lemma = simplemma.lemmatize(form, lang="en").lower()
-        if not {form, lemma} & STOP_WORDS and lemma not in ASKED:
+        if not {form, lemma} & STOP_WORDS and lemma not in QUESTION_WORDS:
             found[lemma].add(form)
     return found
 
 
 def common(answers: Iterable[str], most: int) -> tuple[Word, ...]:
-    """The `most` commonest words of answers, and whatever is as common as the last of these; ties in alphabetical order.
+    """The `most` commonest words of the answers, and all others that are as common as the last of these; ties in alphabetical order.
 
-    A word counts once an answer, however often it is in there.
+    A word counts once for each answer, however often it occurs there.
     """
     counts: Counter[str] = Counter()
     forms: dict[str, Counter[str]] = defaultdict(Counter)
@@ -57,8 +63,8 @@ def common(answers: Iterable[str], most: int) -> tuple[Word, ...]:
             forms[lemma].update(written)
     ranked = sorted(counts, key=lambda lemma: (-counts[lemma], lemma))
     shown = [lemma for lemma in ranked if counts[lemma] >= counts[ranked[min(most, len(ranked)) - 1]]]
-    return tuple(Word(lemma, counts[lemma], _ranked(forms[lemma])) for lemma in shown)
+    return tuple(Word(lemma, counts[lemma], _by_frequency(forms[lemma])) for lemma in shown)
 
 
-def _ranked(forms: Counter[str]) -> tuple[str, ...]:
+def _by_frequency(forms: Counter[str]) -> tuple[str, ...]:
     return tuple(sorted(forms, key=lambda form: (-forms[form], form)))

@@ -11,7 +11,6 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import torch
@@ -22,7 +21,7 @@ from stylexport.torch_models.layers import synthesis
 from stylexport.torch_models.layers.precision import compute_dtype
 from stylexport.torch_models.layers.resampling import Fir, split_padding
 from stylexport.training.config import TrainConfig
-from stylexport.training.step import Losses, Painted, Step
+from stylexport.training.step import Losses, Part, Step
 
 
 def at_every_step(config: TrainConfig) -> TrainConfig:
@@ -31,24 +30,20 @@ def at_every_step(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, losses=losses)
 
 
-@dataclass
 class PlainStep(Step):
     """A step in plain form; its settings are `at_every_step`'s."""
 
-    number: int = field(default=0, init=False)
-
     def __call__(self, number: int, images: Tensor) -> Losses:
         """As `Step`."""
-        self.number = number
         with per_sample_weights():
             return super().__call__(number, images)
 
-    def _discriminate(self, part: Painted, found: dict[str, list[Tensor]]) -> None:
-        encodes = self._encodes(self.number)
+    def discriminator_loss(self, part: Part) -> tuple[Tensor, Losses]:
+        """As `Step`'s, of images that are made anew."""
         with torch.no_grad(), self.accelerator.autocast():
-            w = self._network("encoder")(part.real) if encodes else self._mapped(len(part.real))
-            fake = self._synthesise(w, part.probabilities, mixes=not encodes)
-        super()._discriminate(part._replace(fake=fake), found)
+            w = self.network("encoder")(part.real) if part.encodes else self.random_w(len(part.real))
+            part.fake = self.images(w, part.probabilities, mix=not part.encodes)
+        return super().discriminator_loss(part)
 
 
 @contextmanager

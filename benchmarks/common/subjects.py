@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.common.releases import embedded_stylex
-from stylexport.attfind.model import StylExModel
+from stylexport.attfind.stylex_model import StylExModel
 from stylexport.checkpoints import EMBEDDED
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
 from stylexport.torch_models import Generator, MobileNetV1

@@ -1,19 +1,22 @@
-"""Which functions of an artefact are run for a network, what each is fed, and what its outputs are called.
+"""Which functions of an artefact are run for a network, on which inputs, and the names of their outputs.
 
-A function is chosen by the variables that it uses, which the mapping knows; names decide only what comes first. Needs no TensorFlow.
+A function is chosen by the variables that it uses, which the mapping knows; names decide only the order of the search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, inference
 from stylexport.converter.graph.axes import orders
 from stylexport.converter.graph.dataflow import Flow, follow
-from stylexport.converter.mapping.recognise import Network
+from stylexport.converter.mapping.network import Network
 
 GRAPH_FORMATS = ("savedmodel", "graphdef")
 SERVING = "signature:serving_default"
@@ -27,7 +30,7 @@ Shape = tuple[int | None, ...] | None
 class Feed:
     """One input of a call: the value's name, a sample's shape as the recording keeps it (images [C, H, W]), and the graph's own layout.
 
-    `dtype` is the graph's; a scalar has the shape () and no samples.
+    `dtype` is the graph's; a scalar has the shape () and no samples. `parts`: of a dlatent, the lengths of w and of the probabilities.
     """
 
     name: str
@@ -35,6 +38,11 @@ class Feed:
     layout: str = ""
     dtype: str = "float32"
     scalar: bool = False
+    parts: tuple[int, int] | None = None
+
+    def in_its_layout(self, value: Array) -> Array:
+        """An input as the recording keeps it, in the graph's own layout."""
+        return np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if self.layout == NHWC else value
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Procedure:
-    """The calls of one network in order. `samples` is the number that the graph insists on, None where it takes any."""
+    """The calls of one network in order. `samples` is the only number of samples that the graph takes, None where it takes any."""
 
     calls: tuple[Call, ...]
     samples: int | None = None
@@ -74,16 +82,16 @@ def keys_of(network: Network, part: str = "", ending: str = "") -> frozenset[str
 
 
 def callables(artefact: Artefact) -> Iterator[Function]:
-    """The functions that may be recorded, the model's own first. Raises BadInput for a format without a graph."""
+    """The functions that may be recorded, the model's own call first. Raises BadInput for a format without a graph."""
     if artefact.format not in GRAPH_FORMATS:
         raise BadInput(f"{artefact.path}: a {artefact.format} holds no graph, so nothing of it can be run; record the SavedModel")
     return (function for function in functions(artefact) if function.training is not True)
 
 
-def image_calls(artefact: Artefact, network: Network, given: Sequence[str], gives: str, layout: str, resolution: int) -> Procedure:
-    """Encoder, discriminator or classifier: the call that takes `given` ("image", and "probabilities") and uses all weights.
+def image_calls(artefact: Artefact, network: Network, given: Mapping[str, int], gives: str, layout: str, resolution: int) -> Procedure:
+    """A network of images: the call that takes `given` (name -> number of axes) and uses all weights.
 
-    `layout` and `resolution` hold where the graph tells no other. Raises BadInput where no function does that.
+    `layout` and `resolution` are used where the graph has no other. Raises BadInput where no function does that.
     """
     weights, own = keys_of(network, ending="weight"), keys_of(network) | frozenset(network.excused)
     for function in callables(artefact):
@@ -101,18 +109,19 @@ def image_calls(artefact: Artefact, network: Network, given: Sequence[str], give
     )
 
 
-def _by_rank(inputs: Sequence[Input], given: Sequence[str]) -> list[str] | None:
-    """`given` in the order of the inputs: the image is the one of four axes. None where the ranks fit no order."""
-    ranks = {"image": 4, "probabilities": 2}
-    for order in (list(given), list(reversed(given))):
-        if all(i.shape is None or len(i.shape) == ranks[name] for i, name in zip(inputs, order, strict=True)):
+def _by_rank(inputs: Sequence[Input], given: Mapping[str, int]) -> list[str] | None:
+    """The names of `given` in the order of the inputs, found by their numbers of axes. None where no order fits."""
+    for order in (list(given), list(given)[::-1]):
+        if all(i.shape is None or len(i.shape) == given[name] for i, name in zip(inputs, order, strict=True)):
             return order
     return None
 
 
 def _feed(function: Function, given: Input, name: str, network: Network, layout: str, resolution: int) -> Feed:
-    if name != "image":
+    if name == "probabilities":
         return Feed(name, (getattr(network.config, "labels", None),), dtype=given.dtype)
+    if name != "image":
+        return Feed(name, given.shape[1:] if given.shape else None, dtype=given.dtype)
     channels: int = getattr(network.config, "image_channels", 3)
     found = _layout(function, given, channels) or layout
     height, width = (n or getattr(network.config, "resolution", None) or resolution for n in _map_size(given.shape, found))
@@ -120,7 +129,7 @@ def _feed(function: Function, given: Input, name: str, network: Network, layout:
 
 
 def _layout(function: Function, given: Input, channels: int | None = None) -> str:
-    """The layout of an input with four axes, by its channels where only one axis has so many, else by what the graph does with it."""
+    """The layout of an input with four axes: from the axis with its number of channels where only one has it, else from the graph."""
     if given.shape is not None and len(given.shape) != 4:
         return ""
     if given.shape is not None and channels is not None and (given.shape[1] == channels) != (given.shape[3] == channels):
@@ -129,7 +138,7 @@ def _layout(function: Function, given: Input, channels: int | None = None) -> st
 
 
 def _map_size(shape: Shape, layout: str) -> tuple[int | None, int | None]:
-    """Height and width, as far as a shape with the samples' axis tells them."""
+    """Height and width of a shape [N, ...]; None where it leaves them open."""
     if shape is None:
         return None, None
     return (shape[2], shape[3]) if layout == NCHW else (shape[1], shape[2])
@@ -140,7 +149,7 @@ def _fixed_samples(function: Function) -> int | None:
 
 
 def other_calls(artefact: Artefact, network: Network | None) -> Procedure:
-    """A network that only its user knows, or that no mapping knows: its own call, else a signature.
+    """The call of a network with a table of the user's, or of an unknown one: its own call, else a signature.
 
     With a table, the first function that uses every variable of it, else the one that uses most. Raises BadInput where none uses any.
     """
@@ -163,7 +172,7 @@ def other_calls(artefact: Artefact, network: Network | None) -> Procedure:
 
 
 def _whole(artefact: Artefact) -> Iterator[Function]:
-    """Own call and signatures; the members only where there is neither."""
+    """Own call and signatures, then the members."""
     parts = []
     for function in callables(artefact):
         if not function.path or function.path.startswith("signature:"):
@@ -191,5 +200,5 @@ def _other_feed(function: Function, given: Input) -> Feed:
 
 
 def _name(place: Sequence[str | int], otherwise: str) -> str:
-    """An argument's or result's name as its place tells it: "styles.0", a signature's own, else `otherwise`."""
+    """The name of an argument or result by its place: "styles.0", or the signature's name for it; `otherwise` where it has no place."""
     return ".".join(map(str, place)) or otherwise

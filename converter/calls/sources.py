@@ -1,4 +1,4 @@
-"""What of a release is recorded: its networks, recognised as the converter does, each with its calls; and on how many samples."""
+"""What is recorded of a release: its networks, recognised as the converter does, each with its calls; and on how many samples."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from pathlib import Path
 
 from stylexport.common.errors import BadInput
 from stylexport.common.text import listing
-from stylexport.converter.calls.calls import GRAPH_FORMATS, NCHW, NHWC, Procedure, image_calls, other_calls
-from stylexport.converter.calls.generator_calls import generator_calls
-from stylexport.converter.calls.inputs import UNKNOWN, Given
+from stylexport.converter.calls.calls import GRAPH_FORMATS, Procedure, image_calls, other_calls
+from stylexport.converter.calls.inputs import UNKNOWN
+from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
-from stylexport.converter.mapping.recognise import NETWORKS, Network, recognise
+from stylexport.converter.mapping.network import Network
+from stylexport.converter.mapping.recognise import recognise
 from stylexport.converter.mapping.user_table import UserTable, read_with_table
+from stylexport.torch_models.kinds import known_roles
 
-MODEL = "model"  # what a network is called that no mapping knows
-FEW, MANY, SMALL = 4, 8, 64  # samples above and up to so many pixels a side
-_USUAL = 224  # of a classifier whose files tell no size
+MODEL = "model"  # the name of a network that no mapping knows
+FEW, MANY, SMALL = 4, 8, 64  # samples of images larger than SMALL pixels a side, and of others
+_USUAL = 224  # image size of a classifier whose files do not have it
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Source:
 
 
 def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
-    """The networks of `sources` in the order of NETWORKS, of those named in `only` where any is; the user's own behind them.
+    """The networks of `sources` in the order of their kinds, of those named in `only` where any is; then the user's own.
 
-    An artefact that is no network that a mapping knows is taken where it is the only one. Raises BadInput where there is nothing to run.
+    An artefact whose network no mapping knows is recorded where it is the only one. Raises BadInput where there is nothing to run.
     """
     read = _reader(mapping)
     found: dict[str, tuple[Artefact, Network]] = {}
@@ -59,7 +61,7 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
         return [Source(MODEL, unknown[0], None, other_calls(unknown[0], None))]
     names = _chosen(found, only, unknown, without)
     resolution = max((getattr(found[name][1].config, "resolution", None) or 0 for name in found), default=0) or _USUAL
-    return [Source(name, *found[name], _CALLS.get(name, _other)(*found[name], resolution)) for name in names]
+    return [Source(name, *found[name], _calls(*found[name], resolution)) for name in names]
 
 
 def _artefacts(sources: Sequence[str | Path], opened: contextlib.ExitStack) -> Iterator[Artefact]:
@@ -82,40 +84,40 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
         raise BadInput(f"{listing(without, 2)}: holds no graph, so nothing of it can be run; record the SavedModel")
     if not found:
         paths = ", ".join(str(artefact.path) for artefact in unknown[:4])
-        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or say what it is by --mapping")
-    order = [*NETWORKS, *found]
+        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or describe it by --mapping")
+    order = [*known_roles(), *found]
     names = sorted(found, key=order.index)
     if missing := sorted(set(only) - set(found)):
         raise BadInput(f"no {listing(missing)} here; --network names one of {', '.join(names)}")
     return [name for name in names if not only or name in only]
 
 
-def _other(artefact: Artefact, network: Network, resolution: int) -> Procedure:
-    return other_calls(artefact, network)
+def _calls(artefact: Artefact, network: Network, resolution: int) -> Procedure:
+    """The calls of a network, by its kind."""
+    kind = network.kind
+    if kind is None:
+        return other_calls(artefact, network)
+    if kind.calls is not None:
+        procedure: Procedure = kind.calls.load()(artefact, network)
+        return procedure
+    return image_calls(artefact, network, kind.inputs, kind.outputs[0], kind.layout, resolution)
 
 
-_CALLS: Mapping[str, Callable[[Artefact, Network, int], Procedure]] = {
-    "generator": lambda artefact, network, _: generator_calls(artefact, network),
-    "encoder": lambda artefact, network, size: image_calls(artefact, network, ("image",), "w", NCHW, size),
-    "discriminator": lambda artefact, network, size: image_calls(artefact, network, ("image", "probabilities"), "score", NCHW, size),
-    "classifier": lambda artefact, network, size: image_calls(artefact, network, ("image",), "logits", NHWC, size),
-}
-
-
-def samples(asked: int | None, given: Given, sources: Sequence[Source]) -> int:
+def samples_to_run(asked: int | None, user: UserInputs, sources: Sequence[Source]) -> int:
     """How many samples to run: what was asked for, else all rows of --inputs, else few or many by the networks' size.
 
     The discriminator takes whole groups of its minibatch standard deviation only, or fewer samples than one. Raises BadInput where the
-    user's files do not hold as many, or the groups do not come out.
+    user's files do not hold as many, or the number is not a multiple of the group.
     """
     if asked is not None and asked < 1:
         raise BadInput(f"--samples {asked}: at least one is needed")
-    if asked is not None and given.rows is not None and asked > given.rows:
-        raise BadInput(f"--samples {asked}: --{given.kind} holds {given.rows}; ask for fewer or give more")
-    count = asked or (given.rows if given.kind == "inputs" and given.rows else min(_usual(sources), given.rows or _usual(sources)))
-    group = next((getattr(s.network.config, "mbstd_group", 1) for s in sources if s.network and s.name == "discriminator"), 1)
+    if asked is not None and user.rows is not None and asked > user.rows:
+        raise BadInput(f"--samples {asked}: --{user.kind} holds {user.rows}; ask for fewer or give more")
+    count = asked or (user.rows if user.kind == "inputs" and user.rows else min(_usual(sources), user.rows or _usual(sources)))
+    grouped = [(s.network.config, s.network.kind.group) for s in sources if s.network and s.network.kind]
+    group = next((getattr(config, field) for config, field in grouped if field), 1)
     if count > group and count % group:
-        if asked or given.kind == "inputs":
+        if asked or user.kind == "inputs":
             remedy = f"give a multiple of {group}, fewer than {group}, or leave the discriminator out by --network"
             raise BadInput(f"{count} samples: the discriminator's minibatch standard deviation takes them in groups of {group}; {remedy}")
         count -= count % group
@@ -127,7 +129,7 @@ def _usual(sources: Sequence[Source]) -> int:
 
 
 def _pixels(source: Source) -> int:
-    """Of the largest map that a network takes or gives; of what is no image, the largest input's size."""
+    """Pixels of the largest image that a network takes or gives."""
     resolution = getattr(source.network.config, "resolution", None) if source.network else None
     feeds = [feed for call in source.procedure.calls for feed in call.feeds if feed.layout]
     inputs = [math.prod(n or UNKNOWN for n in feed.shape or ()) for feed in feeds]

@@ -1,29 +1,24 @@
-"""How data flows through a flat graph: what its outputs need, what depends on the inputs, and where parallel ways meet again.
+"""How data flows through a flat graph: what its outputs need, what depends on the inputs, and where branches join again.
 
-A node is *data* where its value depends on what a caller feeds; a node that is none may depend on variables (a weight times its
-coefficient). Identities do not exist here: every reference stands for the operation behind them. No name of a node is relied upon.
+A node is *data* where its value depends on what a caller feeds; other nodes are constants, or depend on variables (a weight times its
+coefficient). Identities do not exist here: every reference stands for the operation behind them. Names of nodes decide nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.graph.graph import PASS_THROUGH, Graph, Node
+from stylexport.converter.graph.graph import PASS_THROUGH, Graph, Node, name_of
 from stylexport.converter.graph.protos import DTYPES
 
-END = ""  # stands behind every node that no other takes
-# Operations that tell the shape of what they take, and nothing of its values.
+END = ""  # follows every node whose value no other node takes
+# Operations whose value depends on the shape of their input, and not on its values.
 SHAPE_ONLY = frozenset("Shape ShapeN Size Rank ZerosLike OnesLike".split())
 _FED = frozenset("Placeholder PlaceholderWithDefault PlaceholderV2 Arg _Arg".split())
 _SAME = PASS_THROUGH - {"PlaceholderWithDefault"}
-
-
-def name_of(ref: str) -> str:
-    """The node's name in a reference "name" or "name:1"."""
-    return ref.rsplit(":", 1)[0] if ":" in ref else ref
 
 
 def resolve(graph: Graph, ref: str) -> str:
@@ -62,19 +57,19 @@ class Flow:
     @cached_property
     def data(self) -> frozenset[str]:
         """The nodes whose values depend on what is fed."""
-        found = set(self.fed)
-        found.update(self._behind(found))
-        return frozenset(found)
+        return self.depending_on(self.fed)
 
-    def _behind(self, found: set[str]) -> Iterator[str]:
+    def depending_on(self, nodes: Collection[str]) -> frozenset[str]:
+        """The nodes whose values depend on any of `nodes`, these included."""
+        found = set(nodes)
         for name, refs in self.inputs.items():
             if any(name_of(ref) in found for ref in refs):
                 found.add(name)
-                yield name
+        return frozenset(found)
 
     @cached_property
     def variables(self) -> Mapping[str, frozenset[str]]:
-        """Node that is no data -> the variables' nodes that its value depends on."""
+        """Node that is not data -> the nodes of the variables that its value depends on."""
         found: dict[str, frozenset[str]] = {}
         for name, refs in self.inputs.items():
             if name in self.graph.keys:
@@ -88,7 +83,7 @@ class Flow:
         return tuple(dict.fromkeys(n for n in map(name_of, self.inputs[name]) if n in self.data))
 
     def fixed_inputs(self, name: str) -> tuple[str, ...]:
-        """The references to what is no data that `name` takes."""
+        """The references that `name` takes and that are not data."""
         return tuple(ref for ref in self.inputs[name] if name_of(ref) not in self.data)
 
     @cached_property
@@ -105,24 +100,24 @@ class Flow:
     def _dominators(self) -> tuple[Mapping[str, str], Mapping[str, int]]:
         """The tree of immediate post-dominators, and each node's depth in it.
 
-        In a graph without circles the immediate post-dominator is the lowest common ancestor of the successors' in the tree.
-        An output that other nodes take is no end: what it goes on to is part of the network too.
+        In a graph without cycles the immediate post-dominator of a node is the lowest common ancestor of its successors in the tree.
+        An output that other nodes take is not an end: what they compute is part of the network too.
         """
         after: dict[str, str] = {}
         depth = {END: 0}
         for name in reversed(list(self.inputs)):
             if name in self.data:
-                users = [user for user in self.consumers[name] if user in depth]  # one that is not yet there closes a loop
+                users = [user for user in self.consumers[name] if user in depth]  # one without a depth closes a loop
                 after[name] = _meet(users, after, depth) if users else END
                 depth[name] = depth[after[name]] + 1
         return after, depth
 
     def after(self, name: str) -> str:
-        """The first data node that everything made of `name` goes through; END where there is none."""
+        """The first data node that everything computed from `name` passes through; END where there is none."""
         return self._dominators[0].get(name, END)
 
     def meet(self, names: Sequence[str]) -> str:
-        """The first data node that everything made of any of `names` goes through, one of them perhaps; END where there is none."""
+        """The first data node that everything computed from any of `names` passes through, perhaps one of them; END where there is none."""
         return _meet(names, *self._dominators)
 
 

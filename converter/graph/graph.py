@@ -1,8 +1,8 @@
 """A TensorFlow graph as plain nodes: functions inlined, variables known by their checkpoint keys.
 
 A SavedModel's signature is a call into a library of functions that call each other; a function's inputs are variables' handles.
-`flatten` inlines all calls, so that a reader of architecture walks one list of nodes. Which variable a handle stands for is told by
-the graph itself: its restore op assigns checkpoint key k to handle h.
+`flatten` inlines all calls, so that the rest of the program sees one list of nodes. Which variable a handle stands for
+follows from the graph itself: its restore op assigns checkpoint key k to handle h.
 Source: tensorflow/core/framework/{graph,function,node_def}.proto.
 """
 
@@ -19,9 +19,9 @@ from stylexport.common.errors import HostileFile
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MOST_NODES = 1_000_000
 _DEEPEST = 100
-# Ops that hand their first input on unchanged, and those that change its shape alone.
+# Ops that return their first input with another shape.
 RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
-# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,linalg,image}_ops.cc).
+# The outputs of operations that have several named ones (tensorflow/core/ops/{nn,array,control_flow,image}_ops.cc).
 _NORM = "y batch_mean batch_variance reserve_space_1 reserve_space_2 reserve_space_3"
 _OUTPUTS = {
     op: outputs.split()
@@ -33,9 +33,6 @@ _OUTPUTS = {
         "Merge": "output value_index",
         "NonMaxSuppressionV4": "selected_indices valid_outputs",
         "NonMaxSuppressionV5": "selected_indices selected_scores valid_outputs",
-        "Qr": "q r",
-        "SelfAdjointEigV2": "e v",
-        "Svd": "s u v",
         "Switch": "output_false output_true",
         "TopK": "values indices",
         "TopKV2": "values indices",
@@ -47,6 +44,11 @@ _OUTPUTS = {
 PASS_THROUGH = frozenset(
     "Identity ReadVariableOp StopGradient CheckNumerics Enter PreventGradient Snapshot EnsureShape PlaceholderWithDefault".split()
 )
+
+
+def name_of(ref: str) -> str:
+    """The node's name in a reference "name" or "name:1"."""
+    return ref.rsplit(":", 1)[0] if ":" in ref else ref
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A flat graph. `keys` maps a variable node's name to its checkpoint key; `part` marks what a part of the model computes alone."""
+    """A flat graph. `keys`: the name of a variable's node -> its checkpoint key; `part`: it is the graph of a part of the model."""
 
     nodes: Mapping[str, Node]
     keys: Mapping[str, str]
@@ -69,11 +71,11 @@ class Graph:
     part: bool = False
 
     def __getitem__(self, ref: str) -> Node:
-        return self.nodes[ref.rsplit(":", 1)[0] if ":" in ref else ref]
+        return self.nodes[name_of(ref)]
 
     def get(self, ref: str) -> Node | None:
         """The node that `ref` names, None where the graph has none."""
-        return self.nodes.get(ref.rsplit(":", 1)[0] if ":" in ref else ref)
+        return self.nodes.get(name_of(ref))
 
     @cached_property
     def consumers(self) -> Mapping[str, list[Node]]:
@@ -81,7 +83,7 @@ class Graph:
         found: dict[str, list[Node]] = {}
         for node in self.nodes.values():
             for ref in node.inputs:
-                found.setdefault(ref.rsplit(":", 1)[0] if ":" in ref else ref, []).append(node)
+                found.setdefault(name_of(ref), []).append(node)
         return found
 
     def source(self, ref: str, through: frozenset[str] = PASS_THROUGH) -> Node | None:
@@ -94,12 +96,12 @@ class Graph:
         return node
 
     def variable(self, ref: str) -> str | None:
-        """The checkpoint key of the variable behind `ref`, at most reshaped or cast; None where it is no variable."""
+        """The checkpoint key of the variable behind `ref`, at most reshaped or cast; None where there is none."""
         node = self.source(ref, PASS_THROUGH | RESHAPES | {"Cast"})
         return self.keys.get(node.name) if node is not None else None
 
     def constant(self, ref: str) -> Any:
-        """The TensorProto of the constant behind `ref`, None where it is none."""
+        """The TensorProto of the constant behind `ref`, None where there is none."""
         node = self.source(ref)
         return node.attr["value"].tensor if node is not None and node.op == "Const" and "value" in node.attr else None
 
@@ -127,7 +129,7 @@ def flatten_function(graph_def: Any, function: str, bound: Mapping[str, str], pa
 
 
 class _Scope:
-    """One call's view: the nodes of a function body under a prefix, its arguments bound to the caller's values."""
+    """One call: the nodes of a function body under a prefix, with its arguments bound to the caller's values."""
 
     def __init__(
         self, prefix: str, nodes: dict[str, Any], args: dict[str, str], functions: Mapping[str, Any], path: str | Path, depth: int

@@ -1,4 +1,4 @@
-"""In which order the nodes of a flat graph are evaluated, and how often each value is taken."""
+"""In which order the nodes of a flat graph are evaluated (topological order), and how often each value is used."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.graph.graph import Graph, Node
+from stylexport.converter.graph.graph import Graph, Node, name_of
 
 # The back edge of a loop in TensorFlow 1's form.
 _LOOPS = ("NextIteration", "RefNextIteration")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The nodes that some outputs need, each behind what it takes; `uses` counts who takes each reference, outputs included."""
+class Schedule:
+    """The nodes that some outputs need, each after its inputs; `uses` counts how often each reference is taken, outputs included."""
 
     nodes: tuple[Node, ...]
     uses: Mapping[str, int]
 
 
-def plan(graph: Graph, outputs: Iterable[str], wanted: Iterable[str] = ()) -> Plan:
-    """How to evaluate `outputs` and `wanted`, depth first, so that the same graph gives the same order.
+def schedule(graph: Graph, outputs: Iterable[str], wanted: Iterable[str] = ()) -> Schedule:
+    """The order in which to evaluate `outputs` and `wanted`: depth first, so that the same graph gives the same order.
 
     Raises BadInput for a reference that the graph does not hold, and for a loop.
     """
@@ -30,17 +30,12 @@ def plan(graph: Graph, outputs: Iterable[str], wanted: Iterable[str] = ()) -> Pl
     nodes = tuple(_order(graph, [*outputs, *(canonical(ref) for ref in wanted)]))
     uses = Counter(canonical(ref) for node in nodes for ref in node.inputs)
     uses.update(outputs)
-    return Plan(nodes, uses)
+    return Schedule(nodes, uses)
 
 
 def canonical(ref: str) -> str:
     """One spelling of each reference: "name" for the first output, "name:k" for another."""
     return ref[:-2] if ref.endswith(":0") else ref
-
-
-def name_of(ref: str) -> str:
-    """The node's name in a reference."""
-    return ref.rsplit(":", 1)[0] if ":" in ref else ref
 
 
 def _order(graph: Graph, refs: Iterable[str]) -> Iterator[Node]:

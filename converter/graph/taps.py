@@ -1,8 +1,8 @@
 """Taps: which tensors of the original graph answer for which layer of the port.
 
-The layers are told by their variables, which the mapping knows, and by where in the data these take part (`uses`); names of nodes
-decide nothing. What else a known network's port shows of itself (the sums of a block, the statistics of a minibatch) is found from
-its layers' places.
+A layer is found by its variables, which the mapping knows, and by where they enter the data (layer_calls.py); names of nodes decide
+nothing. The other tensors that a known network's port exposes (the sums of a block, the statistics of a minibatch) are found from the
+places of its layers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stylexport.converter.graph.axes import orders
 from stylexport.converter.graph.dataflow import END, Flow, follow, name_of, resolve
 from stylexport.converter.graph.graph import Graph
-from stylexport.converter.graph.layer_calls import Use, plain, uses
+from stylexport.converter.graph.layer_calls import LayerCall, layer_calls, plain
 from stylexport.converter.graph.pointwise import SUMS, chain, factor, past_silent
 from stylexport.converter.graph.rounding import upstream
 
@@ -29,10 +29,10 @@ class Tap:
     """A tensor of the graph that a layer answers for.
 
     `layer` is the module's path in PyTorch ("synthesis.b64.conv0"), "" where no mapping names one, "output" for what the function
-    returns. `stage`: "parameters" where the layer's variables have done their work, "activation" behind its activation, "join"
-    where ways meet, "variable" a variable's own value, "output". `declared`: a layer of the port must answer for it. `tf` is the
-    scope to look for in TensorFlow; `node` the reference in the graph, `op` its operation; `layout` "NCHW", "NHWC" or ""
-    (unknown, or not four axes). `constants` is how many numbers on the way to it are rounded to float32.
+    returns. `stage`: "parameters" where all of the layer's variables have gone in, "activation" after its activation, "join"
+    where branches meet, "variable" a variable's own value, "output". `declared`: a layer of the port must answer for it. `tf` is the
+    scope in TensorFlow; `node` the reference in the graph, `op` its operation; `layout` "NCHW", "NHWC" or ""
+    (unknown, or not four axes). `constants` counts the constants before it that are rounded to float32.
     """
 
     layer: str
@@ -46,7 +46,7 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A tap before its node is described."""
 
     layer: str
@@ -56,11 +56,15 @@ class _Place:
     declared: bool = True
 
 
+# Where a known network's layers are seen, from the flow of its graph and the calls of its layers.
+NetworkTaps = Callable[[Flow, Sequence[LayerCall]], Iterator[Place]]
+
+
 def taps(
     graph: Graph,
     outputs: Sequence[str],
     layers: Mapping[str, str],
-    network: str | None,
+    network: NetworkTaps | None = None,
     *,
     names: Mapping[str, str] | None = None,
     fed: Collection[str] | None = None,
@@ -68,116 +72,118 @@ def taps(
     """The taps of a graph's `outputs`, in order of execution.
 
     `layers`: checkpoint key -> PyTorch tensor ("synthesis.b64.conv0.weight"), for the variables that a table maps; the others are
-    grouped by their TensorFlow scope. `network`: "generator", "encoder", "discriminator", "classifier", or None for another one.
-    `names`: checkpoint key -> TensorFlow name; without it the graph and the keys tell what they can. `fed` names the placeholders
-    that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
+    grouped by their TensorFlow scope. `network` chooses the taps of a known network (`NetworkKind.taps`); without it each layer has
+    one where its variables have gone in. `names`: checkpoint key -> TensorFlow name; without it they are taken from the graph and the keys,
+    where they can be. `fed` names the placeholders that a caller feeds, by default all. Raises BadInput where the graph lacks a node that
+    is needed.
     """
     flow = follow(graph, outputs, fed)
-    found = uses(flow, layers, names or {})
-    places = [*_NETWORKS.get(network or "", _others)(flow, found), *(_Place("output", OUTPUT, ref) for ref in outputs)]
+    found = layer_calls(flow, layers, names or {})
+    places = [*(network or _others)(flow, found), *(Place("output", OUTPUT, ref) for ref in outputs)]
     order, constants = orders(flow), upstream(flow)
     described = [_describe(flow, place, order, constants) for place in places]
     at = {tap: flow.place[name_of(resolve(graph, tap.node))] for tap in described}
     return sorted(dict.fromkeys(described), key=lambda tap: (at[tap], _STAGES.index(tap.stage)))
 
 
-def _describe(flow: Flow, place: _Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
+def _describe(flow: Flow, place: Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
     name = name_of(resolve(flow.graph, place.node))
     scope = plain(name).rpartition("/")[0] or plain(name)
     op = flow.graph.nodes[name].op
     return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, order.get(name, ""), constants[name])
 
 
-def _last(use: Use) -> _Place:
-    """Behind the activation, or behind the parameters where there is none."""
-    return _Place(use.layer, ACTIVATION if len(use.chain) > 1 else PARAMETERS, use.chain[-1], use.tf, declared=use.mapped)
+def _last(call: LayerCall) -> Place:
+    """After the activation, or after the parameters where there is none."""
+    return Place(call.layer, ACTIVATION if len(call.chain) > 1 else PARAMETERS, call.chain[-1], call.tf, declared=call.mapped)
 
 
-def _parameters(use: Use) -> _Place:
-    return _Place(use.layer, PARAMETERS, use.chain[0], use.tf, declared=use.mapped)
+def _parameters(call: LayerCall) -> Place:
+    return Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=call.mapped)
 
 
-def _values(use: Use) -> Iterator[_Place]:
-    return (_Place(use.layer, VARIABLE, variable, use.tf) for variable in use.variables)
+def _values(call: LayerCall) -> Iterator[Place]:
+    return (Place(call.layer, VARIABLE, variable, call.tf) for variable in call.variables)
 
 
-def _generator(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
-    """Every layer behind its activation, the learned constant, and at each resolution the image so far."""
-    for use in found:
-        if use.layer == "synthesis.b4":
-            yield from _values(use)
+def generator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
+    """Every layer after its activation, the learned constant, and at each resolution the image so far."""
+    for call in found:
+        if call.layer == "synthesis.b4":
+            yield from _values(call)
             continue
-        yield _last(use)
-        if (rgb := re.fullmatch(r"(synthesis\.b\d+)\.torgb", use.layer)) and rgb[1] != "synthesis.b4":
-            total = past_silent(flow, use.chain[0])
+        yield _last(call)
+        if (rgb := re.fullmatch(r"(synthesis\.b\d+)\.torgb", call.layer)) and rgb[1] != "synthesis.b4":
+            total = past_silent(flow, call.chain[0])
             if total != END and flow.graph.nodes[total].op in SUMS and len(flow.data_inputs(total)) > 1:
-                yield _Place(rgb[1], JOIN, total)
+                yield Place(rgb[1], JOIN, total)
 
 
-def _residual(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
-    """Every layer behind its activation, the scaled sum of each block, and what goes into the discriminator's last convolution."""
-    exits = {use.layer: _exit(flow, use, found) for use in found}
-    for use in found:
-        yield exits[use.layer]
-        if block := re.fullmatch(r"(b\d+)\.conv1", use.layer):
+def residual_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
+    """Every layer after its activation, and the scaled sum of each block."""
+    exits = {call.layer: _exit(flow, call, found) for call in found}
+    for call in found:
+        yield exits[call.layer]
+        if block := re.fullmatch(r"(b\d+)\.conv1", call.layer):
             skip = next((other for other in found if other.layer == f"{block[1]}.skip"), None)
-            total = flow.meet([use.chain[0], skip.chain[0]]) if skip else END
+            total = flow.meet([call.chain[0], skip.chain[0]]) if skip else END
             if total != END:
-                yield _Place(block[1], JOIN, chain(flow, total)[-1])
+                yield Place(block[1], JOIN, chain(flow, total)[-1])
 
 
-def _exit(flow: Flow, use: Use, found: Sequence[Use]) -> _Place:
-    """A residual block's layer behind its activation, without the block's scale where it stands before the sum.
+def _exit(flow: Flow, call: LayerCall, found: Sequence[LayerCall]) -> Place:
+    """A residual block's layer after its activation, without the block's scale where the graph applies that before the sum.
 
-    A skip has no activation, so that a factor behind it is the block's; behind conv1 the same factor is too.
+    A skip has no activation, so that a factor after it is the block's; the same factor after conv1 is the block's too.
     """
-    block, _, layer = use.layer.rpartition(".")
+    block, _, layer = call.layer.rpartition(".")
     if layer == "skip":
-        return _parameters(use)
+        return _parameters(call)
     skip = next((other for other in found if other.layer == f"{block}.skip"), None)
     scale = factor(flow, skip.chain[-1]) if skip and len(skip.chain) > 1 else None
-    if layer == "conv1" and len(use.chain) > 1 and scale is not None and factor(flow, use.chain[-1]) == scale:
-        return _last(Use(use.layer, use.tf, use.mapped, use.entries, use.variables, use.chain[:-1], use.tiled))
-    return _last(use)
+    if layer == "conv1" and len(call.chain) > 1 and scale is not None and factor(flow, call.chain[-1]) == scale:
+        return _last(LayerCall(call.layer, call.tf, call.mapped, call.entries, call.variables, call.chain[:-1], call.tiled))
+    return _last(call)
 
 
-def _discriminator(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
-    yield from _residual(flow, found)
-    for use in found:
-        if use.layer == "b4.conv":
-            before = flow.data_inputs(use.entries[0])[0]
+def discriminator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
+    """Those of `residual_taps`, and what goes into the convolution behind the minibatch standard deviation."""
+    yield from residual_taps(flow, found)
+    for call in found:
+        if call.layer == "b4.conv":
+            before = flow.data_inputs(call.entries[0])[0]
             while flow.graph.nodes[before].op in _LAYING_OUT:
                 before = flow.data_inputs(before)[0]
-            yield _Place("b4.mbstd", JOIN, before)
+            yield Place("b4.mbstd", JOIN, before)
 
 
-def _classifier(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
-    """Convolutions and normalisations each by themselves, and the activation behind a unit's last one."""
-    last = {use.layer.rpartition(".")[0]: use for use in found if use.layer.endswith((".conv", ".bn"))}
-    for use in found:
-        yield _parameters(use)
-        unit = use.layer.rpartition(".")[0]
-        if last.get(unit) is use and len(use.chain) > 1:
-            yield _Place(f"{unit}.act", ACTIVATION, use.chain[-1], declared=use.mapped)
+def classifier_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
+    """Convolutions and normalisations each by themselves, and the activation after the last one of a unit."""
+    last = {call.layer.rpartition(".")[0]: call for call in found if call.layer.endswith((".conv", ".bn"))}
+    for call in found:
+        yield _parameters(call)
+        unit = call.layer.rpartition(".")[0]
+        if last.get(unit) is call and len(call.chain) > 1:
+            yield Place(f"{unit}.act", ACTIVATION, call.chain[-1], declared=call.mapped)
 
 
-def _others(flow: Flow, found: Sequence[Use]) -> Iterator[_Place]:
-    """A network that nobody knows: every layer must be answered for; activations and joins may be."""
-    for use in found:
-        if use.tiled:
-            yield from _values(use)
+def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
+    """An unknown network: the port must have every layer; it may expose activations and joins."""
+    for call in found:
+        if call.tiled:
+            yield from _values(call)
         else:
-            yield _Place(use.layer, PARAMETERS, use.chain[0], use.tf)
-        if len(use.chain) > 1:
-            yield _Place(use.layer, ACTIVATION, use.chain[-1], use.tf, declared=False)
+            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf)
+        if len(call.chain) > 1:
+            yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)
     for node in _joins(flow, found):
         behind = chain(flow, node)[-1]
-        yield from (_Place("", JOIN, place, declared=False) for place in dict.fromkeys((node, behind)))
+        yield from (Place("", JOIN, place, declared=False) for place in dict.fromkeys((node, behind)))
 
 
-def _joins(flow: Flow, found: Sequence[Use]) -> Iterator[str]:
-    """The sums and concatenations of what different layers gave, and which are no layer's own."""
-    own = {node for use in found for node in (*use.entries, *use.chain)}
+def _joins(flow: Flow, found: Sequence[LayerCall]) -> Iterator[str]:
+    """The sums and concatenations of outputs of different layers, which belong to none of them."""
+    own = {node for call in found for node in (*call.entries, *call.chain)}
     sources: dict[str, frozenset[str]] = {name: frozenset((name,)) for name in (*flow.fed, *own)}
     for name in flow.inputs:
         if name not in flow.data or name in sources:
@@ -187,11 +193,3 @@ def _joins(flow: Flow, found: Sequence[Use]) -> Iterator[str]:
         if flow.graph.nodes[name].op in _JOINS and len(set(before)) > 1:
             yield name
             sources[name] = frozenset((name,))
-
-
-_NETWORKS: Mapping[str, Callable[[Flow, Sequence[Use]], Iterator[_Place]]] = {
-    "generator": _generator,
-    "encoder": _residual,
-    "discriminator": _discriminator,
-    "classifier": _classifier,
-}

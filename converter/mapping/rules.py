@@ -50,10 +50,10 @@ class Names:
 
     def __init__(self, variables: Iterable[Variable], chosen: Mapping[str, Variable] | None = None) -> None:
         self.chosen = chosen or {}
+        self.variables = [variable for variable in variables if variable.slot is None]
         self.by_tail: dict[str, list[Variable]] = {}
-        for variable in variables:
-            if variable.slot is None:
-                self.by_tail.setdefault(variable.name.rsplit("/", 1)[-1], []).append(variable)
+        for variable in self.variables:
+            self.by_tail.setdefault(variable.name.rsplit("/", 1)[-1], []).append(variable)
 
     def find(self, tf: str) -> list[Variable]:
         """The variables that a rule's `tf` accepts."""
@@ -63,6 +63,22 @@ class Names:
         else:
             candidates = self.by_tail.get(tail, [])
         return [v for v in candidates if pattern(tf).fullmatch(v.name)]
+
+    def highest(self, template: str, where: str, least: int = 4) -> int:
+        """The highest resolution r for which the variable `template` (with {r}) exists. Raises MappingError where none does."""
+        found = [2**k for k in range(2, 15) if 2**k >= least and self.find(template.replace("{r}", str(2**k)))]
+        if not found:
+            raise MappingError(f"{where}: no {template.replace('{r}', 'R').replace('*', '')} at any resolution; is the file whole?")
+        return found[-1]
+
+    def shape_of(self, tf: str, where: str, rank: int) -> Shape:
+        """The shape of the variable `tf`, which must have `rank` axes. Raises MappingError where it is missing or has others."""
+        found = self.find(tf)
+        if not found:
+            raise MappingError(f"{where}: lacks {tf.replace('*', '')}, whose shape tells the architecture; convert the whole release")
+        if len(found[0].shape) != rank or 0 in found[0].shape:
+            raise MappingError(f"{where}: {found[0].name} has shape {list(found[0].shape)} where {rank} axes were expected")
+        return found[0].shape
 
 
 def match(rules: Sequence[Rule], names: Names, where: str, network: str) -> list[Binding]:

@@ -14,9 +14,11 @@ docs/mapping.md describes the file and works an example. In short:
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +30,11 @@ from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
-from stylexport.converter.mapping.recognise import NETWORKS, Fact, Network, read_as
+from stylexport.converter.mapping.network import Fact, Network
+from stylexport.converter.mapping.recognise import read_as
 from stylexport.converter.mapping.rules import Binding, Names, Rule
 from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kinds_called
 
 
 @dataclass(frozen=True)
@@ -102,20 +106,30 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
         raise BadInput(f"{where}: unknown entries {', '.join(unknown)}")
     layout, shape = _layout(entry.get("layout", "identity"), where), _shape(entry.get("shape"), where)
     loops = entry.get("for") or {}
-    try:
-        choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
-        return [
-            UserRow(
-                str(entry["tf"]).format(**chosen) if "tf" in entry else None,
-                str(entry["key"]).format(**chosen) if "key" in entry else None,
-                entry["torch"].format(**chosen),
-                layout,
-                shape,
-            )
-            for chosen in choices
-        ]
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({error})") from error
+    if not isinstance(loops, dict) or not all(isinstance(values, list) for values in loops.values()):
+        raise BadInput(f"{where}: `for` must list values for each {{name}} in the row, not {loops!r}")
+    choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
+    return [
+        UserRow(
+            _filled(str(entry["tf"]), chosen, where) if "tf" in entry else None,
+            _filled(str(entry["key"]), chosen, where) if "key" in entry else None,
+            _filled(entry["torch"], chosen, where),
+            layout,
+            shape,
+        )
+        for chosen in choices
+    ]
+
+
+def _filled(text: str, chosen: Mapping[str, Any], where: str) -> str:
+    """`text` with the chosen value in place of each {name}."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in chosen:
+            raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({found[1]!r} has none)")
+        return str(chosen[found[1]])
+
+    return re.sub(r"\{(.*?)\}", value, text)
 
 
 def _layout(value: Any, where: str) -> Layout:
@@ -161,11 +175,11 @@ def read_with_table(artefact: Artefact, table: UserTable) -> Network:
     if doubled := sorted({b.rule.torch for b in bindings if sum(b.rule.torch == c.rule.torch for c in bindings) > 1}):
         raise MappingError(f"{where}: {listing(doubled)} have more than one row")
     excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
-    if table.network in NETWORKS:
+    if kinds_called(table.network):
         network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings}, excused)
         if unknown := sorted({b.rule.torch for b in bindings} - {b.rule.torch for b in network.bindings}):
             raise MappingError(f"{where}: the {table.network} has no {listing(unknown)}; `torch` names one of its tensors")
-        return Network(table.network, network.config, network.bindings, network.facts, network.remarks, excused)
+        return dataclasses.replace(network, excused=excused)
     if not bindings:
         raise BadInput(f"{table.path}: has no rows under `tensors:`")
     facts = [Fact(field, value, f"{table.path.name}") for field, value in table.config.items()]

@@ -10,14 +10,7 @@ from stylexport.common.atomic import MARK
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
 from stylexport.common.json_files import read_json, write_json
 from stylexport.converter.output.ledger import FORMAT, TOOL, Ledger
-
-# The sizes that the networks of one StylEx share: what one gives, the next takes.
-MUST_AGREE: Mapping[str, tuple[str, ...]] = {
-    "resolution": ("generator", "encoder", "discriminator"),
-    "image_channels": ("generator", "encoder", "discriminator", "classifier"),
-    "latent": ("generator", "encoder"),
-    "labels": ("generator", "discriminator", "classifier"),
-}
+from stylexport.torch_models.kinds import KINDS, ROLES
 
 
 def write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: Sequence[str] | None) -> None:
@@ -67,18 +60,22 @@ def _sizes_before(out: Path, networks: Mapping[str, Any]) -> dict[str, Mapping[s
 
 def _check_fit(sizes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises MappingError where two networks cannot work together."""
-    for size, names in MUST_AGREE.items():
-        told = [(name, sizes[name][size]) for name in names if name in sizes and sizes[name].get(size) is not None]
-        for name, value in told[1:]:
-            if value != told[0][1]:
+    first: dict[str, tuple[str, Any]] = {}
+    for kind in KINDS.values():
+        config = sizes.get(kind.role, {})
+        for size in kind.shared:
+            if config.get(size) is None:
+                continue
+            name, value = first.setdefault(size, (kind.role, config[size]))
+            if value != config[size]:
                 raise MappingError(
-                    f"the {told[0][0]} has {size} {told[0][1]}, the {name} {value}: they are not of one release; "
+                    f"the {name} has {size} {value}, the {kind.role} {config[size]}: they are not of one release; "
                     "convert each into a folder of its own"
                 )
 
 
 def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:
-    for name in ("classifier", "discriminator", "generator"):
+    for name in reversed(ROLES):
         if name in ledgers:
             for fact in ledgers[name].config:
                 if fact["field"] == "labels":

@@ -1,144 +1,182 @@
-"""From what the passes found to rows, verdicts and faults."""
+"""From what the passes measured to layers with verdicts (`stylexport.parity.verdict`), faults, and tensors without a layer."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
 from stylexport.converter.output.recording import RecordedTap
+from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, EndToEnd, Layerwise
 from stylexport.parity.compare.vacuous import vacuous, vacuous_values
 from stylexport.parity.compare.weight_values import Mismatch
-from stylexport.parity.comparison import OUTPUT, VARIABLE, Case
+from stylexport.parity.difference import NOT_MEASURED, Difference
 from stylexport.parity.explain.causes import CAUSES
-from stylexport.parity.result import CARRIED, FAULT, MISSING, PASS, Fault, Layer
-from stylexport.parity.verdict import EXACT, UNIT, Difference, allowed_in_chain, judge
+from stylexport.parity.result import Fault, Layer, Loss
+from stylexport.parity.verdict import EXACT, FAULT, UNIT, Evidence, allowed_in_chain, network_verdicts
 
-UNSEEN = "no call of the original uses it: compared by value"
-NOT_SEEN = Difference(math.nan, math.nan)
-
-
-def conclude(case: Case, error64: Mapping[str, Difference], error32: Mapping[str, Difference], wrong: Iterable[Mismatch]) -> None:
-    """Fills `layers` and `unmatched` of the case, and puts its faults in the order of execution."""
-    order = {tap.tensor: i for i, tap in enumerate(case.original.network.taps)}
-    for layer, tap in sorted(case.chosen.items(), key=lambda item: order[item[1].tensor]):
-        case.layers.append(_row(case, layer, tap, error64, error32))
-    _missing(case)
-    _weights(case, list(wrong))
-    _joined(case)
-    place = {layer.name: i for i, layer in enumerate(case.layers)}
-    case.faults.sort(key=lambda fault: place.get(fault.layer, len(place)))
+BY_VALUE = "no call of the original uses it: compared by value"
+UNDECIDED = ""  # the verdict of a layer until all of the network are known
+Row = tuple[Layer, Evidence]
 
 
-def _row(case: Case, layer: str, tap: RecordedTap, error64: Mapping[str, Difference], error32: Mapping[str, Difference]) -> Layer:
-    alone, floor = case.alone[layer], max(tap.floor, UNIT)
-    as_it_is = Difference(alone, alone) if tap.stage == VARIABLE else NOT_SEEN
-    e64, e32 = error64.get(layer, as_it_is), error32.get(layer, as_it_is)
-    allowed, ratio = allowed_in_chain(tap.constants, floor), e32.error / floor
-    lower = {loss.layer: loss.ratio for loss in case.losses}
-    judged = ratio if case.precision == "fp32" else lower.get(layer, 0.0)
-    verdict = judge(alone, e64.error, judged, allowed, math.prod(tap.shape[1:]) * tap.rows)
-    return Layer(
-        network=case.port.network,
+def conclude(
+    comparison: Comparison,
+    layerwise: Layerwise,
+    double: EndToEnd,
+    single: EndToEnd,
+    losses: Sequence[Loss],
+    wrong: Sequence[Mismatch],
+) -> tuple[tuple[Layer, ...], tuple[Fault, ...], tuple[str, ...]]:
+    """Layers and faults in the order of execution, and the names of the original's declared tensors without a layer.
+
+    `double` and `single` are the chain in float64 and in the comparison's precision, `wrong` the tensors of other values.
+    """
+    order = {tap.tensor: i for i, tap in enumerate(comparison.original.network.taps)}
+    other_values = {mismatch.layer for mismatch in wrong}
+    lower = {loss.layer: loss.ratio for loss in losses}
+    matched = sorted(layerwise.matches, key=lambda layer: order[layerwise.matches[layer].tap.tensor])
+    rows = [_matched(comparison, layerwise, layer, double, single, lower, layer in other_values) for layer in matched]
+    missing = _missing(comparison, layerwise)
+    rows += [_without_layer(comparison, tap) for tap in missing]
+    rows += _by_value(comparison, {layer.name for layer, _ in rows}, other_values)
+    verdicts = network_verdicts([evidence for _, evidence in rows])
+    layers = [dataclasses.replace(layer, verdict=verdict) for (layer, _), verdict in zip(rows, verdicts, strict=True)]
+    faults = [*layerwise.faults, *_of_values(comparison, layerwise, wrong)]
+    faults += _of_what_lies_between(layers, {fault.layer for fault in faults})
+    place = {layer.name: i for i, layer in enumerate(layers)}
+    faults.sort(key=lambda fault: place.get(fault.layer, len(place)))
+    unmatched = [f"{comparison.port.network}: {_name(tap)} ({tap.tf or tap.node}, {tap.op} {list(tap.shape)})" for tap in missing]
+    return tuple(layers), tuple(faults), tuple(unmatched)
+
+
+def _matched(
+    comparison: Comparison,
+    layerwise: Layerwise,
+    layer: str,
+    double: EndToEnd,
+    single: EndToEnd,
+    lower: dict[str, float],
+    other_values: bool,
+) -> Row:
+    """A layer that the layerwise pass has judged. `lower` are the layers' losses in a lower precision."""
+    match, original = layerwise.matches[layer], comparison.original
+    tap, floor = match.tap, original.floor(match.tap)
+    as_it_is = Difference(match.error, match.error) if tap.stage == VARIABLE else NOT_MEASURED
+    e64, e32 = double.errors.get(layer, as_it_is), single.errors.get(layer, as_it_is)
+    ratio = None if floor is None else e32.error / floor
+    evidence = Evidence(
+        alone=match.error,
+        error64=e64.error,
+        allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor),
+        ratio=ratio if comparison.precision == "fp32" else lower.get(layer),
+        elements=math.prod(tap.shape[1:]) * tap.rows,
+        other_values=other_values,
+    )
+    row = Layer(
+        network=comparison.port.network,
         name=layer,
         tf=tap.tf,
         node=tap.node,
         stage=tap.stage,
         shape=tuple(tap.shape),
-        verdict=verdict,
-        alone=alone,
-        error64=e64.error,
+        verdict=UNDECIDED,
+        alone=evidence.alone,
+        error64=evidence.error64,
         error32=e32.error,
-        floor=floor,
+        floor=max(tap.floor, UNIT),
         ratio=ratio,
         max_abs=e32.max_abs,
         snr_db=e32.snr_db,
-        allowed64=allowed,
-        vacuous=_vacuous(case, layer, tap),
+        allowed64=evidence.allowed64,
+        vacuous=_vacuous(comparison, layerwise, layer),
     )
+    return row, evidence
 
 
-def _vacuous(case: Case, layer: str, tap: RecordedTap) -> tuple[str, ...]:
-    site = case.port.site(layer)
-    if site is None or tap.stage in (OUTPUT, VARIABLE):
+def _vacuous(comparison: Comparison, layerwise: Layerwise, layer: str) -> tuple[str, ...]:
+    """What a pass of this layer does not prove."""
+    match, site = layerwise.matches[layer], comparison.port.site(layer)
+    if site is None or match.tap.stage in (OUTPUT, VARIABLE):
         return ()
-    module = case.port.module.get_submodule(site.own or site.module)
-    value = case.original.value(tap, case.shapes[layer]) if isinstance(module, nn.ReLU | nn.ReLU6) else None
-    found = vacuous(module, case.original.network.samples)
+    module = comparison.port.module.get_submodule(site.own or site.module)
+    value = comparison.original.value(match.tap, match.shape) if isinstance(module, nn.ReLU | nn.ReLU6) else None
+    found = vacuous(module, comparison.original.network.samples)
     return found if value is None else (*found, *vacuous_values(module, value))
 
 
-def _missing(case: Case) -> None:
-    """Declared tensors of the original that nothing in the port answers for."""
-    answered = {tap.tensor for tap in case.chosen.values()}
-    for tap in case.original.network.taps:
-        other_stage = tap.layer in case.chosen and tap.stage != OUTPUT
-        if not tap.declared or tap.tensor in answered or other_stage:
-            continue
-        name = tap.layer if tap.layer not in ("", OUTPUT) else tap.tf or tap.node
-        case.unmatched.append(f"{case.port.network}: {name} ({tap.tf or tap.node}, {tap.op} {list(tap.shape)})")
-        case.layers.append(_bare(case, name, tap.tf, tap.shape, MISSING, None, tap.stage, tap.node))
+def _missing(comparison: Comparison, layerwise: Layerwise) -> list[RecordedTap]:
+    """Declared tensors of the original that no layer of the port answers for."""
+    matched = {match.tap.tensor for match in layerwise.matches.values()}
+
+    def answered(tap: RecordedTap) -> bool:
+        other_stage = tap.layer in layerwise.matches and tap.stage != OUTPUT
+        return tap.tensor in matched or other_stage
+
+    return [tap for tap in comparison.original.network.taps if tap.declared and not answered(tap)]
 
 
-def _weights(case: Case, wrong: list[Mismatch]) -> None:
-    """Tensors that no pass can judge are compared by value; so are those whose difference is below the passes' rounding."""
-    own = case.port.module.state_dict()
-    judged = {layer.name for layer in case.layers}
-    wrong_layers = {mismatch.layer for mismatch in wrong}
-    for name, weight in case.original.network.weights.items():
+def _name(tap: RecordedTap) -> str:
+    """What a tensor without a layer is called."""
+    return tap.layer if tap.layer not in ("", OUTPUT) else tap.tf or tap.node
+
+
+def _without_layer(comparison: Comparison, tap: RecordedTap) -> Row:
+    """A tensor of the original without a layer of the port."""
+    evidence = Evidence(math.nan, math.nan, answered=False)
+    return _bare(comparison, _name(tap), tap.tf, tap.node, tap.stage, tap.shape, None), evidence
+
+
+def _by_value(comparison: Comparison, judged: set[str], other_values: set[str]) -> Iterator[Row]:
+    """Layers whose tensors no pass uses: they are compared by value."""
+    own, seen = comparison.port.module.state_dict(), set(judged)
+    for name, weight in comparison.original.network.weights.items():
         layer = name.rpartition(".")[0] or name
-        if layer not in judged and name in own:
-            judged.add(layer)
-            differs = float(layer in wrong_layers)
-            row = _bare(case, layer, weight.tf, own[name].shape, FAULT if differs else PASS, differs, VARIABLE)
-            case.layers.append(dataclasses.replace(row, vacuous=(UNSEEN,)))
-    explained = {fault.layer for fault in case.faults}
-    for layer in dict.fromkeys(mismatch.layer for mismatch in wrong if mismatch.layer not in explained):
-        own_wrong = [mismatch for mismatch in wrong if mismatch.layer == layer]
-        detail, cause = "; ".join(map(str, own_wrong)), CAUSES[own_wrong[0].cause]
-        error = case.alone.get(layer, math.nan)
-        case.faults.append(Fault(case.port.network, layer, own_wrong[0].cause, detail, cause.remedy, error, 0.0))
-        _mark(case, layer)
+        if layer not in seen and name in own:
+            seen.add(layer)
+            error = float(layer in other_values)
+            row = _bare(comparison, layer, weight.tf, "", VARIABLE, own[name].shape, error)
+            yield dataclasses.replace(row, vacuous=(BY_VALUE,)), Evidence(error, error, other_values=layer in other_values)
 
 
-def _joined(case: Case) -> None:
-    """A chain that differs although each of its layers passes alone is joined otherwise than the original."""
-    for layer in case.layers:
-        if layer.verdict in (FAULT, MISSING):
-            return
-        if layer.verdict == CARRIED:
-            error = math.nan if layer.error64 is None else layer.error64
-            detail = "it passes alone, and so does every layer before it; what lies between them differs"
-            remedy = "compare what the port does between this layer and those before it with the original's graph"
-            case.faults.append(Fault(case.port.network, layer.name, "unknown", detail, remedy, error, error))
-            _mark(case, layer.name)
-            return
-
-
-def _bare(case: Case, name: str, tf: str, shape: Iterable[int], verdict: str, error: float | None, stage: str, node: str = "") -> Layer:
-    """A row of a layer that no pass has judged."""
-    ratio = None if error is None else error / UNIT
+def _bare(comparison: Comparison, name: str, tf: str, node: str, stage: str, shape: Sequence[int], error: float | None) -> Layer:
+    """A layer that no pass has judged."""
     return Layer(
-        network=case.port.network,
+        network=comparison.port.network,
         name=name,
         tf=tf,
         node=node,
         stage=stage,
         shape=tuple(shape),
-        verdict=verdict,
+        verdict=UNDECIDED,
         alone=error,
         error64=error,
         error32=error,
         floor=UNIT,
-        ratio=ratio,
+        ratio=None if error is None else error / UNIT,
         max_abs=None,
         snr_db=None,
         allowed64=EXACT,
     )
 
 
-def _mark(case: Case, name: str) -> None:
-    """Give a layer the verdict `fault`."""
-    case.layers[:] = [dataclasses.replace(layer, verdict=FAULT) if layer.name == name else layer for layer in case.layers]
+def _of_values(comparison: Comparison, layerwise: Layerwise, wrong: Sequence[Mismatch]) -> Iterator[Fault]:
+    """The faults that values alone show: in tensors that no pass uses, and below every pass's rounding."""
+    explained = {fault.layer for fault in layerwise.faults}
+    for layer in dict.fromkeys(mismatch.layer for mismatch in wrong if mismatch.layer not in explained):
+        own = [mismatch for mismatch in wrong if mismatch.layer == layer]
+        error = layerwise.matches[layer].error if layer in layerwise.matches else math.nan
+        detail, cause = "; ".join(map(str, own)), CAUSES[own[0].cause]
+        yield Fault(comparison.port.network, layer, cause.name, detail, cause.remedy, error, 0.0)
+
+
+def _of_what_lies_between(layers: Sequence[Layer], explained: set[str]) -> Iterator[Fault]:
+    """The fault of a layer that passes alone: the code between it and the layers before it is another."""
+    for layer in layers:
+        if layer.verdict == FAULT and layer.name not in explained:
+            error = math.nan if layer.error64 is None else layer.error64
+            detail = "it passes alone, and so does every layer before it; what lies between them differs"
+            remedy = "compare what the port does between this layer and those before it with the original's graph"
+            yield Fault(layer.network, layer.name, "unknown", detail, remedy, error, error)

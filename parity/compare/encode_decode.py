@@ -12,20 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylexport.parity.compare.comparison import NetworkResult
 from stylexport.parity.compare.gates import probabilities
 from stylexport.parity.compare.hooks import Stub
-from stylexport.parity.comparison import Case
+from stylexport.parity.difference import difference, finite_error
 from stylexport.parity.explain.causes import CAUSES
-from stylexport.parity.result import FAULT, PASS, Fault, Layer
-from stylexport.parity.verdict import EXACT, UNIT, difference
+from stylexport.parity.result import Fault, Layer
+from stylexport.parity.verdict import EXACT, FAULT, UNIT, Evidence, layer_verdict
 from stylexport.torch_models.stylex import StylEx
 
 NETWORK, NOTEBOOK = "stylex", "the authors' notebook"
 
 
-def joined(cases: Iterable[Case]) -> tuple[list[Layer], list[Fault]]:
-    """A layer each for `encode` and `decode`, where the networks that they join were recorded and judged, and their faults."""
-    known = {case.port.network: case for case in cases if case.outputs}
+def verify_encode_decode(results: Iterable[NetworkResult]) -> tuple[list[Layer], list[Fault]]:
+    """A layer each for `encode` and `decode`, where the networks that they combine were recorded and compared, and their faults."""
+    known = {result.port.network: result for result in results if result.outputs}
     found: list[tuple[str, Tensor, Tensor, Mapping[str, Tensor]]] = []
     with torch.no_grad():
         if "encoder" in known and "classifier" in known:
@@ -40,25 +41,25 @@ def joined(cases: Iterable[Case]) -> tuple[list[Layer], list[Fault]]:
             dlatent = known["generator"].original.inputs(torch.float64).get("dlatent", image)
             given = _stylex(generator=Stub(image)).decode(dlatent)
             found.append(("decode", given, image.clamp(-1, 1), {}))
-    rows = [_row(name, given, right) for name, given, right, _ in found]
-    faults = [_fault(*entry) for entry, row in zip(found, rows, strict=True) if row.verdict == FAULT]
-    return rows, faults
+    layers = [_layer(name, given, right) for name, given, right, _ in found]
+    faults = [_fault(*entry) for entry, layer in zip(found, layers, strict=True) if layer.verdict == FAULT]
+    return layers, faults
 
 
 def _stylex(**stubs: Any) -> StylEx:
     return StylEx(**stubs)
 
 
-def _recorded(case: Case, output: str) -> Tensor:
-    """An output as the original's float32 gave it, in float64."""
-    return case.original.output(output).double()
+def _recorded(result: NetworkResult, output: str) -> Tensor:
+    """An output of the original, in float64."""
+    return result.original.output(output).double()
 
 
-def _head(case: Case) -> str:
-    return str((case.original.network.config or {}).get("output", "linear"))
+def _head(result: NetworkResult) -> str:
+    return str((result.original.network.config or {}).get("output", "linear"))
 
 
-def _row(name: str, given: Tensor, right: Tensor) -> Layer:
+def _layer(name: str, given: Tensor, right: Tensor) -> Layer:
     distance = difference(given, right) if given.shape == right.shape else None
     error = float("inf") if distance is None else distance.error
     return Layer(
@@ -68,7 +69,7 @@ def _row(name: str, given: Tensor, right: Tensor) -> Layer:
         node="",
         stage="join",
         shape=tuple(right.shape),
-        verdict=PASS if error <= EXACT else FAULT,
+        verdict=layer_verdict(Evidence(error, error)),
         alone=error,
         error64=error,
         error32=None,
@@ -82,9 +83,9 @@ def _row(name: str, given: Tensor, right: Tensor) -> Layer:
 
 def _fault(name: str, given: Tensor, right: Tensor, mistakes: Mapping[str, Tensor]) -> Fault:
     """The fault: the mistake that gives just what was given, else unknown."""
-    error = difference(given, right).error if given.shape == right.shape else float("inf")
+    error = finite_error(given, right)
     for cause, mistake in mistakes.items():
-        if given.shape == mistake.shape and (left := difference(given, mistake).error) <= EXACT:
+        if (left := finite_error(given, mistake)) <= EXACT:
             return Fault(NETWORK, name, cause, "the dlatent ends in the classifier's logits", CAUSES[cause].remedy, error, left)
     detail, remedy = "what it gives is not what the notebook does with the recorded outputs", CAUSES["unknown"].remedy
     return Fault(NETWORK, name, "unknown", detail, remedy, error, error)

@@ -5,43 +5,44 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stylexport.parity.compare.hooks import Sight, precision_of, watched
-from stylexport.parity.comparison import Case
+from stylexport.parity.compare.comparison import Comparison, EndToEnd, Layerwise
+from stylexport.parity.compare.hooks import Capture, capturing, precision_of
+from stylexport.parity.difference import Difference
 from stylexport.parity.result import Loss
-from stylexport.parity.verdict import UNITS, Difference
+from stylexport.parity.verdict import UNITS
 
 
-def in_chain(case: Case, module: nn.Module, dtype: torch.dtype) -> dict[str, Difference]:
-    """Every layer's difference from S64; of a layer that runs more than once, the largest. Keeps float32's outputs in the case."""
-    found: dict[str, Difference] = {}
+def run_end_to_end(comparison: Comparison, layerwise: Layerwise, module: nn.Module, dtype: torch.dtype) -> EndToEnd:
+    """Every layer's difference from S64; of a layer that runs more than once, the largest."""
+    original, errors = comparison.original, dict[str, Difference]()
 
-    def seen(sight: Sight) -> None:
-        layer = sight.site.layer
-        if layer in case.chosen and (compared := case.original.compare(case.chosen[layer], sight.value)):
-            before = found.get(layer)
-            found[layer] = compared[0] if before is None or not compared[0].error <= before.error else before
+    def on_capture(capture: Capture) -> None:
+        layer = capture.site.layer
+        if layer in layerwise.matches and (compared := original.compare(layerwise.matches[layer].tap, capture.value)):
+            before = errors.get(layer)
+            errors[layer] = compared[0] if before is None or not compared[0].error <= before.error else before
 
-    with torch.no_grad(), watched(module, case.answered_sites(), seen):
-        outputs = case.port.run(module, case.original.inputs(dtype))
-    for name, tap in case.output_taps.items():
-        if name in outputs and (compared := case.original.compare(tap, outputs[name])):
-            found[case.output_layer(name)] = compared[0]
-    if dtype == torch.float32:
-        case.outputs = outputs
-    return found
+    with torch.no_grad(), capturing(module, layerwise.sites, on_capture):
+        outputs = comparison.port.run(module, original.inputs(dtype))
+    for name, tap in comparison.output_taps.items():
+        if name in outputs and (compared := original.compare(tap, outputs[name])):
+            errors[comparison.output_layer(name)] = compared[0]
+    return EndToEnd(errors, outputs)
 
 
-def in_precision(case: Case, module: nn.Module) -> list[Loss]:
-    """What each layer alone loses in the case's precision, over that format's own rounding unit."""
-    unit, losses = UNITS[case.precision], []
+def losses_in_precision(comparison: Comparison, layerwise: Layerwise, module: nn.Module) -> tuple[Loss, ...]:
+    """What each layer alone loses in the comparison's precision, over that format's own rounding unit."""
+    original, losses = comparison.original, list[Loss]()
 
-    def seen(sight: Sight) -> Tensor | None:
-        layer = sight.site.layer
-        if layer not in case.chosen or not (compared := case.original.compare(case.chosen[layer], sight.value)):
+    def on_capture(capture: Capture) -> Tensor | None:
+        layer = capture.site.layer
+        if layer not in layerwise.matches or not (compared := original.compare(layerwise.matches[layer].tap, capture.value)):
             return None
-        losses.append(Loss(case.port.network, layer, compared[0].error, compared[0].error / unit))
-        return compared[1].to(sight.value.dtype)
+        error = compared[0].error
+        losses.append(Loss(comparison.port.network, layer, error, error / UNITS[comparison.precision]))
+        return compared[1].to(capture.value.dtype)
 
-    with torch.no_grad(), precision_of(case.precision, case.original.device), watched(module, case.answered_sites(), seen, trim=True):
-        case.port.run(module, case.original.inputs(torch.float32))
-    return losses
+    hooks = capturing(module, layerwise.sites, on_capture, trim=True)
+    with torch.no_grad(), precision_of(comparison.precision, original.device), hooks:
+        comparison.port.run(module, original.inputs(torch.float32))
+    return tuple(losses)

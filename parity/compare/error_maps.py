@@ -8,7 +8,7 @@ from torch import Tensor
 from stylexport.parity.result import Maps
 
 
-def of(layer: str, found: Tensor, expected: Tensor) -> Maps:
+def error_maps(layer: str, found: Tensor, expected: Tensor) -> Maps:
     """The maps of `found` against `expected`, float64 [N, C] or [N, C, H, W] (other ranks are flattened behind C)."""
     delta = (found - expected).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=torch.inf).abs()
     if delta.ndim < 2:

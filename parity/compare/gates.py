@@ -8,23 +8,28 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from stylexport.parity.comparison import Case
+from stylexport.parity.compare.comparison import NetworkResult
 from stylexport.parity.result import Gate
+from stylexport.torch_models.kinds import kind_named_by
 
 PROBABILITY = 1e-4  # largest difference of a probability
 PSNR = 100.0  # decibels, of images whose range is 2
 RANGE = 2.0
 
 
-def gates(case: Case) -> list[Gate]:
+def gates(result: NetworkResult) -> list[Gate]:
     """The gates of a network; none where it has none. NaN passes no gate."""
-    name = case.port.network
+    name = result.port.network
     found = []
-    for output, rows in GATES.get(name, {}).items():
-        if output in case.outputs and output in case.original.network.outputs:
-            ours, theirs = case.outputs[output].double(), case.original.output(output).double()
+    kind = kind_named_by(result.original.network.config)
+    rows_by_output: Mapping[str, tuple[Row, ...]] = kind.gates.load() if kind and kind.gates else {}
+    for output, rows in rows_by_output.items():
+        if output in result.outputs and output in result.original.network.outputs:
+            ours, theirs = result.outputs[output].double(), result.original.output(output).double()
             if ours.shape == theirs.shape:
-                found += [Gate(name, *row(ours, theirs, str((case.original.network.config or {}).get("output", "linear")))) for row in rows]
+                found += [
+                    Gate(name, *row(ours, theirs, str((result.original.network.config or {}).get("output", "linear")))) for row in rows
+                ]
     return found
 
 
@@ -57,7 +62,6 @@ def _near_image(ours: Tensor, theirs: Tensor, head: str) -> tuple[str, float, fl
 
 
 Row = Callable[[Tensor, Tensor, str], tuple[str, float, float, bool]]
-GATES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
-    "classifier": {"logits": (_same_answers, _near_probabilities)},
-    "generator": {"image": (_near_image,)},
-}
+# Output -> its gates, for the kinds of network that name them (`NetworkKind.gates`).
+CLASSIFIER_GATES: Mapping[str, tuple[Row, ...]] = {"logits": (_same_answers, _near_probabilities)}
+IMAGE_GATES: Mapping[str, tuple[Row, ...]] = {"image": (_near_image,)}

@@ -1,4 +1,4 @@
-"""Running a port while its layers are watched: each layer's value is handed to `seen`, which may put another in its place."""
+"""Running a port with hooks on its layers: each layer's value is handed to a function, which may replace it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stylexport.parity.ports import Site, tensors
 
 
 @dataclass(frozen=True)
-class Sight:
+class Capture:
     """A layer's value in a forward pass, with the module that was called and what it was called with."""
 
     site: Site
@@ -25,16 +25,16 @@ class Sight:
     kwargs: Mapping[str, Any]
 
 
-Seen = Callable[[Sight], Tensor | None]
-WATCH = "_parity_watches"  # marks a hook of this room
+OnCapture = Callable[[Capture], Tensor | None]
+MARK = "_parity_hook"  # marks a hook of this room
 
 
 @contextlib.contextmanager
-def watched(module: nn.Module, sites: Iterable[Site], seen: Seen, trim: bool = False) -> Iterator[None]:
-    """Calls `seen` for every site when its module has run; a tensor that it returns takes the value's place.
+def capturing(module: nn.Module, sites: Iterable[Site], on_capture: OnCapture, trim: bool = False) -> Iterator[None]:
+    """Calls `on_capture` for every site when its module has run; a tensor that it returns replaces the value.
 
-    With `trim`, what comes into a module that holds no other site is cut to the fewest rows among its tensors: where values are put in
-    place, a large layer's have fewer samples than a small one's.
+    With `trim`, the inputs of a module that holds no other site are cut to the fewest rows among them: where recorded values replace
+    the port's, a large layer's have fewer samples than a small one's.
     """
     by_module: dict[str, list[Site]] = {}
     for site in sites:
@@ -42,7 +42,7 @@ def watched(module: nn.Module, sites: Iterable[Site], seen: Seen, trim: bool = F
     handles = []
     for path, own in by_module.items():
         target = module.get_submodule(path)
-        handles.append(target.register_forward_hook(_hook(own, seen), with_kwargs=True))
+        handles.append(target.register_forward_hook(_hook(own, on_capture), with_kwargs=True))
         if trim and not any(other.startswith(f"{path}.") for other in by_module):
             handles.append(target.register_forward_pre_hook(_trim, with_kwargs=True))
     try:
@@ -52,15 +52,15 @@ def watched(module: nn.Module, sites: Iterable[Site], seen: Seen, trim: bool = F
             handle.remove()
 
 
-def _hook(sites: list[Site], seen: Seen) -> Any:
+def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         for site in sites:
             value = site.get(output)
-            if isinstance(value, Tensor) and (other := seen(Sight(site, value, module, args, kwargs))) is not None:
+            if isinstance(value, Tensor) and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
                 output = site.put(output, other)
         return output
 
-    setattr(hook, WATCH, True)
+    setattr(hook, MARK, True)
     return hook
 
 
@@ -87,7 +87,7 @@ def _cut(value: Any, rows: int) -> Any:
 
 
 class Stub(nn.Module):
-    """Stands for a layer and returns the value that it is known to have."""
+    """Stands for a layer and returns a value that is known: the original's."""
 
     value: Tensor
 
@@ -96,12 +96,12 @@ class Stub(nn.Module):
         self.register_buffer("value", value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The value, as often as it is asked for (a copy: some layers go on in place)."""
+        """A copy of the value, because some layers work in place."""
         return self.value.clone()
 
 
 def stubbed(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of `module` that nobody watches, whose children at the paths of `values` are stubs."""
+    """A copy of `module` without this room's hooks, whose children at the paths of `values` are stubs."""
     kept = {path: module.get_submodule(path) for path in values}
     for path, value in values.items():
         _set(module, path, Stub(value))
@@ -112,7 +112,7 @@ def stubbed(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
             _set(module, path, child)
     for part in copied.modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
-            for number in [number for number, hook in hooks.items() if getattr(hook, WATCH, False) or hook is _trim]:
+            for number in [number for number, hook in hooks.items() if getattr(hook, MARK, False) or hook is _trim]:
                 del hooks[number]
     return copied
 

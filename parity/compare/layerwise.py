@@ -1,7 +1,7 @@
 """Every layer alone, in one forward pass in float64.
 
-Each layer's output is compared and then replaced by what the original gave, so that the next is fed with the original's own values.
-Whatever the port does between layers is thus judged with the layer that follows.
+Each layer's output is compared and then replaced by the original's, so that the next layer is fed with the original's own values.
+Whatever the port does between two layers is thus judged with the second of them.
 """
 
 from __future__ import annotations
@@ -15,131 +15,140 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
-from stylexport.parity.compare import error_maps
-from stylexport.parity.compare.hooks import Sight, rows_in, stubbed, watched
-from stylexport.parity.comparison import OUTPUT, VARIABLE, Case
+from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, Layerwise, Match
+from stylexport.parity.compare.error_maps import error_maps
+from stylexport.parity.compare.hooks import Capture, capturing, rows_in, stubbed
+from stylexport.parity.difference import Difference, difference
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.ports import Site
-from stylexport.parity.verdict import EXACT, Difference, difference
+from stylexport.parity.result import Fault, Maps
+from stylexport.parity.verdict import EXACT
 
 ACTIVATION = "activation"
 ACTIVATIONS = frozenset("Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus".split())
-SEEN_TWICE = 1e-6  # a value that both sides have, no further apart than this, is the same tensor
+SAME_TENSOR = 1e-6  # a value of the port and one of the original, no further apart than this, are the same tensor
 Compared = tuple[Difference, Tensor]
 
 
-def judge_alone(case: Case, exact: nn.Module) -> None:
-    """Fills `chosen`, `alone`, `shapes`, `faults` and `maps` of the case. `exact` is the port in float64 and stays as it is."""
-    module = copy.deepcopy(exact)
-    for layer in case.taps:
-        if case.is_variable(layer):
-            _variable(case, module, layer)
-    with torch.no_grad(), watched(module, [*case.sites, *_strangers(case)], lambda sight: _seen(case, module, sight), trim=True):
-        outputs = case.port.run(module, {name: value[: case.rows] for name, value in case.original.inputs(torch.float64).items()})
-    for name, tap in case.output_taps.items():
-        if name in outputs and (compared := case.original.compare(tap, outputs[name])):
-            layer = case.output_layer(name)
-            _judge(case, layer, tap, compared, outputs[name], lambda g, e, layer=layer: _of_output(case, layer, g, e))  # type: ignore[misc]
+def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
+    """Judges each layer of `exact`, the port in float64, which stays as it is."""
+    run = _Run(comparison, copy.deepcopy(exact))
+    for layer in comparison.taps:
+        if comparison.is_variable(layer):
+            run.compare_variable(layer)
+    inputs = {name: value[: comparison.rows] for name, value in comparison.original.inputs(torch.float64).items()}
+    hooks = capturing(run.module, [*comparison.sites, *_unnamed_modules(comparison)], run.compare_layer, trim=True)
+    with torch.no_grad(), hooks:
+        outputs = comparison.port.run(run.module, inputs)
+    for name, tap in comparison.output_taps.items():
+        if name in outputs and (compared := comparison.original.compare(tap, outputs[name])):
+            run.compare_output(comparison.output_layer(name), tap, compared, outputs[name])
+    return Layerwise(run.matches, run.matched_sites(), tuple(run.faults), run.maps)
 
 
-def _seen(case: Case, module: nn.Module, sight: Sight) -> Tensor | None:
-    """Compares a layer's value with its taps, and returns what the original gave."""
-    layer, value = sight.site.layer, sight.value[: _rows_of_parts(case, sight)]
-    pairs = [(tap, c) for tap in case.taps.get(layer, []) if (c := case.original.compare(tap, value))]
-    pairs = pairs or _recognised(case, layer, value) or _activation(case, sight, value)
-    if not pairs:
-        return None
-    tap, compared = min(pairs, key=lambda pair: _number(pair[1][0].error))
-    _judge(case, layer, tap, compared, value, lambda given, expected: _of_module(case, module, sight, given, expected))
-    case.handed_on = layer, compared[1][: case.rows]
-    return case.handed_on[1]
+class _Run:
+    """The forward pass while it goes on: what was matched so far. `last_value` is the layer compared last, with the original's value."""
 
+    def __init__(self, comparison: Comparison, module: nn.Module) -> None:
+        self.comparison, self.original, self.module = comparison, comparison.original, module
+        self.matches: dict[str, Match] = {}
+        self.faults: list[Fault] = []
+        self.maps: Maps | None = None
+        self.last_value: tuple[str, Tensor] = ("", torch.empty(0))
 
-def _rows_of_parts(case: Case, sight: Sight) -> int | None:
-    """How many rows of a value are right to look at: where a block joins a part with one row to one with more, PyTorch repeats the one."""
-    path = sight.site.module
-    parts = [case.chosen[other.layer].rows for other in case.sites if other.module.startswith(f"{path}.") and other.layer in case.chosen]
-    return min(parts + rows_in((sight.args, sight.kwargs)), default=None) if parts else None
+    def compare_layer(self, capture: Capture) -> Tensor | None:
+        """Compares a layer's value with its taps, and returns the original's."""
+        layer, value = capture.site.layer, capture.value[: self._rows_of_parts(capture)]
+        pairs = [(tap, c) for tap in self.comparison.taps.get(layer, []) if (c := self.original.compare(tap, value))]
+        pairs = pairs or self._matched_by_value(layer, value) or self._matched_by_activation(capture, value)
+        if not pairs:
+            return None
+        tap, compared = min(pairs, key=lambda pair: _number(pair[1][0].error))
+        self._judge(layer, tap, compared, value, lambda given, expected: self._suspect(capture, given, expected))
+        self.last_value = layer, compared[1][: self.comparison.rows]
+        return self.last_value[1]
 
+    def compare_output(self, layer: str, tap: RecordedTap, compared: Compared, value: Tensor) -> None:
+        """An output: what the port does behind its last layer."""
 
-def _judge(
-    case: Case, layer: str, tap: RecordedTap, compared: Compared, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]
-) -> None:
-    distance, expected = compared
-    case.chosen.setdefault(layer, tap)
-    case.shapes[layer] = given.shape
-    case.alone[layer] = max(case.alone.get(layer, 0.0), _number(distance.error))
-    if not distance.error <= EXACT:
-        rows = min(len(given), len(expected))
-        given, expected = given[:rows].clone(), expected[:rows].contiguous()
-        case.faults.append(case.explain(suspect(given, expected)))
-        case.maps = case.maps or error_maps.of(layer, given, expected)
+        def suspect(given: Tensor, expected: Tensor) -> Suspect:
+            return Suspect(
+                **self._facts(layer, OUTPUT),
+                module=nn.Identity(),
+                call=lambda module, args, kwargs: module(*args),
+                args=(given,),
+                kwargs={},
+                expected=expected,
+                given=given,
+            )
 
+        self._judge(layer, tap, compared, value, suspect)
 
-def _of_module(case: Case, module: nn.Module, sight: Sight, given: Tensor, expected: Tensor) -> Suspect:
-    """A layer that a module makes; its children that are layers themselves become stubs that give the original's values."""
-    site, original = sight.site, case.original
-    own = site.own or site.module
-    children = {
-        other.module.removeprefix(f"{own}."): value
-        for other in case.sites
-        if other.module.startswith(f"{own}.") and other.layer in case.shapes
-        if (value := original.value(case.chosen[other.layer], case.shapes[other.layer])) is not None
-    }
+    def compare_variable(self, layer: str) -> None:
+        """A variable that is itself data: compared as it is, then replaced by the original's."""
+        owner = self.module.get_submodule(layer)
+        for name, expected in self.original.layer_weights(layer).items():
+            own = getattr(owner, name, None)
+            if isinstance(own, Tensor):
+                tap, own, expected = self.comparison.taps[layer][0], own.detach().clone()[None], expected[None]
+                self._judge(layer, tap, (difference(own, expected), expected), own, self._suspect_variable(layer, name))
+                with torch.no_grad():
+                    getattr(owner, name).copy_(expected[0])
 
-    def call(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-        output = module(*args, **kwargs)
-        value: Tensor = output + site.plus if site.own else site.get(output)
-        return value[: len(expected)]
+    def matched_sites(self) -> tuple[Site, ...]:
+        """Where the matched layers are read, those that were matched by value included."""
+        named = {site.layer for site in self.comparison.sites} | set(self.comparison.taps)
+        by_value = [layer for layer, match in self.matches.items() if layer not in named and match.tap.stage != OUTPUT]
+        return (*self.comparison.sites, *(Site(layer, layer) for layer in by_value))
 
-    return Suspect(
-        network=case.port.network,
-        layer=site.layer,
-        module=stubbed(module.get_submodule(own), children),
-        call=call,
-        args=sight.args,
-        kwargs=sight.kwargs,
-        expected=expected,
-        given=given,
-        weights=original.layer_weights(own),
-        config=original.network.config,
-        own=case.port.config,
-        stage=case.chosen[site.layer].stage,
-    )
+    def _judge(self, layer: str, tap: RecordedTap, compared: Compared, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]) -> None:
+        """Keeps the match (of a layer that runs more than once, with the largest error), and explains its fault."""
+        distance, expected = compared
+        before = self.matches.get(layer)
+        error = max(before.error if before else 0.0, _number(distance.error))
+        self.matches[layer] = Match(before.tap if before else tap, error, given.shape)
+        if not distance.error <= EXACT:
+            rows = min(len(given), len(expected))
+            given, expected = given[:rows].clone(), expected[:rows].contiguous()
+            self.faults.append(self.comparison.explain(suspect(given, expected)))
+            self.maps = self.maps or error_maps(layer, given, expected)
 
+    def _facts(self, layer: str, stage: str) -> dict[str, Any]:
+        """What every suspect of this network is told."""
+        port = self.comparison.port
+        return {"network": port.network, "layer": layer, "config": self.original.network.config, "own": port.config, "stage": stage}
 
-def _of_output(case: Case, layer: str, given: Tensor, expected: Tensor) -> Suspect:
-    """An output: what the port does behind its last layer."""
-    return Suspect(
-        network=case.port.network,
-        layer=layer,
-        module=nn.Identity(),
-        call=lambda module, args, kwargs: module(*args),
-        args=(given,),
-        kwargs={},
-        expected=expected,
-        given=given,
-        config=case.original.network.config,
-        own=case.port.config,
-        stage=OUTPUT,
-    )
+    def _suspect(self, capture: Capture, given: Tensor, expected: Tensor) -> Suspect:
+        """A layer that a module computes; its children that are layers themselves become stubs that return the original's values."""
+        site = capture.site
+        own = site.own or site.module
+        children = {
+            other.module.removeprefix(f"{own}."): value
+            for other in self.comparison.sites
+            if other.module.startswith(f"{own}.") and (match := self.matches.get(other.layer))
+            if (value := self.original.value(match.tap, match.shape)) is not None
+        }
 
+        def call(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+            output = module(*args, **kwargs)
+            value: Tensor = output + site.plus if site.own else site.get(output)
+            return value[: len(expected)]
 
-def _variable(case: Case, module: nn.Module, layer: str) -> None:
-    """A variable that is itself data: compared as it is, then put in place."""
-    owner = module.get_submodule(layer)
-    taps = {name: theirs for name, theirs in case.original.layer_weights(layer).items() if isinstance(getattr(owner, name, None), Tensor)}
-    for name, theirs in taps.items():
-        own = getattr(owner, name).detach().clone()
-        _judge(
-            case,
-            layer,
-            case.taps[layer][0],
-            (difference(own[None], theirs[None]), theirs[None]),
-            own[None],
-            lambda given, expected, name=name: Suspect(  # type: ignore[misc]
-                network=case.port.network,
-                layer=layer,
+        return Suspect(
+            **self._facts(site.layer, self.matches[site.layer].tap.stage),
+            module=stubbed(self.module.get_submodule(own), children),
+            call=call,
+            args=capture.args,
+            kwargs=capture.kwargs,
+            expected=expected,
+            given=given,
+            weights=self.original.layer_weights(own),
+        )
+
+    def _suspect_variable(self, layer: str, name: str) -> Callable[[Tensor, Tensor], Suspect]:
+        def suspect(given: Tensor, expected: Tensor) -> Suspect:
+            return Suspect(
+                **self._facts(layer, VARIABLE),
                 module=_Holder(name, given[0]),
                 call=lambda module, args, kwargs: getattr(module, name)[None],
                 args=(),
@@ -147,13 +156,42 @@ def _variable(case: Case, module: nn.Module, layer: str) -> None:
                 expected=expected,
                 given=given,
                 weights={name: expected[0]},
-                config=case.original.network.config,
-                own=case.port.config,
-                stage=VARIABLE,
-            ),
-        )
-        with torch.no_grad():
-            getattr(owner, name).copy_(theirs)
+            )
+
+        return suspect
+
+    def _rows_of_parts(self, capture: Capture) -> int | None:
+        """How many rows of a value are valid: where a block adds a part with one row to one with more, PyTorch repeats the one."""
+        path = capture.site.module
+        inside = [self.matches.get(site.layer) for site in self.comparison.sites if site.module.startswith(f"{path}.")]
+        parts = [match.tap.rows for match in inside if match]
+        return min(parts + rows_in((capture.args, capture.kwargs)), default=None) if parts else None
+
+    def _matched_by_value(self, layer: str, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
+        """The tap without a layer that has this value, up to its layout."""
+        if layer in self.comparison.taps:
+            return []
+        claimed = {match.tap.tensor for match in self.matches.values()}
+        for tap in self.original.network.taps:
+            named = tap.declared and tap.layer and self.comparison.port.site(tap.layer)
+            if named or tap.stage in (OUTPUT, VARIABLE) or tap.tensor in claimed or math.prod(tap.shape[1:]) != value[0].numel():
+                continue
+            if compared := self.original.compare(tap, value):
+                if compared[0].error <= SAME_TENSOR:
+                    return [(tap, compared)]
+                self.original.orders.pop(tap.tensor, None)
+        return []
+
+    def _matched_by_activation(self, capture: Capture, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
+        """The tap behind the activation of the layer before, for an activation module whose input is that layer's output."""
+        layer, handed = self.last_value
+        takes_it = len(capture.args) == 1 and isinstance(capture.args[0], Tensor) and capture.args[0].data_ptr() == handed.data_ptr()
+        if capture.site.layer in self.comparison.taps or not takes_it or type(capture.module).__module__ != nn.ReLU.__module__:
+            return []
+        for tap in self.comparison.taps.get(layer, []):
+            if tap.stage == ACTIVATION and tap.op in ACTIVATIONS and (compared := self.original.compare(tap, value)):
+                return [(tap, compared)]
+        return []
 
 
 class _Holder(nn.Module):
@@ -164,40 +202,12 @@ class _Holder(nn.Module):
         self.register_buffer(name, value)
 
 
-def _strangers(case: Case) -> list[Site]:
-    """Modules of a user's own network that no name gives a tap: they are recognised by their values."""
-    if case.original.network.config is not None:
+def _unnamed_modules(comparison: Comparison) -> list[Site]:
+    """Modules of a custom network with no tap matched by name; they are matched by value instead."""
+    if comparison.original.network.config is not None:
         return []
-    known = {site.module for site in case.sites}
-    return [Site(path, path) for path, _ in case.port.module.named_modules() if path and path not in known]
-
-
-def _recognised(case: Case, layer: str, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
-    """The tap that no layer has claimed and whose value this is, up to its layout."""
-    if layer in case.taps:
-        return []
-    claimed = {tap.tensor for tap in case.chosen.values()}
-    for tap in case.original.network.taps:
-        named = tap.declared and tap.layer and case.port.site(tap.layer)
-        if named or tap.stage in (OUTPUT, VARIABLE) or tap.tensor in claimed or math.prod(tap.shape[1:]) != value[0].numel():
-            continue
-        if compared := case.original.compare(tap, value):
-            if compared[0].error <= SEEN_TWICE:
-                return [(tap, compared)]
-            case.original.orders.pop(tap.tensor, None)
-    return []
-
-
-def _activation(case: Case, sight: Sight, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
-    """The tap behind a layer's activation, for an activation module that takes what the layer hands on, whatever its value."""
-    layer, handed = case.handed_on
-    takes_it = len(sight.args) == 1 and isinstance(sight.args[0], Tensor) and sight.args[0].data_ptr() == handed.data_ptr()
-    if sight.site.layer in case.taps or not takes_it or type(sight.module).__module__ != nn.ReLU.__module__:
-        return []
-    for tap in case.taps.get(layer, []):
-        if tap.stage == ACTIVATION and tap.op in ACTIVATIONS and (compared := case.original.compare(tap, value)):
-            return [(tap, compared)]
-    return []
+    known = {site.module for site in comparison.sites}
+    return [Site(path, path) for path, _ in comparison.port.module.named_modules() if path and path not in known]
 
 
 def _number(error: float) -> float:

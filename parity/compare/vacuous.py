@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from stylexport.parity.verdict import EXACT
 from stylexport.torch_models.layers.mbstd import MinibatchStd
 
 SYMMETRIC = 1e-6  # relative distance to its own mirror image under which a tensor is symmetric
 LIMIT = 6.0  # relu6's
-INVISIBLE = 1e-7  # relative change that a pass does not see
 
 # What leaves a kernel [O, I, kh, kw] as it is, and what is then not seen. Kernels of 1x1 have no direction to mistake.
 MIRRORS: tuple[tuple[Callable[[Tensor], Tensor], str], ...] = (
-    (lambda t: t.flip(2, 3), "{} is symmetric under turning round: a kernel turned round is not seen"),
+    (lambda t: t.flip(2, 3), "{} is symmetric when flipped: a flipped kernel is not seen"),
     (lambda t: t.transpose(2, 3), "{} is symmetric in height and width: the two swapped are not seen"),
 )
 
@@ -84,7 +84,7 @@ def _statistics(module: nn.Module) -> Iterator[str]:
     if isinstance(weight, Tensor) and isinstance(bias, Tensor) and _same(weight, bias):
         yield "weight and bias are equal: the two swapped are not seen"
     epsilon = getattr(module, "epsilon", getattr(module, "eps", 0.0))
-    if epsilon and bool((epsilon / variance.double().abs().clamp_min(1e-300) < INVISIBLE).all()):
+    if epsilon and bool((epsilon / variance.double().abs().clamp_min(1e-300) < EXACT).all()):
         yield f"running_var is so large that an epsilon of {epsilon:g} is not seen"
 
 

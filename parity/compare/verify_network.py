@@ -1,4 +1,4 @@
-"""One network's proof: alone in float64, then in the chain in float64 and in float32 (DESIGN, "Rules of the proof")."""
+"""One network's proof: each layer alone in float64, then the chain in float64 and in float32 (DESIGN.md, "Rules of the proof")."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from stylexport.parity.compare.comparison import Comparison, NetworkResult
 from stylexport.parity.compare.conclude import conclude
 from stylexport.parity.compare.config_fields import other_settings
-from stylexport.parity.compare.end_to_end import in_chain, in_precision
+from stylexport.parity.compare.end_to_end import losses_in_precision, run_end_to_end
 from stylexport.parity.compare.hooks import precision_of
-from stylexport.parity.compare.layerwise import judge_alone
-from stylexport.parity.compare.weight_values import Mismatch, mismatches, of_another_release, rounded_to_half
-from stylexport.parity.comparison import Case
+from stylexport.parity.compare.layerwise import run_layerwise
+from stylexport.parity.compare.weight_values import mismatches, of_another_release, rounded_to_half
 
 
-def prove(case: Case) -> Case:
-    """The case with everything that can be said of it."""
-    state = case.port.module.state_dict()
-    wrong = mismatches(state, case.original)
-    case.remarks += filter(None, [of_another_release(wrong, case.original)])
-    case.remarks += [f"{case.port.network}: {other}" for other in other_settings(case.port.config, case.original.network.config)]
-    exact = _exact(case, state, wrong)
-    judge_alone(case, exact)
-    error64 = in_chain(case, exact, torch.float64)
-    del exact
-    single = case.port.module.to(case.original.device)
-    with precision_of(case.precision, case.original.device):
-        error32 = in_chain(case, single, torch.float32)
-    if case.precision != "fp32":
-        case.losses = in_precision(case, single)
-    conclude(case, error64, error32, wrong)
-    return case
-
-
-def _exact(case: Case, state: Mapping[str, Tensor], wrong: list[Mismatch]) -> nn.Module:
-    """The port in float64. One that keeps the right weights in 16 bits is the same function poorly stored: it gets all their bits."""
-    original = case.original
-    module = copy.deepcopy(case.port.module).to(original.device, torch.float64)
-    for part in module.modules():
-        if hasattr(part, "inplace"):  # what came into a layer must still be there when it is judged
-            setattr(part, "inplace", False)  # noqa: B010
+def verify_network(comparison: Comparison) -> NetworkResult:
+    """Everything that can be said of one network. Raises what its module raises on the recorded inputs."""
+    port, original = comparison.port, comparison.original
+    state = port.module.state_dict()
+    wrong = mismatches(state, original)
+    remarks = [of_another_release(wrong, original)]
+    remarks += [f"{port.network}: {other}" for other in other_settings(port.config, original.network.config)]
+    exact = _in_float64(port.module, original.device)
     if rounded_to_half(state) and not wrong:
-        case.remarks.append(f"{case.port.network}: its weights are kept in 16 bits; float64 was run with the original's")
-        weights = {name: original.weight(name).to(torch.float64) for name in original.network.weights}
-        module.load_state_dict(weights, strict=False)
+        remarks.append(f"{port.network}: its weights are kept in 16 bits; float64 was run with the original's")
+        exact.load_state_dict(_original_weights(comparison), strict=False)
+    layerwise = run_layerwise(comparison, exact)
+    double = run_end_to_end(comparison, layerwise, exact, torch.float64)
+    del exact
+    module = port.module.to(original.device)
+    with precision_of(comparison.precision, original.device):
+        single = run_end_to_end(comparison, layerwise, module, torch.float32)
+    losses = losses_in_precision(comparison, layerwise, module) if comparison.precision != "fp32" else ()
+    layers, faults, unmatched = conclude(comparison, layerwise, double, single, losses, wrong)
+    said = tuple(remark for remark in remarks if remark)
+    return NetworkResult(comparison, layers, faults, unmatched, losses, said, layerwise.maps, single.outputs)
+
+
+def _in_float64(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy in float64 whose layers keep their inputs, which are needed when a layer is judged."""
+    module = copy.deepcopy(module).to(device, torch.float64)
+    for part in module.modules():
+        if hasattr(part, "inplace"):
+            setattr(part, "inplace", False)  # noqa: B010
     return module
+
+
+def _original_weights(comparison: Comparison) -> Mapping[str, Tensor]:
+    """All bits of the right weights: a port that keeps them in 16 bits is the same function, poorly stored."""
+    return {name: comparison.original.weight(name).to(torch.float64) for name in comparison.original.network.weights}

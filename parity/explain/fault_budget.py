@@ -7,10 +7,9 @@ gives the same report.
 
 from __future__ import annotations
 
-from stylexport.parity.comparison import Explain
 from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.explain.search import explain, explain_briefly
-from stylexport.parity.explain.suspect import Suspect
+from stylexport.parity.explain.suspect import Explain, Suspect
 from stylexport.parity.result import Fault
 
 FULL, MOST = 8, 24  # faults that are explained in full at once, and where nothing else explains them

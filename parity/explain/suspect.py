@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylexport.parity.difference import finite_error
+from stylexport.parity.result import Fault
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -20,7 +23,6 @@ class Suspect:
     adds the one). `expected` is the original's output, `given` what the port gave in the forward pass (its code may do otherwise than
     `call`). `weights` are the original's variables of this layer, float64, by their names in `module` ("weight", "bias", ...); `config`
     is the network's configuration as read from the original, `own` the port's (both JSON values, None for a user's own network).
-    `image` is the network's image input, for layers that see it first, else None.
     """
 
     network: str
@@ -48,14 +50,7 @@ class Suspect:
 
     def error(self, output: Tensor) -> float:
         """|output - expected| / |expected|; infinite where the shapes differ or a value is not finite."""
-        return relative_error(output, self.expected)
+        return finite_error(output, self.expected)
 
 
-def relative_error(found: Tensor, expected: Tensor) -> float:
-    """|found - expected| / |expected| in L2 norms; infinite where the shapes differ, a value is not finite, or only expected is zero."""
-    if found.shape != expected.shape:
-        return float("inf")
-    distance, size = float(torch.linalg.vector_norm(found - expected)), float(torch.linalg.vector_norm(expected))
-    if distance != distance or distance == float("inf"):
-        return float("inf")
-    return distance / size if size else (0.0 if distance == 0 else float("inf"))
+Explain = Callable[[Suspect], Fault]

@@ -23,9 +23,11 @@ def to_json(report: Report) -> dict[str, Any]:
     """The report as `report.json` holds it.
 
     JSON has neither NaN nor infinities: they are null, and their row's `not_finite` says which they were. A null that is not named
-    there is a judgement that was not made.
+    there is a judgement that was not made. `kernel_faults` is there only where the original has such a node.
     """
     first = report.first_fault
+    # Only where there is one, so that a report without is what earlier versions of this format write.
+    kernels = {"kernel_faults": [_row(fault) for fault in report.kernel_faults]} if report.kernel_faults else {}
     return {
         "format": FORMAT,
         "tool": dict(TOOL),
@@ -38,6 +40,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "faults": [_fault(fault) for fault in report.faults],
         "gates": [_row(gate) for gate in report.gates],
         "losses": [_row(loss) for loss in report.losses],
+        **kernels,
         "remarks": _plain(report.remarks),
         "about": _plain(report.about),
         "layers": [_row(layer) for layer in report.layers],

@@ -1,4 +1,8 @@
-"""junit.xml: a suite a network, a case a layer and a gate, and a suite for the coverage, as continuous integration reads them."""
+"""junit.xml: a suite a network, a case a layer and a gate, and a suite for the coverage, as continuous integration reads them.
+
+Nodes at which the original's own float32 disagrees with its float64 replay are cases that pass, in a suite of their own: the port is
+not at fault.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylexport.parity.report.words import number, printable, sureness, times
-from stylexport.parity.result import CARRIED, FAULT, MISSING, NUMERIC, Fault, Gate, Layer, Report
+from stylexport.parity.result import Fault, Gate, Layer, Report
+from stylexport.parity.verdict import CARRIED, FAULT, MISSING, NUMERIC
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ def write(report: Report, path: Path) -> None:
     for network in dict.fromkeys([*(layer.network for layer in report.layers), *(gate.network for gate in report.gates)]):
         _suite(suites, network, list(_network(report, network)))
     _suite(suites, "coverage", list(_coverage(report)))
+    if report.kernel_faults:
+        nodes = [_Case(f"{fault.network}: {fault.tensor}", "", "", fault.detail) for fault in report.kernel_faults]
+        _suite(suites, "the original's own float32", nodes)
     tree = ET.ElementTree(suites)
     ET.indent(tree, " ")
     tree.write(path, encoding="utf-8", xml_declaration=True)

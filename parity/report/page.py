@@ -15,8 +15,8 @@ from stylexport.converter.output.ledger import TOOL
 from stylexport.pages.render import render
 from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.report import pictures, plot, words
-from stylexport.parity.result import PASS, Layer, Report
-from stylexport.parity.verdict import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
+from stylexport.parity.result import Layer, Report
+from stylexport.parity.verdict import EXACT, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 LOSSES = 12  # layers shown that lose most

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from stylexport.pages.svg import Frame, band, levels, line
 from stylexport.parity.report.words import number, printable, times
-from stylexport.parity.result import FAULT, Layer, Report
-from stylexport.parity.verdict import EXACT, allowed_ratio
+from stylexport.parity.result import Layer, Report
+from stylexport.parity.verdict import EXACT, FAULT, allowed_ratio
 
 FRAME = Frame(width=470, height=290, left=46, right=460, top=12, bottom=262)
 LEAST = 1e-13  # smaller errors stand on the frame's lower edge

@@ -9,8 +9,21 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from stylexport.parity.report.words import SEVERITY, because, counted, headline, number, printable, severest, sureness, times, worst
-from stylexport.parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
+from stylexport.parity.report.words import (
+    SEVERITY,
+    because,
+    counted,
+    headline,
+    number,
+    of_the_original,
+    printable,
+    severest,
+    sureness,
+    times,
+    worst,
+)
+from stylexport.parity.result import Fault, Layer, Report
+from stylexport.parity.verdict import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS
 
 STYLES = {PASS: "green", NUMERIC: "yellow", CARRIED: "yellow", FAULT: "bold red", MISSING: "bold red", INCOMPLETE: "bold red"}
 FOLDED = (PASS, CARRIED)
@@ -40,6 +53,7 @@ def print_tree(report: Report, console: Console) -> None:
     _say_list(console, "does not hold", [f"{g.network} {g.name}: {g.value:.6g}, limit {g.limit:.6g}" for g in report.gates if not g.passed])
     losses = sorted(report.losses, key=lambda loss: -loss.ratio)[:SHOWN]
     _say_list(console, f"lose most in {report.precision}", [f"{x.network} {x.layer}: {times(x.ratio)} times its rounding" for x in losses])
+    _say_list(console, "the original's own float32 disagrees with its float64 replay", of_the_original(report))
     for remark in report.remarks:
         _say(console, f"remark: {remark}")
     for network in dict.fromkeys(layer.network for layer in report.layers):

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 
-from stylexport.parity.result import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, Fault, Layer, Report
-from stylexport.parity.verdict import EXACT, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
+from stylexport.parity.result import Fault, Layer, Report
+from stylexport.parity.verdict import CARRIED, EXACT, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
 VERDICTS = {
     PASS: "the same function",
@@ -70,7 +70,8 @@ def headline(report: Report) -> str:
 
 def because(report: Report) -> str:
     """Why the verdict is what it is, in a sentence or two."""
-    return {PASS: _why_pass, NUMERIC: _why_numeric, FAULT: _why_fault, INCOMPLETE: _why_incomplete}[report.verdict](report)
+    why = {PASS: _why_pass, NUMERIC: _why_numeric, FAULT: _why_fault, INCOMPLETE: _why_incomplete}[report.verdict](report)
+    return f"{why} {by_float64_alone(report)}".rstrip()
 
 
 def sureness(fault: Fault) -> str:
@@ -83,6 +84,23 @@ def sureness(fault: Fault) -> str:
 
 def _rounding(report: Report) -> str:
     return "the rounding floor" if report.precision == "fp32" else f"the rounding of {report.precision}"
+
+
+def of_the_original(report: Report) -> list[str]:
+    """The nodes at which the original's own float32 disagrees with its float64 replay, one sentence each."""
+    return [f"{fault.network}: {fault.detail}" for fault in report.kernel_faults]
+
+
+def by_float64_alone(report: Report) -> str:
+    """How many layers are judged without the original's float32, because a kernel of it is wrong; empty where none is."""
+    networks = {fault.network for fault in report.kernel_faults}
+    count = sum(layer.network in networks and layer.verdict != MISSING and layer.ratio is None for layer in report.layers)
+    if not networks:
+        return ""
+    return (
+        f"The original's own float32 disagrees with its float64 replay at {counted(len(report.kernel_faults), 'node')}; "
+        f"{counted(count, 'layer')} there and behind {'is' if count == 1 else 'are'} judged by float64 alone."
+    )
 
 
 def _why_pass(report: Report) -> str:

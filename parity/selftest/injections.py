@@ -29,12 +29,14 @@ from stylexport.parity.selftest.changes import (
     without_demodulation,
     without_noise,
 )
+from stylexport.torch_models.kinds import kind_of
 from stylexport.torch_models.layers.equalized import Conv, Dense
 from stylexport.torch_models.layers.mbstd import MinibatchStd
 from stylexport.torch_models.layers.resampling import Fir
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisBlock, SynthesisLayer, ToRGB
 from stylexport.torch_models.mobilenet import BatchNorm, ConvUnit, PaddedConv
+from stylexport.torch_models.pretrained import PretrainedNetwork
+from stylexport.torch_models.residual import ResidualBlock
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def injections(network: str, module: nn.Module) -> Iterator[Injection]:
         places = [name for name, part in module.named_modules() if isinstance(part, row.kind) and row.where(name, part)]
         for name in dict.fromkeys(places[i] for i in (0, len(places) // 2, -1) if places):
             yield Injection(network, row.layer(name), row.cause, row.what, _at(name, row.change))
-    if network == "classifier":
-        for cause, layer, what, change in WHOLE:
-            yield Injection(network, layer, cause, what, change)
+    kind = kind_of(module.config) if isinstance(module, PretrainedNetwork) else None
+    for cause, layer, what, change in kind.faults.load() if kind and kind.faults else ():
+        yield Injection(network, layer, cause, what, change)
 
 
 def _at(name: str, change: Change) -> Change:
@@ -164,7 +166,7 @@ LABELS = (
     Row("label_order", "probabilities in another order", Dense, tensor("weight", lambda w: torch.cat([w[:, :-2], w[:, -2:].flip(1)], 1)),
         lambda n, m: _is_style(n)),
 )  # fmt: skip
-WHOLE: tuple[tuple[str, str, str, Change], ...] = (
+CLASSIFIER_FAULTS: tuple[tuple[str, str, str, Change], ...] = (
     ("logits_for_probabilities", "output", "probabilities where the original gives logits", config(output="softmax")),
     ("input_range", "conv0.conv", "images taken as [0, 1]", config(image_scale=0.5, image_shift=0.5)),
     ("input_range", "conv0.conv", "images taken as bytes", config(image_scale=127.5, image_shift=127.5)),

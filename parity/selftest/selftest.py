@@ -1,4 +1,4 @@
-"""The proof of the proof: faults are put into a copy of the port, one at a time, and must be found, placed and named."""
+"""Mutation test of the verifier: one fault at a time is put into a copy of the port; each must be detected, located and named."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Progress
 from stylexport.converter.output.recording import Recording
-from stylexport.parity.compare.verify_network import prove
-from stylexport.parity.comparison import Case
+from stylexport.parity.compare.comparison import Comparison, NetworkResult
+from stylexport.parity.compare.verify_network import verify_network
 from stylexport.parity.explain.search import explain
+from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
-from stylexport.parity.ports import stylex_port
+from stylexport.parity.ports import known_port
 from stylexport.parity.selftest.injections import Injection, injections
-from stylexport.parity.verify import ports_of
+from stylexport.parity.verdict import PASS
 
 LEAST_CAUSES = 0.9  # the share of causes that must be named
 
@@ -95,32 +96,32 @@ def selftest(
 ) -> Selftest:
     """Tries every injection that applies to the recorded networks, or to those that `only` names. Raises BadInput as `verify` does."""
     opened = Recording(recording)
-    ports, _ = ports_of(converted)
+    ports, _ = converted_ports(converted)
     networks = [network for name, network in opened.networks.items() if name in ports and (not only or name in only)]
     if not networks:
         raise BadInput(f"{recording}: records none of the networks in {converted}{' called ' + ', '.join(only) if only else ''}")
     alarms, plan = [], []
     for network in networks:
         port = ports[network.network]
-        clean = prove(Case(port, Original(opened, network, torch.device(device)), explain))
-        if clean.faults or clean.unmatched or any(layer.verdict != "pass" for layer in clean.layers):
+        clean = verify_network(Comparison(port, Original(opened, network, torch.device(device)), explain))
+        if clean.faults or clean.unmatched or any(layer.verdict != PASS for layer in clean.layers):
             alarms.append(network.network)
         plan += [(network, port, injection) for injection in injections(network.network, port.module)]
     trials = []
     for i, (network, port, injection) in enumerate(plan):
         if progress:
             progress(f"{injection.network} {injection.layer}", i, len(plan))
-        broken = stylex_port(injection.network, injection.into(port.module))
-        case = prove(Case(broken, Original(opened, network, torch.device(device)), explain))
-        trials.append(_trial(injection, case))
+        broken = known_port(injection.into(port.module))
+        result = verify_network(Comparison(broken, Original(opened, network, torch.device(device)), explain))
+        trials.append(_trial(injection, result))
     if progress:
         progress("", len(plan), len(plan))
     return Selftest(tuple(trials), tuple(alarms))
 
 
-def _trial(injection: Injection, case: Case) -> Trial:
-    first = case.faults[0] if case.faults else None
-    detected = first is not None or any(layer.verdict != "pass" for layer in case.layers)
+def _trial(injection: Injection, result: NetworkResult) -> Trial:
+    first = result.faults[0] if result.faults else None
+    detected = first is not None or any(layer.verdict != PASS for layer in result.layers)
     if first is None:
         return Trial(injection, detected, None, None, None)
     return Trial(injection, detected, first.layer, first.cause, first.residual)

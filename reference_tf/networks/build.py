@@ -1,35 +1,41 @@
-"""From a configuration to a reference network that is ready to be assigned, run and saved."""
+"""From a configuration to a reference network: its variables can then be assigned, and the network run and saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tf_keras
 
-from stylexport.reference_tf.networks.discriminator import Discriminator, Encoder
-from stylexport.reference_tf.networks.generator import Generator
+from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.reference_tf.networks.layers import Execution
-from stylexport.reference_tf.networks.mobilenet import mobilenet
-from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config, NetworkConfig
+from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import kind_of
 
-BUILDERS: dict[type[NetworkConfig], Callable[[Any, Execution], Any]] = {
-    GeneratorConfig: Generator,
-    EncoderConfig: Encoder,
-    DiscriminatorConfig: Discriminator,
-    MobileNetV1Config: mobilenet,
-}
 
-# Each input's name and shape without the batch; more than one are a list, which SavedModels tell from a tuple: the notebook calls
-# discriminator([images, probabilities]). The classifier is a functional model and knows its own.
-INPUTS: dict[type[NetworkConfig], Callable[[Any], dict[str, tuple[int, ...]]]] = {
-    GeneratorConfig: lambda c: {"z": (c.z,), "probabilities": (c.labels,)},
-    EncoderConfig: lambda c: {"images": (c.image_channels, c.resolution, c.resolution)},
-    DiscriminatorConfig: lambda c: {
-        "images": (c.image_channels, c.resolution, c.resolution),
-        "probabilities": (c.labels,),
-    },
-}
+@dataclass(frozen=True)
+class Reference:
+    """A known network in TensorFlow (`NetworkKind.reference`).
+
+    `model(config, execution)` builds it. `outputs(model, inputs)` gives its named outputs for named inputs, images [N, 3, R, R].
+    `inputs(config)` gives each input's name and shape without the samples; several inputs are a list, which a SavedModel distinguishes
+    from a tuple: the authors' notebook calls discriminator([images, probabilities]). None for a functional model, which has them already.
+    """
+
+    model: Callable[[Any, Execution], Any]
+    outputs: Callable[[Any, Mapping[str, Array]], dict[str, Array]]
+    inputs: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
+
+
+def reference_of(config: NetworkConfig) -> Reference:
+    """The reference of a known network. Raises BadInput where it has none."""
+    kind = kind_of(config)
+    if kind is None or kind.reference is None:
+        raise BadInput(f"the {config.network} has no TensorFlow reference")
+    found: Reference = kind.reference.load()
+    return found
 
 
 def build(config: NetworkConfig, dtype: str = "float32", *, cpu: bool = True) -> Any:
@@ -37,10 +43,11 @@ def build(config: NetworkConfig, dtype: str = "float32", *, cpu: bool = True) ->
 
     `dtype` is "float32" or "float64". With `cpu` it runs anywhere, without it has the original's NCHW convolutions; its
     variables are the same. The network is called once on symbolic inputs, so that Keras knows what to save, and nothing runs.
+    Raises BadInput for a network without a reference.
     """
-    network = BUILDERS[type(config)](config, Execution(dtype, cpu))
-    shapes = INPUTS.get(type(config))
-    if shapes is not None:
-        inputs = [tf_keras.Input(shape, dtype=dtype, name=name) for name, shape in shapes(config).items()]
+    reference = reference_of(config)
+    network = reference.model(config, Execution(dtype, cpu))
+    if reference.inputs is not None:
+        inputs = [tf_keras.Input(shape, dtype=dtype, name=name) for name, shape in reference.inputs(config).items()]
         network(inputs if len(inputs) > 1 else inputs[0])
     return network

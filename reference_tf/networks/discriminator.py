@@ -8,6 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from stylexport.reference_tf.networks import ops
+from stylexport.reference_tf.networks.build import Reference
+from stylexport.reference_tf.networks.forward import encode, score
 from stylexport.reference_tf.networks.layers import BiasAct, EqualizedConv2D, EqualizedDense, Execution, NamedLayer
 from stylexport.reference_tf.networks.ops import Tensor
 from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, resolutions
@@ -15,7 +17,7 @@ from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, r
 
 @dataclass(frozen=True)
 class Names:
-    """What differs between the two networks' variable names. `prefix` stands before the layers' names, except Conv4x4's."""
+    """The parts of variable names in which the two networks differ. `prefix` comes before the layers' names, except Conv4x4's."""
 
     model: str
     prefix: str
@@ -25,7 +27,7 @@ class Names:
 
 
 ENCODER = Names("encoder", "Encoder", "EncoderConvBiasAct4x4", "style_gan2_dense", "EncoderOutputBiasAct")
-# The 4 is Keras's counter of unnamed layers, as the released file happens to have it.
+# The 4 is Keras's counter of unnamed layers, as it is in the released file.
 DISCRIMINATOR = Names("discriminator_1", "", "ConvBiasAct4x4", "style_gan2_dense_4", "OutputBiasAct")
 
 
@@ -91,7 +93,7 @@ class Block(NamedLayer):
 
 
 class Head(tf_keras.layers.Layer):
-    """The end at 4 px: 3x3 convolution, dense, dense. It has no scope of its own in the release."""
+    """The end at 4 px: 3x3 convolution, dense, dense. It has no variable scope in the release."""
 
     def __init__(self, config: EncoderConfig | DiscriminatorConfig, names: Names, inputs: int, outputs: int, execution: Execution) -> None:
         super().__init__(name="head", dtype=execution.dtype)
@@ -129,3 +131,17 @@ def _through(layers: list[NamedLayer], x: Tensor) -> Tensor:
 
 def _activation(path: str, name: str, channels: int, config: EncoderConfig | DiscriminatorConfig, execution: Execution) -> BiasAct:
     return BiasAct(path, name, channels, execution, slope=config.leaky_slope, gain=config.gain)
+
+
+def _images(config: EncoderConfig | DiscriminatorConfig) -> tuple[int, ...]:
+    return config.image_channels, config.resolution, config.resolution
+
+
+ENCODER_REFERENCE = Reference(
+    Encoder, lambda network, given: {"w": encode(network, given["image"])}, lambda config: {"images": _images(config)}
+)
+DISCRIMINATOR_REFERENCE = Reference(
+    Discriminator,
+    lambda network, given: {"score": score(network, given["image"], given["probabilities"])},
+    lambda config: {"images": _images(config), "probabilities": (config.labels,)},
+)

@@ -8,6 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from stylexport.reference_tf.networks import ops
+from stylexport.reference_tf.networks.build import Reference
+from stylexport.reference_tf.networks.forward import generator_outputs
 from stylexport.reference_tf.networks.layers import BiasAct, EqualizedDense, Execution, ModulatedConv2D, NamedLayer
 from stylexport.reference_tf.networks.ops import Tensor
 from stylexport.torch_models.config import GeneratorConfig, resolutions
@@ -17,7 +19,7 @@ STYLES = "generator_style_calculator"
 
 
 class Generator(tf_keras.Model):
-    """The whole generator. Its parts are callable alone, as the authors' notebook does.
+    """The whole generator. Its parts can be called alone, as the authors' notebook does.
 
     `g_mapping`, `style_vector_calculator` and `g_synthesis` are those parts; `dlatent_avg` [latent] is the running mean of w,
     which no call uses.
@@ -183,3 +185,6 @@ class Synthesis(NamedLayer):
             x = block((x, conv[2 * i + 1], conv[2 * i + 2]))
             image = ops.upsample_image(image, self.taps, cpu=self.execution.cpu) + self.to_rgb[i + 1]((x, rgb[i + 1]))
         return image
+
+
+REFERENCE = Reference(Generator, generator_outputs, lambda config: {"z": (config.z,), "probabilities": (config.labels,)})

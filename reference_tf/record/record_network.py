@@ -1,37 +1,37 @@
-"""One network's calls, run in both precisions: every tap is measured and written as soon as the graph gives it."""
+"""One network's calls, run in both precisions: every tap is measured and written as soon as it is computed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from stylexport.common.distance import relative_error
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.types import Array
-from stylexport.converter.calls.calls import NHWC, Call, Feed, used
+from stylexport.converter.calls.calls import Call, Feed, used
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
-from stylexport.converter.graph.tensor_proto import BFLOAT16
-from stylexport.converter.mapping.recognise import NETWORKS
-from stylexport.converter.output.convert import check_finite
+from stylexport.converter.graph.tensor_proto import numpy_dtype
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
+from stylexport.converter.output.write_network import check_finite
+from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
 from stylexport.reference_tf.replay.walk import walk
 
-Pair = tuple[Any, Any]
-Progress = Callable[[int, int], None]
+Pair = tuple[Any, Any]  # a value in the graph's own precision, and in float64
+NodesDone = Callable[[int, int], None]
 
 STORE = 2**21  # elements of a tap that is stored whole; of a larger one, one sample
-# What goes into a layer that mixes samples, and what comes out, is kept whole: on one sample alone it gives something else.
-MIXING = {"discriminator": ("b8", "b4.mbstd")}
 
 
 @dataclass
-class Observed:
-    """What has been seen of a network: values that one call hands to the next, and what the recording says of it."""
+class _State:
+    """What is known of a network so far: the values that one call passes to the next, and what the recording will contain."""
 
     values: dict[str, Pair] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -39,50 +39,62 @@ class Observed:
     outputs: dict[str, str] = field(default_factory=dict)
     taps: list[RecordedTap] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    remarks: list[str] = field(default_factory=list)
+    unreliable: frozenset[str] = frozenset()  # values that depend on a wrong kernel
 
 
-def observe(
-    source: Source, inputs: Inputs, recorder: Recorder, origin: Mapping[str, Any], progress: Progress, store: int = STORE
-) -> tuple[RecordedNetwork, Inputs]:
-    """Runs a network and writes inputs, taps, outputs and weights. Returns its description, and the inputs with what it made.
+def record_network(
+    source: Source,
+    inputs: Inputs,
+    samples: int,
+    recorder: Recorder,
+    origin: Mapping[str, Any],
+    progress: NodesDone = lambda *_: None,
+    store: int = STORE,
+) -> RecordedNetwork:
+    """Runs a network on `samples` of `inputs`, and writes inputs, taps, outputs and weights. Returns its description.
 
-    `origin` describes the artefact; of a tap with more than `store` elements one sample is kept. Raises BadInput where the graph cannot be
-    run, MappingError for a weight that is none.
+    What later networks take of it is added to `inputs.made`. `origin` describes the artefact; of a tap with more than `store` elements
+    one sample is kept. Raises BadInput where the graph cannot be run, MappingError for a weight that is not finite.
     """
     variables = _variables(source)
     names = {v.key: v.name for v in source.artefact.variables if v.name != v.key}
     layers = {b.variable.key: b.rule.torch for b in source.network.bindings} if source.network else {}
-    seen = Observed()
+    kind = source.network.kind if source.network else None
+    network_taps = kind.taps.load() if kind and kind.taps else None
+    # What goes into a layer that mixes samples, and what comes out, is kept whole: one sample alone gives something else.
+    mixing_layers = kind.mixing if kind else ()
+    state = _State(remarks=list(source.procedure.remarks))
     for number, call in enumerate(source.procedure.calls):
-        kind = source.name if source.name in NETWORKS else None
         fed = [given.name for given in call.function.inputs]
-        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, kind, names=names, fed=fed))
-        given = [_fed(feed, inputs, seen, recorder, source) for feed in call.feeds]
-        mixing = frozenset(tap.node for tap in chosen if tap.layer in MIXING.get(source.name, ()))
-        written = _Written(recorder, f"{source.name}/taps/{number}", store, mixing)
-        results = _run(call, chosen, given, variables, written, progress)
-        seen.taps += [RecordedTap(**vars(tap), **written.measured[tap.node]) for tap in chosen]
-        seen.values.update(zip(call.gives, results, strict=True))
-        seen.used |= used(call.function)
-        inputs = _having(source, call, results, inputs)
+        chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, network_taps, names=names, fed=fed))
+        given = [_fed(feed, inputs, samples, state, recorder, source) for feed in call.feeds]
+        mixing = frozenset(tap.node for tap in chosen if tap.layer in mixing_layers)
+        writer = _TapWriter(recorder, f"{source.name}/taps/{number}", store, mixing)
+        results = _run(call, chosen, given, variables, writer, progress)
+        recorded = [RecordedTap(**vars(tap), **writer.measured[tap.node]) for tap in chosen]
+        found = mark_kernel_faults(call, recorded, given, variables.__getitem__, state.unreliable)
+        state.taps += found.taps
+        state.remarks += found.faults
+        state.unreliable |= found.unreliable
+        state.values.update(zip(call.gives, results, strict=True))
+        state.used |= used(call.function)
+        _add_made(source, call, results, inputs)
         if call.final:
             for name, (single, _) in zip(call.gives, results, strict=True):
-                seen.outputs[name] = recorder.add(f"{source.name}/outputs/{name}", _array(single, np.float32))
-    known = source.network.config.to_json() if source.network and source.name in NETWORKS else None
-    weights = _weights(source, variables, recorder, seen.used)
-    described = RecordedNetwork(
-        source.name,
-        origin,
-        known,
-        inputs.samples,
-        seen.inputs,
-        seen.layouts,
-        seen.outputs,
-        tuple(seen.taps),
-        weights,
-        source.procedure.remarks,
+                state.outputs[name] = recorder.add(f"{source.name}/outputs/{name}", _array(single, np.float32))
+    return RecordedNetwork(
+        network=source.name,
+        source=origin,
+        config=source.network.config.to_json() if source.network and kind else None,
+        samples=samples,
+        inputs=state.inputs,
+        layouts=state.layouts,
+        outputs=state.outputs,
+        taps=tuple(state.taps),
+        weights=_weights(source, variables, recorder, state.used),
+        remarks=tuple(state.remarks),
     )
-    return described, inputs
 
 
 def _variables(source: Source) -> dict[str, Array]:
@@ -99,56 +111,48 @@ def _variables(source: Source) -> dict[str, Array]:
     return found
 
 
-def _fed(feed: Feed, inputs: Inputs, seen: Observed, recorder: Recorder, source: Source) -> Pair:
-    """What goes into one input, in both precisions: what an earlier call gave, else a number that float32 holds; recorded once."""
-    if feed.name in seen.values:
-        return seen.values[feed.name]
+def _fed(feed: Feed, inputs: Inputs, samples: int, state: _State, recorder: Recorder, source: Source) -> Pair:
+    """What goes into one input, in both precisions: what an earlier call gave, else numbers that float32 holds; recorded once."""
+    if feed.name in state.values:
+        return state.values[feed.name]
     if feed.scalar:
-        return _scalar(feed)
-    value = _given(feed, inputs, source)
-    if feed.name not in seen.inputs:
-        seen.inputs[feed.name] = recorder.add(f"{source.name}/inputs/{feed.name}", value)
-        seen.layouts[feed.name] = feed.layout
-    turned = np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if feed.layout == NHWC else value
-    single = turned.astype(_dtype(feed))
-    return single, turned.astype(np.float64) if feed.dtype in DTYPES else single
+        return _switched_off(feed)
+    value = _value(feed, inputs, samples, source)
+    if feed.name not in state.inputs:
+        state.inputs[feed.name] = recorder.add(f"{source.name}/inputs/{feed.name}", value)
+        state.layouts[feed.name] = feed.layout
+    single = feed.in_its_layout(value).astype(numpy_dtype(feed.dtype))
+    return single, single.astype(np.float64) if feed.dtype in DTYPES else single
 
 
-def _given(feed: Feed, inputs: Inputs, source: Source) -> Array:
-    """An input in float32, as the recording keeps it. Raises BadInput for numbers that are none of a float's and were not given."""
-    if feed.name == "dlatent" and source.network is not None and source.name == "generator":
-        config: Any = source.network.config
-        return inputs.dlatent(config.latent, config.labels)
+def _value(feed: Feed, inputs: Inputs, samples: int, source: Source) -> Array:
+    """An input in float32, as the recording keeps it. Raises BadInput for one that is not floating point and that the user did not give."""
+    if feed.parts is not None:
+        return inputs.dlatent(*feed.parts, samples)
     if feed.dtype not in DTYPES and not inputs.has(feed.name):
         raise BadInput(f"{source.artefact.path}: its input {feed.name} takes {feed.dtype}, which is not drawn; give it by --inputs")
-    value = inputs.tensor(feed.name, feed.shape)
-    return value.astype(_dtype(feed)).astype(np.float32)
+    return inputs.tensor(feed.name, feed.shape, samples).astype(numpy_dtype(feed.dtype)).astype(np.float32)
 
 
-def _scalar(feed: Feed) -> Pair:
-    """A switch that no sample has: off. Raises BadInput where it is none."""
+def _switched_off(feed: Feed) -> Pair:
+    """A scalar that switches something: off. Raises BadInput for any other scalar."""
     if feed.dtype != "bool":
         raise BadInput(f"the graph takes a single {feed.dtype} as {feed.name}; freeze it, or export a function without it")
     return np.False_, np.False_
 
 
-def _dtype(feed: Feed) -> np.dtype[Any]:
-    return BFLOAT16 if feed.dtype == "bfloat16" else np.dtype(feed.dtype)
-
-
-def _having(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs) -> Inputs:
-    """The generator's w and images serve as inputs of what comes later."""
-    if source.name != "generator" or source.network is None or call.gives[0] not in ("w", "image"):
-        return inputs
-    value, config = _array(results[0][0], np.float32), source.network.config
-    return inputs.having(call.gives[0], value[:, : getattr(config, "latent", None)] if call.gives[0] == "w" else value)
+def _add_made(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs) -> None:
+    """What a network provides (the generator's w and images) is an input of what comes later."""
+    if source.network is not None and source.network.kind is not None and call.gives[0] in source.network.kind.provides:
+        value, config = _array(results[0][0], np.float32), source.network.config
+        inputs.made[call.gives[0]] = value[:, : getattr(config, "latent", None)] if call.gives[0] == "w" else value
 
 
 @dataclass
-class _Written:
-    """Tensors that went to the file under `place`, numbered as they came: reference -> all of a tap that is measured.
+class _TapWriter:
+    """Writes tensors to the file under `place`, numbered as they come; `measured`: reference -> what is measured of a tap.
 
-    Of more than `store` elements one sample is kept, but for the references in `mixing`.
+    Of more than `store` elements one sample is kept, except for the references in `mixing`.
     """
 
     recorder: Recorder
@@ -157,7 +161,7 @@ class _Written:
     mixing: frozenset[str]
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def seen(self, ref: str, single: Array, double: Array) -> None:
+    def write(self, ref: str, single: Array, double: Array) -> None:
         """Measures the stored rows of a value in both precisions, and writes them."""
         shape = tuple(double.shape)
         rows = shape[0] if ref in self.mixing else stored_rows(shape, self.store)
@@ -168,40 +172,35 @@ class _Written:
 
 
 def _chosen(call: Call, found: Sequence[Tap]) -> list[Tap]:
-    """The taps to record. The network's outputs come last, one a name, in their own order; another call's are no outputs."""
+    """The taps to record. The network's outputs come last, one a name, in their own order; another call's are not outputs."""
     by_node = {tap.node: tap for tap in found if tap.stage == OUTPUT}
     outputs = [by_node[ref] for ref in call.function.outputs] if call.final else []
     return [*(tap for tap in found if tap.stage != OUTPUT), *outputs]
 
 
 def _run(
-    call: Call, chosen: Sequence[Tap], given: Sequence[Pair], variables: Mapping[str, Array], written: _Written, progress: Progress
+    call: Call, chosen: Sequence[Tap], given: Sequence[Pair], variables: Mapping[str, Array], writer: _TapWriter, progress: NodesDone
 ) -> list[Pair]:
-    """One call: what its taps show is written, its outputs are returned in both precisions."""
+    """One call: its taps are written, its outputs are returned in both precisions."""
     for node in {tap.node: None for tap in chosen if tap.stage == VARIABLE}:
         value = variables[call.function.graph.keys[node]]
-        written.seen(node, value, value)
-    wanted = {tap.node for tap in chosen} - set(written.measured)
-    return walk(call.function, given, variables.__getitem__, wanted, written.seen, progress)
+        writer.write(node, value, value)
+    wanted = {tap.node for tap in chosen} - set(writer.measured)
+    return walk(call.function, given, variables.__getitem__, wanted, writer.write, progress)
 
 
 def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
     """How many of a tap's first rows are kept: all where they fit into `store` elements, else one.
 
-    Nothing between: where a network joins two values, one of which has one row, that row stands for all
-    (stylexport.parity.compare.layerwise).
+    Nothing between: where a network joins two values, one of which has one row, that row is used for all (parity/compare/layerwise.py).
     """
     return shape[0] if shape and int(np.prod(shape, dtype=object)) <= store else 1
 
 
 def distance(single: Array, exact: Array) -> tuple[float, float]:
-    """|single - exact| / |exact| and the largest difference; where `exact` is zero all over, whether `single` is (0 or 1)."""
-    if not exact.size:
-        return 0.0, 0.0
-    error = np.abs(single - exact)
-    largest = float(error.max())
-    norm = float(np.sqrt(np.square(exact).sum()))
-    return (float(np.sqrt(np.square(error).sum())) / norm if norm else float(largest > 0)), largest
+    """|single - exact| / |exact| and the largest difference; where `exact` is zero everywhere, whether `single` is not (0 or 1)."""
+    relative = relative_error(single, exact)
+    return (1.0 if math.isinf(relative) else relative), float(np.abs(single - exact).max(initial=0.0))
 
 
 def _weights(source: Source, variables: Mapping[str, Array], recorder: Recorder, used_keys: set[str]) -> dict[str, RecordedWeight]:

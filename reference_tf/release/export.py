@@ -1,4 +1,4 @@
-"""The way back: a converted folder's tensors through the rule tables' inverses, into SavedModels with the released names."""
+"""From PyTorch back to TensorFlow: a converted folder becomes SavedModels with the released names, by the inverse of each rule."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from stylexport.converter.mapping.rules import Rule, pattern
 from stylexport.converter.output.safetensors_file import read
 from stylexport.reference_tf.networks.build import build
 from stylexport.reference_tf.networks.variables import assign, names
-from stylexport.reference_tf.release.random_release import FILES
+from stylexport.reference_tf.release.random_release import released_file
 from stylexport.reference_tf.release.saved_model import save
-from stylexport.torch_models.config import CONFIGS, NetworkConfig, config_from_json
+from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.kinds import config_from_json, known_roles
 
 
 def export_folder(
@@ -35,17 +36,17 @@ def export_folder(
     """
     networks = _networks(folder)
     if not networks:
-        raise BadInput(f"{folder}: holds none of {', '.join(CONFIGS)}, and other networks have no TensorFlow side")
+        raise BadInput(f"{folder}: holds none of {', '.join(known_roles())}, and other networks cannot be exported")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: exists and is not an empty folder; name a new one")
     partial = out.parent / f".{out.name}.partial"
 
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        for number, (network, place) in enumerate(sorted(networks.items())):
+        for number, (network, (place, config)) in enumerate(sorted(networks.items())):
             if progress:
                 progress(network, number, len(networks))
-            _export(folder / place, partial / FILES[network], data_format)
+            _export(place, config, partial / released_file(config), data_format)
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -54,25 +55,29 @@ def export_folder(
         raise BadInput(f"{out}: cannot be written ({reason}); make room, or name a folder where you may write") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return {network: out / FILES[network] for network in sorted(networks)}
+    return {network: out / released_file(config) for network, (_, config) in sorted(networks.items())}
 
 
-def _networks(folder: Path) -> dict[str, str]:
-    """Known network -> its folder's name, as `stylex.json` tells them."""
+def _networks(folder: Path) -> dict[str, tuple[Path, NetworkConfig]]:
+    """Known network -> its folder and configuration; networks that only their user knows are left out."""
     networks = read_json(folder / MARK).get("networks", {})
     if not isinstance(networks, dict):
-        raise DamagedFile(folder / MARK, "`networks` is no table of folders", "convert the release again")
+        raise DamagedFile(folder / MARK, "`networks` is not a table of folders", "convert the release again")
     for place in networks.values():
         if not isinstance(place, str) or not (folder / place).resolve().is_relative_to(folder.resolve()):
-            raise DamagedFile(folder / MARK, f"{place!r} is no folder inside {folder}", "convert the release again")
-    return {name: place for name, place in networks.items() if name in CONFIGS}
+            raise DamagedFile(folder / MARK, f"{place!r} is not a folder inside {folder}", "convert the release again")
+    known = set(known_roles())
+    return {name: (folder / place, _config(folder / place / "config.json")) for name, place in networks.items() if name in known}
 
 
-def _export(folder: Path, target: Path, data_format: str) -> None:
+def _config(path: Path) -> NetworkConfig:
     try:
-        config = config_from_json(read_json(folder / "config.json"))
+        return config_from_json(read_json(path))
     except (ValueError, TypeError) as error:
-        raise DamagedFile(folder / "config.json", f"is no configuration ({error})", "convert the release again") from error
+        raise DamagedFile(path, f"is not a configuration ({error})", "convert the release again") from error
+
+
+def _export(folder: Path, config: NetworkConfig, target: Path, data_format: str) -> None:
     try:
         model = build(config, cpu=data_format == "NHWC")
     except (ValueError, TypeError, ArithmeticError, tf.errors.OpError) as error:

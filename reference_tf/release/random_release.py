@@ -21,6 +21,7 @@ from stylexport.common.types import Array
 from stylexport.reference_tf.networks.forward import softmax
 from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.config import (
+    RELEASED,
     DiscriminatorConfig,
     EncoderConfig,
     GeneratorConfig,
@@ -29,17 +30,20 @@ from stylexport.torch_models.config import (
     channel_schedule,
     mobilenet_layers,
 )
+from stylexport.torch_models.kinds import KINDS, kind_of
 
-# The bucket names the classifier's file after its architecture.
-FILES = {
-    "generator": "generator.savedmodel",
-    "encoder": "encoder.savedmodel",
-    "discriminator": "discriminator.savedmodel",
-    "classifier": "mobilenet.savedmodel",
-}
+# Role -> file of the networks of a StylEx; the bucket names the classifier's after its architecture.
+FILES = {role: KINDS[architecture].released_file for role, architecture in RELEASED.items()}
 DLATENTS = "dlatents.pkl"
 
 Configs = Mapping[str, NetworkConfig]
+
+
+def released_file(config: NetworkConfig) -> str:
+    """The name of a known network's SavedModel in a release."""
+    kind = kind_of(config)
+    assert kind is not None, config
+    return kind.released_file
 
 
 def configs(
@@ -53,7 +57,7 @@ def configs(
 ) -> dict[str, NetworkConfig]:
     """The four networks at a resolution. The defaults are the release's (RELEASE_FORMAT, "Sizes at 256 px").
 
-    Channels are min(`base` / r, `most`); `width` is MobileNetV1's multiplier. Raises ValueError for a resolution that is no power
+    Channels are min(`base` / r, `most`); `width` is MobileNetV1's multiplier. Raises ValueError for a resolution that is not a power
     of two.
     """
     channels = channel_schedule(resolution, base, most)
@@ -78,7 +82,7 @@ def export_release(
 ) -> list[Path]:
     """Write the networks and dlatents.pkl into `folder`, each network as `NAME.savedmodel.zip` or, not `zipped`, as a folder.
 
-    `variables` holds the values of those networks that are not to be random; `dlatents` [M, latent + labels] the latents, else
+    `variables`: the values of networks that are not to be random; `dlatents` [M, latent + labels] the latents, else
     250 random ones whose last entries are softmax probabilities. Returns the paths written. What stood there under these names
     is replaced. Raises as `export_network` does.
     """

@@ -1,4 +1,4 @@
-"""One operation of a saved graph, run by TensorFlow's own kernel with the node's own attributes, in a precision of choice.
+"""Executes one operation of a saved graph by TensorFlow's own kernel, with the node's attributes, in a chosen precision.
 
 A precision replaces data types wherever the operation names one: GRAPH leaves them as saved, SINGLE widens half precisions to float32,
 DOUBLE makes every floating-point type float64. Integers, booleans and strings stay.
@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow.python.eager import context, execute
+from tensorflow.python.eager import context
+from tensorflow.python.eager import execute as eager_execute
 from tensorflow.python.framework import op_def_registry
 
 from stylexport.common.errors import BadInput
@@ -51,8 +52,8 @@ def attributes(node: Node, precision: Precision) -> Attributes:
     return found
 
 
-def call(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
-    """The operation's outputs. Raises BadInput for a fixed float32 where float64 is meant, TensorFlow's errors where it refuses."""
+def execute(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
+    """The operation's outputs. Raises BadInput where it can only give float32 and float64 is asked for, and TensorFlow's errors."""
     known = definition(op)
     if tf.float64 in (value.dtype for value in inputs) and any(out.type == types_pb2.DT_FLOAT for out in known.output_arg):
         raise BadInput("it has no form in float64")
@@ -63,7 +64,7 @@ def call(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
         else:
             count += len(attrs[out.type_list_attr]) if out.type_list_attr else 1
     pairs = tuple(item for pair in attrs.items() for item in pair)
-    results = execute.execute(op, count, inputs=list(inputs), attrs=pairs, ctx=_context())
+    results = eager_execute.execute(op, count, inputs=list(inputs), attrs=pairs, ctx=_context())
     return list(results) if count else []
 
 
@@ -101,5 +102,5 @@ def _plain(value: Any, kind: str, precision: Precision) -> Any:
     return value
 
 
-# A kind of attribute in an OpDef -> the field of AttrValue that holds it.
+# The type of an attribute in an OpDef -> the field of AttrValue with its value.
 _FIELDS = {"string": "s", "int": "i", "float": "f", "bool": "b", "type": "type", "shape": "shape", "tensor": "tensor", "func": "func"}

@@ -1,7 +1,7 @@
-"""How each operation of a saved graph is computed: by TensorFlow's kernel, or written out where a CPU has none that will do.
+"""How each operation of a saved graph is computed: by TensorFlow's kernel, or by own code where no CPU kernel will do.
 
-WRITTEN lists what is written out, and when; everything else runs as it is. What is written out follows the operation's definition
-(tensorflow/core/ops/*.cc, tensorflow/core/kernels), with TensorFlow's own elementary operations.
+OWN_KERNELS lists what has own code, and when; everything else runs as it is. The own code follows the operation's definition
+(tensorflow/core/ops/*.cc, tensorflow/core/kernels), with TensorFlow's elementary operations.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from stylexport.common.errors import BadInput
 from stylexport.converter.graph.graph import Node
-from stylexport.reference_tf.replay.channels import LAST, is_first, turned
-from stylexport.reference_tf.replay.execute_op import GRAPH, SINGLE, Attributes, Precision, Tensor, attributes, call, definition
+from stylexport.reference_tf.replay.channels import LAST, is_first, run_channels_last
+from stylexport.reference_tf.replay.execute_op import GRAPH, SINGLE, Attributes, Precision, Tensor, attributes, definition, execute
 
 
 def compute(node: Node, inputs: Sequence[Tensor], precision: Precision) -> list[Tensor]:
-    """The node's outputs in a precision. Half precisions for which a kernel is missing run in float32 and are rounded after.
+    """The node's outputs in a precision. Half precisions without a kernel run in float32 and are rounded afterwards.
 
     Raises TensorFlow's errors, ValueError and TypeError where it refuses, and BadInput for an operation that it does not have.
     """
@@ -36,13 +36,13 @@ def compute(node: Node, inputs: Sequence[Tensor], precision: Precision) -> list[
 
 
 def run(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
-    """The operation's outputs, channels last where a CPU needs it, and written out where it has no kernel."""
+    """The operation's outputs, channels last where a CPU needs it, and by own code where it has no kernel."""
     if is_first(op, attrs):
-        return turned(op, inputs, attrs, run)
-    for written in WRITTEN:
-        if op in written.ops and written.when(inputs, attrs):
-            return written.out(op, inputs, attrs)
-    return call(op, inputs, attrs)
+        return run_channels_last(op, inputs, attrs, run)
+    for own in OWN_KERNELS:
+        if op in own.ops and own.when(inputs, attrs):
+            return own.compute(op, inputs, attrs)
+    return execute(op, inputs, attrs)
 
 
 def _batch_norm(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
@@ -66,7 +66,7 @@ def _resize_bilinear(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> li
 
 
 def _interpolation(before: int, after: int, attrs: Attributes) -> np.ndarray:
-    """[after, before]: each row the shares of the two nearest values (image_resizer_state.h, resize_bilinear_op.cc)."""
+    """[after, before]: in each row the weights of the two nearest values (image_resizer_state.h, resize_bilinear_op.cc)."""
     scale = (before - 1) / (after - 1) if attrs["align_corners"] and after > 1 else before / after
     half = 0.5 if attrs["half_pixel_centers"] else 0.0
     matrix = np.zeros((after, before))
@@ -95,10 +95,10 @@ def _pool3d(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor
     (_, kd, kh, kw, _), (_, sd, sh, sw, _) = attrs["ksize"], attrs["strides"]
     kept = {"T": attrs["T"], "padding": attrs["padding"]}
     plane = tf.reshape(inputs[0], [n * depth, height, width, c])
-    (plane,) = call(flat, [plane], {**kept, "ksize": [1, kh, kw, 1], "strides": [1, sh, sw, 1]})
+    (plane,) = execute(flat, [plane], {**kept, "ksize": [1, kh, kw, 1], "strides": [1, sh, sw, 1]})
     height, width = plane.shape[1:3]
     column = tf.reshape(plane, [n, depth, height * width, c])
-    (column,) = call(flat, [column], {**kept, "ksize": [1, kd, 1, 1], "strides": [1, sd, 1, 1]})
+    (column,) = execute(flat, [column], {**kept, "ksize": [1, kd, 1, 1], "strides": [1, sd, 1, 1]})
     return [tf.reshape(column, [n, column.shape[1], height, width, c])]
 
 
@@ -127,16 +127,16 @@ def _spread(kernel: Tensor, dilations: Sequence[int]) -> Tensor:
     """A kernel [h, w, ...] with dilation - 1 zeros between its values on both axes."""
     for axis, step in ((0, dilations[1]), (1, dilations[2])):
         shape = kernel.shape.as_list()
-        apart = tf.expand_dims(kernel, axis + 1)
+        spaced = tf.expand_dims(kernel, axis + 1)
         pads = [[0, 0]] * (len(shape) + 1)
         pads[axis + 1] = [0, step - 1]
-        whole = tf.reshape(tf.pad(apart, pads), [*shape[:axis], shape[axis] * step, *shape[axis + 1 :]])
+        whole = tf.reshape(tf.pad(spaced, pads), [*shape[:axis], shape[axis] * step, *shape[axis + 1 :]])
         kernel = tf.gather(whole, tf.range((shape[axis] - 1) * step + 1), axis=axis)
     return kernel
 
 
 def _fused(op: str, inputs: Sequence[Tensor], attrs: Attributes) -> list[Tensor]:
-    """What an optimiser fused, one operation after another: a product, then bias or normalisation, then activation."""
+    """An operation that an optimiser fused, one step after another: a product, then bias or normalisation, then activation."""
     product, rest = _PRODUCTS[op], list(inputs[2:])
     known = {attr.name for attr in definition(product).attr}
     (y,) = run(product, inputs[:2], {name: value for name, value in attrs.items() if name in known})
@@ -160,12 +160,12 @@ _ACTIVATIONS = {b"Relu": tf.nn.relu, b"Relu6": tf.nn.relu6, b"Elu": tf.nn.elu, b
 
 
 @dataclass(frozen=True)
-class Written:
-    """Operations that are written out by `out` wherever `when` holds of their inputs and attributes (channels last)."""
+class OwnKernel:
+    """Operations that `compute` computes wherever `when` is true of their inputs and attributes (channels last)."""
 
     ops: tuple[str, ...]
     when: Callable[[Sequence[Tensor], Attributes], bool]
-    out: Callable[[str, Sequence[Tensor], Attributes], list[Tensor]]
+    compute: Callable[[str, Sequence[Tensor], Attributes], list[Tensor]]
 
 
 def _is_double(inputs: Sequence[Tensor], attrs: Attributes) -> bool:
@@ -184,13 +184,13 @@ def _always(inputs: Sequence[Tensor], attrs: Attributes) -> bool:
     return True
 
 
-WRITTEN: tuple[Written, ...] = (
-    Written(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _is_double, _batch_norm),
-    Written(("ResizeBilinear",), _is_double, _resize_bilinear),
-    Written(("LRN",), _is_double, _lrn),
-    Written(("AvgPool3D", "MaxPool3D"), _is_double, _pool3d),
-    Written(("DepthwiseConv2dNative",), _is_dilated, _dilated_depthwise),
-    Written(("Conv2DBackpropInput",), _is_dilated, _dilated_transpose),
-    Written(("Conv2DBackpropInput",), _is_grouped, _grouped_transpose),
-    Written(tuple(_PRODUCTS), _always, _fused),
+OWN_KERNELS: tuple[OwnKernel, ...] = (
+    OwnKernel(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _is_double, _batch_norm),
+    OwnKernel(("ResizeBilinear",), _is_double, _resize_bilinear),
+    OwnKernel(("LRN",), _is_double, _lrn),
+    OwnKernel(("AvgPool3D", "MaxPool3D"), _is_double, _pool3d),
+    OwnKernel(("DepthwiseConv2dNative",), _is_dilated, _dilated_depthwise),
+    OwnKernel(("Conv2DBackpropInput",), _is_dilated, _dilated_transpose),
+    OwnKernel(("Conv2DBackpropInput",), _is_grouped, _grouped_transpose),
+    OwnKernel(tuple(_PRODUCTS), _always, _fused),
 )

@@ -1,7 +1,7 @@
-"""An original graph, evaluated node by node with TensorFlow's kernels: as it is saved and in float64, side by side.
+"""An original graph, evaluated node by node with TensorFlow's kernels: in its own precision and in float64, side by side.
 
-Nothing of the model is revived: the flat graph is all that is needed, and the variables by their checkpoint keys. In the second
-precision it is the same graph with every floating-point tensor in float64; constants keep the values to which the file rounds them.
+The model is not loaded into TensorFlow: the flat graph, and the variables by their checkpoint keys, are all that is needed. In float64
+it is the same graph with every floating-point tensor in float64; constants keep the rounded values that the file holds.
 """
 
 from __future__ import annotations
@@ -15,86 +15,83 @@ import tensorflow as tf
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 from stylexport.converter.formats.savedmodel.functions import Function, Input
-from stylexport.converter.graph.schedule import name_of, plan
-from stylexport.reference_tf.replay.control_flow import step
-from stylexport.reference_tf.replay.evaluator import Lane, Read
+from stylexport.converter.graph.graph import name_of
+from stylexport.converter.graph.schedule import schedule
+from stylexport.reference_tf.replay.control_flow import evaluate
+from stylexport.reference_tf.replay.evaluator import Evaluator, ReadVariable
 from stylexport.reference_tf.replay.execute_op import DOUBLE, GRAPH, Precision, tensor
 
 Seen = Callable[[str, Array, Array], None]
-Progress = Callable[[int, int], None]
+NodesDone = Callable[[int, int], None]
 
 
 def walk(
     function: Function,
     given: Sequence[tuple[Any, Any]],
-    variable: Read,
+    read: ReadVariable,
     wanted: Collection[str] = (),
-    seen: Seen | None = None,
-    progress: Progress | None = None,
+    seen: Seen = lambda *_: None,
+    progress: NodesDone = lambda *_: None,
 ) -> list[tuple[Array, Array]]:
     """The outputs of a function, each as the graph gives it and in float64.
 
-    `given` holds for each of the function's inputs its value for the one and the other; `variable` reads a checkpoint key. `seen` is
-    called with (reference, value, value in float64) for each reference in `wanted`, which may be a variable's node, as soon as it is
-    there; `progress` with the nodes done and all that are needed. A tensor is given back after its last use, and arrays share
-    memory with tensors: copy what is to stay. The same input gives the same output. Raises BadInput for inputs that do not fit, a
-    reference that the graph lacks, a node that cannot be replayed, and a wanted value that is not finite.
+    `given`: for each input of the function its value in the graph's precision and in float64; `read`: a variable's value by its
+    checkpoint key; `seen(reference, value, value in float64)` is called for each reference in `wanted`, which may be a variable's node,
+    as soon as it is computed; `progress(nodes done, nodes in all)`. A tensor is freed after its last use, and arrays share memory with
+    tensors: copy what you keep. The same input gives the same output. Raises BadInput for inputs that do not fit, a reference that the
+    graph lacks, a node that cannot be replayed, and a wanted value that is not finite.
     """
-    if len(given) != len(function.inputs):
-        names = ", ".join(x.name for x in function.inputs)
-        raise BadInput(f"{len(given)} inputs are given, but the function takes {len(function.inputs)} ({names}); give one for each")
-    with tf.device("/CPU:0"):
-        return _walk(function, given, _last(variable), wanted, seen or _unseen, progress or _silent)
-
-
-def _walk(
-    function: Function, given: Sequence[tuple[Any, Any]], read: Read, wanted: Collection[str], seen: Seen, progress: Progress
-) -> list[tuple[Array, Array]]:
-    needed = plan(function.graph, function.outputs, wanted)
-    lanes = [
-        Lane(function, needed, [_input(x, pair[i], kind) for x, pair in zip(function.inputs, given, strict=True)], read, kind)
-        for i, kind in enumerate((GRAPH, DOUBLE))
-    ]
+    order = schedule(function.graph, function.outputs, wanted)
+    read = _once_for_both(read)
     taps: dict[str, list[str]] = {}
     for ref in dict.fromkeys(wanted):
         taps.setdefault(name_of(ref), []).append(ref)
-    for done, node in enumerate(needed.nodes, 1):
-        for lane in lanes:
-            step(lane, node)
-        for ref in taps.get(node.name, ()):
-            seen(ref, lanes[0].array(ref), lanes[1].array(ref))
-        for lane in lanes:
-            lane.release(node)
-        progress(done, len(needed.nodes))
-    return [(lanes[0].array(ref), lanes[1].array(ref)) for ref in function.outputs]
+    with tf.device("/CPU:0"):
+        evaluators = [
+            Evaluator(function, order, fitted(function, [pair[i] for pair in given], precision), read, precision)
+            for i, precision in enumerate((GRAPH, DOUBLE))
+        ]
+        for done, node in enumerate(order.nodes, 1):
+            for evaluator in evaluators:
+                evaluate(evaluator, node)
+            for ref in taps.get(node.name, ()):
+                seen(ref, evaluators[0].array(ref), evaluators[1].array(ref))
+            for evaluator in evaluators:
+                evaluator.release(node)
+            progress(done, len(order.nodes))
+        return [(evaluators[0].array(ref), evaluators[1].array(ref)) for ref in function.outputs]
 
 
-def _unseen(ref: str, value: Array, exact: Array) -> None: ...
+def fitted(function: Function, given: Sequence[Any], precision: Precision) -> list[Any]:
+    """The inputs of a function as tensors in a precision. Raises BadInput where their number or a shape is another."""
+    if len(given) != len(function.inputs):
+        names = ", ".join(x.name for x in function.inputs)
+        raise BadInput(f"{len(given)} inputs are given, but the function takes {len(function.inputs)} ({names}); give one for each")
+    return [_fitted(x, value, precision) for x, value in zip(function.inputs, given, strict=True)]
 
 
-def _silent(done: int, of: int) -> None: ...
-
-
-def _input(expected: Input, value: Any, precision: Precision) -> Any:
-    """What a caller gives, in the input's own data type or the precision's. Raises BadInput where the shape is another."""
+def _fitted(expected: Input, value: Any, precision: Precision) -> Any:
+    """One input, in its own data type or the precision's."""
     array = np.asarray(value)
     shape = expected.shape
     if shape is not None and (len(shape) != array.ndim or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True))):
         sizes = ", ".join("any" if n is None else str(n) for n in shape)
         raise BadInput(f"the input {expected.name} is of shape {list(array.shape)}, the graph takes [{sizes}]; give it in that shape")
     own = getattr(tf, expected.dtype, None)
-    wide = None if own is None else precision.get(own.as_datatype_enum)
-    return tf.cast(tensor(array, {}), own if wide is None else tf.as_dtype(wide)) if own is not None else tensor(array, precision)
+    if own is None:
+        return tensor(array, precision)
+    wide = precision.get(own.as_datatype_enum)
+    return tf.cast(tensor(array, {}), own if wide is None else tf.as_dtype(wide))
 
 
-def _last(variable: Read) -> Read:
-    """`variable`, which both precisions ask for one key in turn, asked once."""
-    held: dict[str, Array] = {}
+def _once_for_both(read: ReadVariable) -> ReadVariable:
+    """`read` for two evaluations that ask for each variable in turn: it is called once."""
+    last: dict[str, Array] = {}
 
-    def read(key: str) -> Array:
-        if key not in held:
-            held.clear()
-            held[key] = variable(key)
-        return held[key]
+    def read_once(key: str) -> Array:
+        if key not in last:
+            last.clear()
+            last[key] = read(key)
+        return last[key]
 
-    return read
+    return read_once

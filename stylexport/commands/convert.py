@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +42,11 @@ def command(
         networks[name] = path
     if not paths and not networks:
         raise click.UsageError("name at least one path, or --network NAME=PATH")
-    # A short run whose memory lives to its end needs no garbage collector; one that multiplies nothing, no threads of BLAS.
-    gc.disable()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from stylexport.converter.output.convert import convert
 
     names = [label.strip() for label in labels.split(",")] if labels else None
     with bytes_progress() as progress:
         done = convert(paths, out, networks=networks, mapping=mapping, dtype=dtype, labels=names, progress=progress)
-    gc.freeze()  # nor does it need a last collection on the way out
     if as_json:
         print_json(
             {

@@ -57,7 +57,7 @@ def _facts(found: Demonstration, out: Path) -> dict[str, Any]:
 
 
 def _print(found: Demonstration, out: Path) -> None:
-    """The verdict in a few lines, or the whole tree where it is none to be glad of; then where the pages are."""
+    """The verdict in a few lines, or where it is not a pass the whole tree; then where the pages are."""
     from rich.console import Console
 
     from stylexport.parity.report import print_tree
@@ -100,8 +100,8 @@ def _write_page(found: Demonstration, target: Path) -> None:
         for tf, torch in zip(pictures.images_tf, pictures.images_torch, strict=True)
     ]
     recoded = [
-        {"original": png(original, 2), "reconstructed": png(again, 2), "turned": png(turned, 2)}
-        for original, again, turned in zip(found.originals, found.reconstructed, found.turned, strict=True)
+        {"original": png(original, 2), "reconstructed": png(again, 2), "swapped": png(swapped, 2)}
+        for original, again, swapped in zip(found.originals, found.reconstructed, found.swapped, strict=True)
     ]
     render(
         TEMPLATE,

@@ -18,7 +18,7 @@ from stylexport.console import importing_tensorflow, json_option, print_json, ve
     type=click.Choice(["NCHW", "NHWC"]),
     default="NCHW",
     show_default=True,
-    help="NCHW is the original's graph; NHWC has transposes round each convolution and runs on a CPU.",
+    help="NCHW is the original's graph; NHWC has transposes around each convolution and runs on a CPU.",
 )
 @json_option
 @verbose_option

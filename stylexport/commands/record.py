@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from stylexport.common.text import listing
 from stylexport.console import human_bytes, importing_tensorflow, json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
@@ -18,8 +19,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--inputs", type=_PATH, help="Tensors by name (npz or safetensors): z, dlatent, image, probabilities.")
 @click.option("--images", type=_PATH, metavar="DIR", help="Pictures (png, jpeg) for the networks that take images.")
 @click.option("--latents", type=_PATH, metavar="FILE", help="The generator's dlatents (dlatents.pkl, npz or safetensors).")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn.")
-@click.option("--samples", type=click.IntRange(min=1), help="How many; by default 8 up to 64 pixels, else 4, or all rows of --inputs.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random inputs.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), help="How many; by default all rows of --inputs, else 8 up to 64 pixels and 4 above."
+)
 @click.option("--store", type=click.IntRange(min=1), metavar="ELEMENTS", help="Larger tensors keep one sample; by default 2^21.")
 @click.option("--mapping", type=_PATH, metavar="TABLE", help="A table of your own (docs/mapping.md): your own network.")
 @click.option("--network", "networks", multiple=True, metavar="NAME", help="Record this network only; may be repeated.")
@@ -38,20 +41,29 @@ def command(
     networks: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run the original graphs of RELEASE and record what every layer gave, in float32 and in float64.
+    """Run the original graphs of RELEASE and record the output of every layer, in float32 and in float64.
 
     RELEASE is a folder like the bucket's, SavedModels (folders or zips), or one SavedModel or frozen graph of any network. The graphs run
     on a CPU whatever their data format. `stylexport verify --against OUTPUT` compares a port with the file and needs PyTorch alone
     (docs/recording.md). Needs the extra [tensorflow].
     """
     with importing_tensorflow("record"):
-        from stylexport.converter.calls.inputs import read_given
-        from stylexport.reference_tf.record.record import record, summary
-        from stylexport.reference_tf.record.record_network import STORE
-    given = read_given(inputs, images, latents, seed)
+        from stylexport.reference_tf.record import record, summary
     with steps_progress() as progress:
-        done = record(release, out, given, count=samples, mapping=mapping, networks=networks, store=store or STORE, progress=progress)
-        found = summary(done, out)
+        recording = record(
+            release,
+            out,
+            inputs=inputs,
+            images=images,
+            latents=latents,
+            seed=seed,
+            samples=samples,
+            mapping=mapping,
+            networks=networks,
+            store=store,
+            progress=progress,
+        )
+    found = summary(recording)
     if as_json:
         print_json(found)
         return
@@ -60,14 +72,10 @@ def command(
         for remark in network["remarks"]:
             click.echo(f"  {remark}")
         if network["unused"]:
-            click.echo(f"  no recorded call uses {', '.join(network['unused'][:6])}{_more(network['unused'], 6)}")
+            click.echo(f"  no recorded call uses {listing(network['unused'])}")
     click.echo(f"wrote {out} ({human_bytes(found['bytes'])})")
 
 
 def _line(name: str, network: dict[str, Any]) -> str:
     floor = f"float32 is within {network['largest_floor']:.1e} of float64"
     return f"{name}: {network['taps']} tensors of {network['samples']} samples from {network['source']}; {floor}"
-
-
-def _more(names: list[str], shown: int) -> str:
-    return f" and {len(names) - shown} more" if len(names) > shown else ""

@@ -20,9 +20,9 @@ _PATH = click.Path(path_type=Path)
 @click.argument("converted", type=_PATH)
 @click.option("--release", "releases", multiple=True, metavar="PATH", help="The release that it was converted from: recorded first.")
 @click.option("--against", "recording", type=_PATH, metavar="FILE", help="A recording of it, instead of the release.")
-@click.option("--network", "networks", multiple=True, metavar="NAME", help="Try this network only; may be repeated.")
+@click.option("--network", "networks", multiple=True, metavar="NAME", help="Test this network only; may be repeated.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs, with --release.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs, with --release.")
 @json_option
 @verbose_option
 def command(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -27,42 +25,25 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, r
     """Train a StylEx as CONFIG, a YAML file, and KEY=VALUE on top of it say.
 
     RUN is a converted folder when it is finished: attfind, export-tf and verify take it. A run that was interrupted, or killed, goes on by
-    --resume, with the settings of RUN and KEY=VALUE on top. `accelerate launch -m training CONFIG ...` spreads it over processes, GPUs and
-    machines. docs/train.md has the settings.
+    --resume, with the settings of RUN and KEY=VALUE on top. `accelerate launch -m stylexport train CONFIG ...` spreads it over processes,
+    GPUs and machines. docs/train.md has the settings.
     """
-    # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must compute the same.
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     with importing("train", "train"):
-        from stylexport.training.config import load
         from stylexport.training.loop import train
-        from stylexport.training.run_folder import own_settings
 
-    settings = load(config, overrides)
-    if resume and (own := own_settings(out, overrides)) is not None:
-        for line in differences(own.to_json(), settings.to_json()):
-            _say(f"{out} goes on with its own {line}")
-        settings = own
     with steps_progress() as progress:
-        found = train(settings, out, resume=resume, release=release, device=device, progress=progress, say=_say)
+        trained = train(config, out, overrides, resume=resume, release=release, device=device, progress=progress, say=_say)
     if not _main():
         return
+    found = trained.to_json()
     if as_json:
         print_json(found)
         return
     click.echo(f"trained {found['steps']:,} steps, {found['images']:,} images")
     for name, value in found["metrics"].items():
         click.echo(f"  {name} {value:.4g}")
-    named = "" if (out / "classifier").is_dir() else f" --classifier {settings.classifier.spec}"
+    named = "" if (out / "classifier").is_dir() else f" --classifier {trained.config.classifier.spec}"
     click.echo(f"wrote {out}, a converted folder: stylexport attfind effects {out} --images DIR{named} -o EFFECTS")
-
-
-def differences(own: Mapping[str, Any], other: Mapping[str, Any], group: str = "") -> Iterator[str]:
-    """Each setting that differs, such as "run.steps 100, not 20000"."""
-    for name, value in own.items():
-        if isinstance(value, dict):
-            yield from differences(value, other[name], f"{group}{name}.")
-        elif value != other[name]:
-            yield f"{group}{name} {value}, not {other[name]}"
 
 
 def _main() -> bool:

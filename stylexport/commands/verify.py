@@ -25,8 +25,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--report", type=_PATH, metavar="DIR", help="Write report.json, junit.xml and index.html there.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "fp16", "bf16"]), default="fp32", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs, with --release.")
-@click.option("--samples", type=click.IntRange(min=1), help="How many inputs, with --release; by default 8 up to 64 pixels, else 4.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs, with --release.")
+@click.option("--samples", type=click.IntRange(min=1), help="How many inputs, with --release; by default 8 up to 64 pixels and 4 above.")
 @json_option
 @verbose_option
 def command(

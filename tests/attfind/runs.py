@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.effects.effects import Effects
 
 LAYERS = (("b4.conv1", 5), ("b8.conv0", 4), ("b8.conv1", 3))
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from stylexport.attfind.effects.initial_state import begin
-from stylexport.attfind.effects.open_model import open_model
+from stylexport.attfind.effects.create_run import create_run
+from stylexport.attfind.effects.load_run import open_model
 from stylexport.attfind.select.attributes import Attribute, Selection, write_attributes
+from stylexport.common.types import Array
 from stylexport.demonstration import digits_as_images
 
-Array = NDArray[Any]
 IMAGES = 24
 # coordinate, direction, target: of b4.conv1, b8.conv0 (its first) and twice b32.conv1, among the embedded release's 108
 CHOSEN = ((9, 1, 0), (98, 1, 1), (16, 0, 0), (99, 1, 0))
@@ -32,7 +31,7 @@ def make_run(folder: Path, converted: Path, digits: Path) -> Path:
         labels = file["labels"]
         rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[: IMAGES // 2] for label in (0, 1)]))
         latents = model.encode(digits_as_images(file["images"][rows])).numpy()
-        run = begin(folder, model, model.stylex.classify, latents, labels=("8", "9"), about={"model_path": str(converted)})
+        run = create_run(folder, model, model.stylex.classify, latents, labels=("8", "9"), about={"model_path": str(converted)})
     effects = np.random.default_rng(5).normal(size=(IMAGES, 2, run.arrays["styles"].shape[1], 2)).astype(np.float32)
     for image, found in enumerate(effects):
         run.add(image, found)

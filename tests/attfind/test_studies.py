@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from stylexport.attfind.effects.load_run import Subject, reopen
-from stylexport.attfind.effects.run_store import Effects
+from stylexport.attfind.effects.effects import Effects
+from stylexport.attfind.effects.load_run import Subject, load_run
 from stylexport.attfind.model import layer_of
 from stylexport.attfind.select.attributes import Attribute, Selection, read_attributes, write_attributes
 from stylexport.attfind.studies.animations import Change, best_images
@@ -31,7 +31,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, converted: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def subject(measured: Path) -> Subject:
-    return reopen(measured)
+    return load_run(measured)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_every_animation_is_the_reconstruction_and_the_same_with_the_keys_coordi
                 value = torch.tensor([ends[facts["direction"]][facts["coordinate"]]])
                 with torch.no_grad():
                     layer = layer_of(subject.model.layers, facts["coordinate"])
-                    moved = subject.model.painter(latent).change(layer, [facts["coordinate"]], value)[0]
+                    moved = subject.model.editor(latent).change(layer, [facts["coordinate"]], value)[0]
                     whole = subject.model.decode(latent[None])[0]
                 for picture, expected in ((before, whole), (after, moved)):
                     assert np.abs(pixels(data["pictures"][picture]) - (expected.numpy() + 1) * 127.5).max() <= 0.51
@@ -150,7 +150,7 @@ def test_the_verbal_form_asks_of_each_attribute_once_with_its_best_images(subjec
     [
         (["classification", "--attributes", "5"], "4 attributes are selected, not 5"),
         (["classification", "--examples", "7"], "needs 15 images of another class than its target"),
-        (["classification", "--attributes", "1"], "one attribute cannot be told from others"),
+        (["classification", "--attributes", "1"], "one attribute cannot be distinguished from others"),
         (["verbal", "--examples", "25"], "needs 25 images of another class than its target"),
         (["verbal", "--model", "nowhere"], "nowhere"),
     ],

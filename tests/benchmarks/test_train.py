@@ -15,7 +15,7 @@ def test_a_turn_tells_every_phase_and_the_plain_form_never_leaves_a_penalty_out(
     first, second = own.turn(1), own.turn(1)
     assert {"data", "generator", "path_length", "discriminator", "r1", "update", "ema"} <= set(first)
     assert ("path_length" in second) == ("r1" in second) == plain
-    assert own.step.config.losses.path_length_every == every
+    assert own.step.losses.path_length_every == every
     assert own.number == 2
 
 

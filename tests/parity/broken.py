@@ -14,9 +14,9 @@ from stylexport.parity.explain.suspect import Suspect
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.encoder import Encoder
 from stylexport.torch_models.generator import Generator
-from stylexport.torch_models.layers.residual import ResidualBlock
 from stylexport.torch_models.layers.synthesis import SynthesisBlock
 from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.torch_models.residual import ResidualBlock
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
 
 SAMPLES = 4

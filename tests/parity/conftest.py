@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stylexport.torch_models import StylEx
-from stylexport.torch_models.stylex import NETWORKS
+from stylexport.torch_models.kinds import ROLES
 from tests.parity.recordings import record
 
 
@@ -27,4 +27,4 @@ def recorded(stylex: StylEx, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "probabilities": probabilities,
         "dlatent": torch.cat([torch.randn(8, 32, generator=draw), probabilities], 1),
     }
-    return record(tmp_path_factory.mktemp("recorded") / "port.safetensors", {name: getattr(stylex, name) for name in NETWORKS}, inputs)
+    return record(tmp_path_factory.mktemp("recorded") / "port.safetensors", {name: getattr(stylex, name) for name in ROLES}, inputs)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
-from stylexport.parity.compare.hooks import Sight, watched
-from stylexport.parity.ports import Port, stylex_port
-from stylexport.torch_models.layers.residual import ResidualBlock
+from stylexport.parity.compare.hooks import Capture, capturing
+from stylexport.parity.ports import Port, known_port
+from stylexport.torch_models.residual import ResidualBlock
 
 
 def layers(port: Port) -> list[str]:
@@ -28,26 +28,26 @@ def layers(port: Port) -> list[str]:
 
 def record_network(recorder: Recorder, network: str, module: nn.Module, given: Mapping[str, Tensor]) -> RecordedNetwork:
     """What `module` gives in float64, as the recording of an original would have it."""
-    port = stylex_port(network, module)
+    port = known_port(module)
     taps: list[RecordedTap] = []
     values: list[tuple[str, str, str, Tensor, float]] = []
     single: dict[str, Tensor] = {}
     sites = [site for name in layers(port) if (site := port.site(name))]
 
-    def see32(sight: Sight) -> None:
-        single[sight.site.layer] = sight.value.clone()
+    def see32(capture: Capture) -> None:
+        single[capture.site.layer] = capture.value.clone()
 
-    def see(sight: Sight) -> None:
-        exact = sight.value.double()
+    def see(capture: Capture) -> None:
+        exact = capture.value.double()
         stored = _rows(exact)
-        floor = float((single[sight.site.layer][:stored] - exact[:stored]).norm() / exact[:stored].norm())
-        values.append((sight.site.layer, "parameters", sight.site.layer, exact, floor))
+        floor = float((single[capture.site.layer][:stored] - exact[:stored]).norm() / exact[:stored].norm())
+        values.append((capture.site.layer, "parameters", capture.site.layer, exact, floor))
 
     with torch.no_grad():
-        with watched(module, sites, see32):
+        with capturing(module, sites, see32):
             outputs32 = port.run(module, given)
         exact = copy.deepcopy(module).double()
-        with watched(exact, sites, see):
+        with capturing(exact, sites, see):
             outputs = port.run(exact, {name: value.double() for name, value in given.items()})
     if network == "generator":
         first = [layer for layer, *_ in values].index("synthesis.b4.conv1")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stylexport.parity.result import CARRIED, FAULT, MISSING, PASS, Fault, Gate, Layer, Maps, Pictures, Report, Tried
+from stylexport.parity.result import Fault, Gate, Layer, Maps, Pictures, Report, Tried
+from stylexport.parity.verdict import CARRIED, FAULT, MISSING, PASS
 
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256)
 FAULTY, SECOND = "synthesis.b32.conv0", "b64.skip"
@@ -121,8 +122,8 @@ def faulty() -> Report:
             "generator",
             FAULTY,
             "kernel_flipped",
-            "weight is turned round in both axes",
-            "do not turn the kernel round",
+            "weight is flipped in both axes",
+            "do not flip the kernel",
             0.83,
             3.4e-10,
             Tried("kernel_transposed_hw", 0.41, "height and width"),

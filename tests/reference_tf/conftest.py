@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("tensorflow") and find_spec("tf_keras") else ["test_*.py"]
+collect_ignore_glob = [] if find_spec("tensorflow") and find_spec("tf_keras") else ["test_*.py", "*/test_*.py"]

@@ -67,13 +67,13 @@ def test_a_port_with_one_wrong_number_fails_and_the_layer_is_named(tmp_path: Pat
 def test_a_digit_with_another_answer_fails_though_the_proof_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     through = demonstration._through
 
-    def turned(stylex: StylEx, images: torch.Tensor) -> dict[str, np.ndarray]:
+    def swapped(stylex: StylEx, images: torch.Tensor) -> dict[str, np.ndarray]:
         found = through(stylex, images)
         logits = found["digit_logits_torch"].copy()
         logits[7] = logits[7, ::-1]
         return {**found, "digit_logits_torch": logits}
 
-    monkeypatch.setattr(demonstration, "_through", turned)
+    monkeypatch.setattr(demonstration, "_through", swapped)
     ran = run("demo", "-o", tmp_path)
     assert ran.code == 1
     assert "pass: the same function" in ran.out

@@ -54,7 +54,7 @@ def test_options_reach_the_recording(demo: Path, tmp_path: Path) -> None:
         (("nowhere",), "nowhere: no such file or folder"),
         (("{demo}", "--network", "painter"), "no painter here"),
         (("{demo}", "--inputs", "missing.npz"), "missing.npz: No such file or directory"),
-        (("{demo}", "--images", "."), "holds no png or jpeg file"),
+        (("{demo}", "--images", "."), "holds no PNG or JPEG file"),
         (("{demo}", "--latents", "{demo}/digits.npz"), "holds no tensor `dlatent`"),
         (("{demo}", "--samples", "7"), "groups of 4"),
         (("{demo}", "--images", ".", "--latents", "x"), "exclude each other"),

@@ -13,8 +13,8 @@ from benchmarks.common.subjects import digits
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.config import LossConfig, ModelConfig, OptimiserConfig, RunConfig, TrainConfig
 from stylexport.training.data.open import DataConfig
-from stylexport.training.networks import blind, build
-from stylexport.training.optimisers import optimisers
+from stylexport.training.networks import build, equalise_label_columns
+from stylexport.training.optimisers import build_optimisers
 from stylexport.training.step import Step
 
 SMALL = ModelConfig(channels=(12, 8, 8), latent=8, z=8, hidden=16, mapping_layers=2)
@@ -55,13 +55,17 @@ def step_of(
     names = ("generator", *(("encoder",) * (config.regimen != "random")), *(("discriminator",) * (config.losses.adversarial_weight > 0)))
     networks, _ = build(config.model, config.data.resolution, 2, names, release)
     if not config.classifier.in_loop:
-        blind(networks)
+        equalise_label_columns(networks)
+    optimisers = build_optimisers(config.optimiser, config.losses, networks)
     return kind(
-        config=config,
-        accelerator=accelerator,
-        networks=networks,
-        classifier=classifier or linear_classifier(config.data.resolution),
-        optimisers={name: accelerator.prepare(own) for name, own in optimisers(config, networks).items()},
+        config.losses,
+        config.run,
+        config.regimen,
+        config.classifier.in_loop,
+        accelerator,
+        networks,
+        classifier or linear_classifier(config.data.resolution),
+        optimisers={name: accelerator.prepare(own) for name, own in optimisers.items()},
         path_mean=torch.zeros(()),
     )
 

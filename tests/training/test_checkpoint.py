@@ -16,7 +16,8 @@ from stylexport.training import ema
 from stylexport.training.checkpoint import checkpoints, restore, save
 from stylexport.training.step import Step
 from tests.conftest import Ran, run
-from tests.training import digits
+from tests.digits import digits_folder
+from tests.training.small_run import settings as run_settings
 from tests.training.steps import CONFIG, images, settings, step_of, weights
 
 FACTS = {"path_mean": 1.5, "watch": {"stuck": {"classifier": 2}, "best_l1": 0.5}, "scaler": None, "ramp": 0.05}
@@ -106,7 +107,7 @@ def test_a_checkpoint_with_a_network_more_is_refused_too(trained: Step, tmp_path
 def finished(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str | Path]]:
     folder = tmp_path_factory.mktemp("checkpoint")
     short = "{steps: 2, batch: 4, log_every: 1, checkpoint_every: 1, stuck_after: 0, noise: const}"
-    config = digits.settings(folder, digits.digits_folder(folder / "data", 16), run=short, metrics="{images: 4}")
+    config = run_settings(folder, digits_folder(folder / "data", 16), run=short, metrics="{images: 4}")
     command: list[str | Path] = ["train", config, "-o", folder / "run", f"classifier.spec={converted}", "--device", "cpu"]
     done = run(*command)
     assert done.code == 0, done.err

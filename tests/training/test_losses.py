@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylexport.training.losses.adversarial import GAMES
-from stylexport.training.losses.agreement import kl, same_answer
+from stylexport.training.losses.adversarial import ADVERSARIAL
+from stylexport.training.losses.classifier_kl import classifier_kl, same_answer
 from stylexport.training.losses.path_length import path_lengths, path_penalty, running_mean
 from stylexport.training.losses.penalties import r1, wgan_gp
 from stylexport.training.losses.reconstruction import image_l1, w_l1
+
+pytestmark = pytest.mark.processor
 
 
 def drawn(*shape: int, seed: int = 3) -> Tensor:
@@ -29,7 +31,7 @@ def test_the_loss_of_w_is_the_mean_absolute_difference() -> None:
 
 
 def test_the_logistic_game_is_two_cross_entropies() -> None:
-    game, real, fake = GAMES["logistic"], torch.tensor([[2.0], [-1.0]]), torch.tensor([[0.5], [3.0]])
+    game, real, fake = ADVERSARIAL["logistic"], torch.tensor([[2.0], [-1.0]]), torch.tensor([[0.5], [3.0]])
     expected = sum(math.log(1 + math.exp(x)) for x in (-2, 1, 0.5, 3)) / 2
     assert float(game.discriminator(real, fake)) == pytest.approx(expected, abs=1e-6)
     assert float(game.generator(fake)) == pytest.approx((math.log(1 + math.exp(-0.5)) + math.log(1 + math.exp(-3))) / 2, abs=1e-6)
@@ -38,28 +40,30 @@ def test_the_logistic_game_is_two_cross_entropies() -> None:
 def test_the_logistic_generator_does_not_saturate() -> None:
     """Where the discriminator is sure of a fake, its gradient is still nearly one."""
     score = torch.tensor([[-12.0]], requires_grad=True)
-    GAMES["logistic"].generator(score).backward()
+    ADVERSARIAL["logistic"].generator(score).backward()
     assert score.grad is not None
     assert float(score.grad) == pytest.approx(-1, abs=1e-4)
 
 
 def test_the_wgan_game_is_a_difference_of_means() -> None:
-    game, real, fake = GAMES["wgan"], torch.tensor([[2.0], [-1.0]]), torch.tensor([[0.5], [3.0]])
+    game, real, fake = ADVERSARIAL["wgan"], torch.tensor([[2.0], [-1.0]]), torch.tensor([[0.5], [3.0]])
     assert (float(game.discriminator(real, fake)), float(game.generator(fake))) == (1.75 - 0.5, -1.75)
 
 
 def test_kl_is_zero_for_one_answer_and_by_hand_for_two() -> None:
     p, q = (0.9, 0.1), (0.6, 0.4)
     logits, again = (torch.tensor([[math.log(v[0]) + 5, math.log(v[1]) + 5]], dtype=torch.float64) for v in (p, q))
-    assert float(kl(logits, logits)) == pytest.approx(0, abs=1e-12)
-    assert float(kl(logits, again)) == pytest.approx(0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4), abs=1e-12)
-    assert float(kl(again, logits)) != pytest.approx(float(kl(logits, again)), abs=1e-3)  # the image's answer comes first
+    assert float(classifier_kl(logits, logits)) == pytest.approx(0, abs=1e-12)
+    assert float(classifier_kl(logits, again)) == pytest.approx(0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4), abs=1e-12)
+    assert float(classifier_kl(again, logits)) != pytest.approx(
+        float(classifier_kl(logits, again)), abs=1e-3
+    )  # the image's answer comes first
 
 
 def test_kl_is_the_mean_over_images_not_over_labels() -> None:
     logits, again = drawn(4, 3), drawn(4, 3, seed=4)
-    each = [float(kl(a[None], b[None])) for a, b in zip(logits, again, strict=True)]
-    assert float(kl(logits, again)) == pytest.approx(sum(each) / 4, abs=1e-12)
+    each = [float(classifier_kl(a[None], b[None])) for a, b in zip(logits, again, strict=True)]
+    assert float(classifier_kl(logits, again)) == pytest.approx(sum(each) / 4, abs=1e-12)
 
 
 def test_same_answer_counts_labels() -> None:
@@ -103,18 +107,18 @@ def test_the_path_penalty_is_the_variance_round_the_running_mean() -> None:
     assert float(running_mean(mean, lengths)) == pytest.approx(1.5 + 0.01 * (2 - 1.5))
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("game", ADVERSARIAL)
 def test_the_games_gradients_are_the_finite_differences(game: str) -> None:
     real, fake = drawn(4, 1).requires_grad_(), drawn(4, 1, seed=4).requires_grad_()
-    assert torch.autograd.gradcheck(GAMES[game].discriminator, (real, fake))
-    assert torch.autograd.gradcheck(GAMES[game].generator, (fake,))
+    assert torch.autograd.gradcheck(ADVERSARIAL[game].discriminator, (real, fake))
+    assert torch.autograd.gradcheck(ADVERSARIAL[game].generator, (fake,))
 
 
 def test_the_reconstructions_gradients_are_the_finite_differences() -> None:
     left, right = drawn(2, 3, 2, 2).requires_grad_(), drawn(2, 3, 2, 2, seed=4).requires_grad_()
     assert torch.autograd.gradcheck(image_l1, (left, right))
     assert torch.autograd.gradcheck(w_l1, (drawn(2, 5).requires_grad_(), drawn(2, 5, seed=4).requires_grad_()))
-    assert torch.autograd.gradcheck(kl, (drawn(3, 4).requires_grad_(), drawn(3, 4, seed=4).requires_grad_()))
+    assert torch.autograd.gradcheck(classifier_kl, (drawn(3, 4).requires_grad_(), drawn(3, 4, seed=4).requires_grad_()))
 
 
 def test_the_penalties_gradients_reach_the_weights_as_finite_differences_say() -> None:

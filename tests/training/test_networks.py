@@ -12,6 +12,8 @@ from stylexport.torch_models.stylex import StylEx
 from stylexport.training.networks import Reuse, adapted, build
 from tests.training.steps import SMALL
 
+pytestmark = pytest.mark.processor
+
 FOUR = replace(SMALL, channels=(12, 8, 8, 6))  # for 32 px
 ALL = ("generator", "encoder", "discriminator")
 
@@ -40,7 +42,7 @@ def test_what_is_told_is_what_happened(release: StylEx, resolution: int, labels:
 def test_a_release_as_it_is_is_reused_whole(release: StylEx) -> None:
     _, reuses = build(SMALL, 32, 2, ALL, release)
     assert all(not reuse.part and not reuse.fresh for reuse in reuses.values())
-    assert reuses["generator"].told() == f"{len(release.generator.state_dict())} tensors reused"
+    assert reuses["generator"].summary() == f"{len(release.generator.state_dict())} tensors reused"
 
 
 def test_a_larger_image_begins_its_last_block_anew(release: StylEx) -> None:
@@ -78,7 +80,7 @@ def test_other_labels_begin_their_columns_and_outputs_anew(release: StylEx) -> N
 
 def test_it_is_told_in_words() -> None:
     reuse = Reuse(("a", "b"), {"c": "columns of w", "d": "columns of w"}, ("e", "f", "g", "h"))
-    assert reuse.told() == "2 tensors reused, 2 in part (c: columns of w, ...), 4 fresh (e, f, g, ...)"
+    assert reuse.summary() == "2 tensors reused, 2 in part (c: columns of w, ...), 4 fresh (e, f, g, ...)"
 
 
 def test_only_a_generator_lends_its_latent_to_a_fresh_encoder(release: StylEx) -> None:

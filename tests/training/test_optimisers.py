@@ -9,7 +9,7 @@ import torch
 
 from stylexport.training.config import OptimiserConfig
 from stylexport.training.networks import build
-from stylexport.training.optimisers import names, optimisers, schedule, set_rate
+from stylexport.training.optimisers import build_optimisers, parameter_names, rate_share, set_rates
 from tests.training.steps import settings, step_of
 
 OWN = OptimiserConfig(learning_rate=2e-3, discriminator_rate=1e-3, beta1=0.5, discriminator_beta1=0.0)
@@ -34,15 +34,15 @@ def test_without_penalties_nothing_is_corrected() -> None:
 def test_every_parameter_is_moved_by_one_optimiser() -> None:
     config = settings(regimen="alternating")
     networks, _ = build(config.model, 16, 2, ("generator", "encoder", "discriminator"))
-    moved = [id(p) for own in optimisers(config, networks).values() for p in own.param_groups[0]["params"]]
+    moved = [id(p) for own in build_optimisers(config.optimiser, config.losses, networks).values() for p in own.param_groups[0]["params"]]
     assert sorted(moved) == sorted(id(p) for network in networks.values() for p in network.parameters())
 
 
 def test_the_names_are_in_the_optimisers_order() -> None:
     config = settings(regimen="alternating")
     networks, _ = build(config.model, 16, 2, ("generator", "encoder", "discriminator"))
-    for name, own in optimisers(config, networks).items():
-        for key, parameter in zip(names(networks, name), own.param_groups[0]["params"], strict=True):
+    for name, own in build_optimisers(config.optimiser, config.losses, networks).items():
+        for key, parameter in zip(parameter_names(networks, name), own.param_groups[0]["params"], strict=True):
             network, _, rest = key.partition(".")
             assert networks[network].get_parameter(rest) is parameter
 
@@ -53,14 +53,14 @@ def test_without_an_adversary_there_is_no_optimiser_for_one() -> None:
 
 def test_the_rate_warms_up_and_falls_by_half_a_cosine() -> None:
     own = OptimiserConfig(warm_up=4, decay=0.2)
-    assert [schedule(own, 100, n) for n in (0, 1)] == pytest.approx([0.25, 0.5], rel=1e-2)
-    assert schedule(own, 100, 25) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
-    assert schedule(own, 100, 50) == pytest.approx(0.6)
-    assert schedule(own, 100, 100) == pytest.approx(0.2)
+    assert [rate_share(own, 100, n) for n in (0, 1)] == pytest.approx([0.25, 0.5], rel=1e-2)
+    assert rate_share(own, 100, 25) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
+    assert rate_share(own, 100, 50) == pytest.approx(0.6)
+    assert rate_share(own, 100, 100) == pytest.approx(0.2)
 
 
 def test_by_default_the_rate_stays() -> None:
-    assert {schedule(OptimiserConfig(), 10, n) for n in range(10)} == {1.0}
+    assert {rate_share(OptimiserConfig(), 10, n) for n in range(10)} == {1.0}
 
 
 def test_a_share_is_of_the_corrected_rate_and_does_not_add_up() -> None:
@@ -68,5 +68,5 @@ def test_a_share_is_of_the_corrected_rate_and_does_not_add_up() -> None:
     adam = torch.optim.Adam([parameter], 0.004)
     adam.param_groups[0]["base_rate"] = 0.004
     for share in (0.5, 0.25):
-        set_rate({"generator": adam}, share)
+        set_rates({"generator": adam}, share)
     assert adam.param_groups[0]["lr"] == 0.001

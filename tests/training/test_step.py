@@ -12,9 +12,11 @@ from torch import Tensor
 
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.data.open import DataConfig
-from stylexport.training.optimisers import schedule, set_rate
-from stylexport.training.setup import _compiled as compile_networks
+from stylexport.training.networks import compile_networks
+from stylexport.training.optimisers import rate_share, set_rates
 from tests.training.steps import CONFIG, OVERFITTING, images, linear_classifier, settings, step_of, weights
+
+pytestmark = pytest.mark.processor
 
 RECONSTRUCTING = settings(losses={"adversarial_weight": 0.0, "path_length": 0.0})
 
@@ -38,7 +40,7 @@ def test_sixteen_images_are_learned_by_heart() -> None:
     step, batch = step_of(OVERFITTING), images(16, OVERFITTING.data.resolution)
     blank = float((batch - batch.median(0).values).abs().mean())
     for number in range(OVERFITTING.run.steps):
-        set_rate(step.optimisers, schedule(OVERFITTING.optimiser, OVERFITTING.run.steps, number))
+        set_rates(step.optimisers, rate_share(OVERFITTING.optimiser, OVERFITTING.run.steps, number))
         found = step(number, batch)
     assert blank > 0.12
     assert float(found["image_l1"]) < 0.05
@@ -170,17 +172,17 @@ def test_style_mixing_paints_the_later_layers_with_another_w() -> None:
 
 def test_a_torgb_changes_to_the_other_w_behind_its_blocks_last_convolution() -> None:
     """Whatever the cut: toRGB i follows convolution 2 i, so it has its w or the other from there on."""
-    step = step_of(settings(regimen="random", run={"style_mixing": 1.0}))
+    step = step_of(settings(regimen="random", run={"style_mixing": 1.0}, losses={"path_length": 0.0, "r1": 0.0}))
     generator, cuts = step.networks["generator"], set()
-    found: list = []
-    generator.synthesis.register_forward_hook(lambda _, given, image: found.append(given[0]))
-    w, probabilities = torch.randn(2, 8), torch.tensor([[0.3, 0.7], [0.8, 0.2]])
-    own = generator.style_vectors(torch.cat([w, probabilities], 1))
-    for seed in range(12):
-        torch.manual_seed(seed)
-        step._synthesise(w, probabilities, mixes=True)
-        conv = [torch.equal(a, b) for a, b in zip(found[-1].conv, own.conv, strict=True)]
-        rgb = [torch.equal(a, b) for a, b in zip(found[-1].torgb, own.torgb, strict=True)]
+    own, used = [], []
+    generator.style_vectors.register_forward_hook(lambda _, given, styles: own.append(styles))
+    generator.synthesis.register_forward_hook(lambda _, given, image: used.append(given[0]))
+    for number in range(12):
+        own.clear()
+        step(number, images(4))
+        first, _ = own  # the batch's styles, then those of the other w
+        conv = [torch.equal(a, b) for a, b in zip(used[-1].conv, first.conv, strict=True)]
+        rgb = [torch.equal(a, b) for a, b in zip(used[-1].torgb, first.torgb, strict=True)]
         assert rgb == conv[::2]
         cuts.add(sum(conv))
     assert cuts == {1, 2, 3, 4}
@@ -195,36 +197,35 @@ def test_lazy_penalties_come_when_they_should() -> None:
     assert came == [{"r1", "path_length"}, set(), set(), {"path_length"}, {"r1"}, set(), {"path_length"}]
 
 
+class Recording(torch.optim.SGD):
+    """Moves nothing, and keeps the gradients of its last update."""
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        self.gradients = torch.cat([p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None])
+
+
 @pytest.mark.parametrize(("name", "network"), [("r1", "discriminator"), ("path_length", "generator")])
 def test_a_lazy_penalty_weighs_as_much_as_all_that_were_left_out(name: str, network: str) -> None:
     """Its gradient is larger by its interval."""
     gradients = []
     for every in (1, 5):
         step = step_of(settings(losses={f"{name}_every": every}))
-        step.optimisers = {key: torch.optim.SGD(own.param_groups[0]["params"], 0.0) for key, own in step.optimisers.items()}
-        found: dict[str, Tensor] = {}
-        update = step._update
-
-        def watched(*names: str, step=step, update=update, found=found) -> None:
-            found[names[0]] = torch.cat([p.grad.flatten() for p in step.networks[names[0]].parameters() if p.grad is not None])
-            update(*names)
-
-        step._update = watched
+        step.optimisers = {key: Recording(own.param_groups[0]["params"], 0.0) for key, own in step.optimisers.items()}
         step(0, images())
-        gradients.append(found[network])  # the network's last update is the penalty's
+        gradients.append(step.optimisers[network].gradients)  # the optimiser's last update is the penalty's
     assert float(gradients[0].norm()) > 1e-3
     assert float((gradients[1] - 5 * gradients[0]).norm() / gradients[1].norm()) < 1e-5
 
 
 def test_the_running_mean_of_path_lengths_goes_a_hundredth_of_the_way() -> None:
-    step = step_of()
+    """Of one image the penalty is (|J^T y| - mean)^2 after the mean has moved, so each tells the length."""
+    step = step_of(settings(losses={"path_length_shrink": 8}))
     step.path_mean.fill_(3.0)
-    length = []
-    generator_path = step._path_length
-    step._path_length = lambda part: (generator_path(part), length.append(float(step.path_mean)))[0]
-    step(0, images())
+    penalty = float(step(0, images())["path_length"])
     after = float(step.path_mean)
-    assert after == length[0] != 3.0
+    length = 3.0 + (after - 3.0) / 0.01
+    assert abs(length - 3.0) > 0.1
+    assert penalty == pytest.approx((length - after) ** 2, rel=1e-3)
 
 
 def test_wgan_with_its_penalty_runs_and_has_no_logarithm() -> None:

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from stylexport.torch_models.stylex import StylEx
 from tests.conftest import ROOT, run
-from tests.training.digits import digits_folder, settings
+from tests.digits import digits_folder
+from tests.training.small_run import settings
 
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -80,8 +81,8 @@ def test_two_processes_follow_the_loss_curve_of_one(data: Path, converted: Path,
     out = tmp_path / "run"
     # --multi_gpu is accelerate's word for several processes on one machine; it starts them without a GPU too.
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"]
-    arguments = command(settings(tmp_path, data), out, converted, "--json")[4:]
-    both = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "training", *arguments]
+    arguments = command(settings(tmp_path, data), out, converted, "--json")[1:]
+    both = [sys.executable, "-m", *launch, "--main_process_port", "0", *arguments]
     done = subprocess.run(both, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 12  # the main process speaks for both
@@ -132,7 +133,7 @@ def test_the_journal_tells_every_loss_and_metric(uninterrupted: Path) -> None:
         (("classifier.spec=nowhere",), "nowhere"),
         (("data.path=/nowhere",), "/nowhere"),
         (("losses.adversarial=wgan", "losses.r1=0"), "gradient_penalty"),
-        (("steps",), "no name=value"),
+        (("steps",), "steps: is not name=value"),
         (("run.precision=fp16",), "fp16 needs a GPU"),
     ],
 )
@@ -198,7 +199,7 @@ def test_two_processes_make_the_weights_averages_and_mean_w_of_one(data: Path, c
         out = tmp_path / f"of_{processes}"
         arguments = command(settings(tmp_path, data), out, converted, *exact)
         if processes == 2:
-            arguments = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "training", *arguments[4:]]
+            arguments = [sys.executable, "-m", *launch, "--main_process_port", "0", *arguments[1:]]
         done = subprocess.run(arguments, cwd=ROOT, env=QUIET, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     for name in ("weights.safetensors", "generator/model.safetensors"):

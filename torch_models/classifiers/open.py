@@ -79,6 +79,13 @@ def open_classifier(
 
     `preprocessing` replaces the kind's: for torchvision `IMAGENET`, for a converted classifier its resolution, else none. `changes`
     replaces fields of it. Raises BadInput.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        >>> classifier = open_classifier(None, own=network, changes={"size": (2, 2), "range": (0.0, 1.0)})
+        >>> classifier(torch.zeros(5, 3, 8, 8)).shape
+        torch.Size([5, 3])
+
     """
     labels: Sequence[str] = ()
     if spec is None or spec == OWN:
@@ -103,6 +110,22 @@ def open_classifier(
     return Classifier(module, chosen, image_range, spec, None if weights is None else str(weights), labels)
 
 
+def wrap_module(
+    module: nn.Module, spec: str, changes: Mapping[str, Any], image_range: tuple[float, float], labels: Sequence[str] = ()
+) -> Classifier:
+    """A module of the caller's behind its preprocessing, in evaluation mode. `spec` is what a run calls it; `changes` as above.
+
+    Example:
+        >>> found = wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), "mine", {"size": (2, 2)}, (-1.0, 1.0))
+        >>> found(torch.zeros(5, 3, 8, 8)).shape
+        torch.Size([5, 3])
+
+    """
+    if isinstance(module, Classifier) and not changes:
+        return module
+    return Classifier(module, dataclasses.replace(_converted(module), **changes), image_range, spec, None, labels)
+
+
 def digest(module: nn.Module) -> str:
     """The sha256 of a module's parameters and buffers: their names, dtypes, shapes and bytes."""
     total = hashlib.sha256()
@@ -119,7 +142,7 @@ def looks_like_probabilities(logits: Tensor) -> bool:
 
 def _refuse(weights: Path | None, what: str) -> None:
     if weights is not None:
-        raise BadInput(f"--weights {weights}: {what} has weights of its own; leave it out")
+        raise BadInput(f"--weights {weights}: {what} brings its own weights; leave --weights out")
 
 
 def _converted(module: nn.Module) -> Preprocessing:

@@ -24,6 +24,11 @@ class Preprocessing:
 
     `size` (height, width), resized bilinearly with antialiasing; None: as it comes. `range` (black, white); None: the model's own.
     `channels` RGB, BGR, or L for one of luma. `mean` and `std` a channel, in the classifier's order; empty: neither.
+
+    Example:
+        >>> Preprocessing(range=(0.0, 1.0), mean=(0.5,), std=(0.5,))(torch.full((1, 3, 2, 2), -1.0), (-1.0, 1.0)).unique()
+        tensor([-1.])
+
     """
 
     size: tuple[int, int] | None = None
@@ -42,7 +47,7 @@ class Preprocessing:
         if any(value <= 0 for value in self.std):
             raise BadInput(f"std: {self.std} holds a number that is not positive")
         if self.size is not None and min(self.size) < 1:
-            raise BadInput(f"size: {self.size} is no size of an image")
+            raise BadInput(f"size: {self.size} is not the size of an image")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise BadInput(f"range: {self.range} does not run from black up to white")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,7 @@ NOISES = ("const", "random", "none")
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution (doubling where `up`), noise, bias, leaky ReLU: TensorFlow's GeneratorLayer, Conv0Up and Conv1.
 
-    `weight` is [O, I, 3, 3]. **Where `up`, it lies turned round in both spatial axes against TensorFlow's** (see
-    `conv_transpose_up`).
+    `weight` is [O, I, 3, 3]. **Where `up`, it is TensorFlow's flipped in both spatial axes** (see `conv_transpose_up`).
     `noise_const` [r, r] is the released constant noise; `noise_strength` has no axes.
     """
 
@@ -100,9 +100,20 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Features and image of the block before (None at 4 px) to this block's; one style and one noise a convolution."""
         x = self.const[None].to(conv[0].dtype) if x is None else self.conv0(x, conv[0], noise[0])
-        x = self.conv1(x, conv[-1], noise[-1])
+        return self.finish(x, image, conv[-1], torgb, noise[-1])
+
+    def finish(self, x: Tensor, image: Tensor | None, conv: Tensor, torgb: Tensor, noise: str | Tensor = "const") -> tuple[Tensor, Tensor]:
+        """The block from `conv1` on: `x` is what enters that, `conv` its style."""
+        x = self.conv1(x, conv, noise)
         rgb = self.torgb(x, torgb)
         return x, rgb if image is None else self.upsample.upsample(image) + rgb
+
+
+class LayerInput(NamedTuple):
+    """What enters a convolution: the features [N, C, h, h], and the image [N, 3, h, h] that the block doubles (None at 4 px)."""
+
+    x: Tensor
+    image: Tensor | None
 
 
 class Synthesis(nn.Module):
@@ -141,3 +152,34 @@ class Synthesis(nn.Module):
             x, image = getattr(self, block)(x, image, conv[own], torgb[i], noises[own])
         assert image is not None
         return image
+
+    def layer_inputs(self, styles: Styles) -> tuple[LayerInput, ...]:
+        """What enters each convolution under `styles` and the constant noise, in the styles' order; for `resume`."""
+        conv, torgb = styles
+        x = self._block(0).const[None].to(conv[0].dtype)
+        found = [LayerInput(x, None)]
+        x, image = self._block(0).finish(x, None, conv[0], torgb[0])
+        for i in range(1, len(self.blocks)):
+            middle = self._block(i).conv0(x, conv[2 * i - 1])
+            found += [LayerInput(x, image), LayerInput(middle, image)]
+            x, image = self._block(i).finish(middle, image, conv[2 * i], torgb[i])
+        return tuple(found)
+
+    def resume(self, layer: int, entering: LayerInput, styles: Styles) -> Tensor:
+        """Images as `forward` makes them with the constant noise, from convolution number `layer` on, given what enters it.
+
+        Styles of the layers below are not read.
+        """
+        conv, torgb = styles
+        first = (layer + 1) // 2
+        x, image = entering
+        if layer % 2:
+            x = self._block(first).conv0(x, conv[layer])
+        x, image = self._block(first).finish(x, image, conv[2 * first], torgb[first])
+        for i in range(first + 1, len(self.blocks)):
+            x, image = self._block(i)(x, image, conv[2 * i - 1 : 2 * i + 1], torgb[i], ("const", "const"))
+        return image
+
+    def _block(self, i: int) -> SynthesisBlock:
+        block: SynthesisBlock = getattr(self, self.blocks[i])
+        return block

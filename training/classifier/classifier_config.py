@@ -1,4 +1,4 @@
-"""What the training of a classifier is told."""
+"""The settings of a classifier's training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOBILENET = "mobilenet"
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """A classifier's training: Adam, or SGD with momentum 0.9, with a learning rate that falls as a cosine to 0.
+    """A classifier's training: AdamW ("adam"), or SGD with momentum 0.9, with a learning rate that falls as a cosine to 0.
 
     `architecture` is mobilenet (MobileNetV1 of a `width`), torchvision:NAME, or PACKAGE:BUILD. `size` is what images are resized to for
     it, by default what its kind takes: 224 for torchvision's, else as they come. `momentum` is that of MobileNetV1's BatchNorm. `shift`
@@ -53,4 +53,4 @@ _PARSER = TypeAdapter(ClassifierTraining)
 
 def read_training(path: Path | None, overrides: Sequence[str] = ()) -> ClassifierTraining:
     """The settings in a YAML file, with `name=value` on top. Raises BadInput, naming the setting."""
-    return read_settings(_PARSER, path, overrides)
+    return read_settings(_PARSER, path or {}, overrides)

@@ -18,6 +18,7 @@ from stylexport.common.types import Progress
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.execution import computing
 from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.training.accelerator import open_accelerator
 from stylexport.training.classifier.architectures import fresh
 from stylexport.training.classifier.calibration import measured
 from stylexport.training.classifier.classifier_config import ClassifierTraining
@@ -30,7 +31,7 @@ from stylexport.training.logging.divergence import Stopped
 LOOK = 50  # steps between looks at whether the loss is a number
 
 
-def train(
+def train_classifier(
     config: ClassifierTraining, out: Path, *, device: str = "cpu", resume: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Trains a classifier into the folder `out` and returns its metrics.json.
@@ -42,7 +43,7 @@ def train(
         return done
     training, held_out = (open_data(config.data, part, progress) for part in ("train", "held_out"))
     _check(training, config)
-    team = _accelerator(device)
+    team = open_accelerator(device)
     if config.batch % team.num_processes:
         raise BadInput(f"batch: {config.batch} images are not shared evenly by {team.num_processes} processes; give a multiple of them")
     torch.manual_seed(config.seed)
@@ -188,13 +189,3 @@ def _check(data: Images, config: ClassifierTraining) -> None:
         raise BadInput(f"{config.data.path}: has {what}; a classifier needs two: subfolders of their names, or a table (data.kind csv)")
     if UNLABELLED in data.targets:
         raise BadInput(f"{config.data.path}: some pictures have no label; give each one")
-
-
-def _accelerator(device: str) -> Any:
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        raise BadInput("training needs accelerate; pip install 'stylexport[train]'") from error
-    if device != "cpu" and not torch.cuda.is_available():
-        raise BadInput(f"--device {device}: there is no GPU that this PyTorch can use; take cpu")
-    return Accelerator(cpu=device == "cpu")

@@ -2,7 +2,7 @@
 
     XDG_CACHE_HOME/stylexport/images/<digest>.npy    uint8 [N, 3, R, R]
 
-The digest is of the files' names, sizes and times, of R, and of how a picture is prepared (stylexport.attfind.effects.encode_folder):
+The digest is of the files' names, sizes and times, of R, and of how a picture is prepared (stylexport.common.pictures):
 another picture or size is
 another file. Whoever comes first makes it; the others wait.
 """
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stylexport.attfind.effects.encode_folder import PREPARED, read_picture
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.pictures import PREPARED, read_picture
 from stylexport.common.types import Array, Progress
 from stylexport.training.data.folder import Pictures
 
@@ -73,7 +73,7 @@ def _make(path: Path, found: Pictures, resolution: int, progress: Progress | Non
 
     def read(file: Path) -> Array:
         try:
-            return read_picture(file, resolution, (0.0, 255.0)).astype(np.uint8)
+            return read_picture(file, resolution, resolution, (0.0, 255.0)).astype(np.uint8)
         except DamagedFile:
             damaged.append(file.relative_to(found.folder).as_posix())
             return np.zeros(shape[1:], np.uint8)

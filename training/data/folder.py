@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stylexport.attfind.effects.encode_folder import pictures
 from stylexport.common.errors import BadInput
+from stylexport.common.pictures import find_pictures
 from stylexport.common.types import Array
 from stylexport.training.data.images import UNLABELLED
 
@@ -35,7 +35,7 @@ def folder_pictures(folder: Path) -> Pictures:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; data.path names one of PNG or JPEG files")
-    files = tuple(pictures(folder))
+    files = tuple(find_pictures(folder))
     places = [path.relative_to(folder).parts for path in files]
     own = ["" if len(parts) == 1 else parts[0] for parts in places]
     labels = sorted({*own})

@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from stylexport.attfind.effects.encode_folder import SUFFIXES
 from stylexport.common.errors import BadInput
+from stylexport.common.pictures import SUFFIXES
 from stylexport.training.data.folder import Pictures
 
 COLUMNS = ("file", "label")

@@ -12,13 +12,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from stylexport.torch_models.pretrained import write_whole
+from stylexport.common.atomic import whole_file
 
 LOG = "log.jsonl"
 
 
-class Journal:
-    """Collects losses without waiting for the device, and writes their means. Lines after step `start` are of a run that was cut off."""
+class LogFile:
+    """Collects losses without waiting for the device, and writes their means; only where `writes`, in the main process.
+
+    Lines after step `start` are of a run that was killed later than its last checkpoint, and are removed.
+    """
 
     def __init__(self, run: Path, start: int, writes: bool) -> None:
         self.path, self.writes = run / LOG, writes
@@ -27,9 +30,10 @@ class Journal:
         self.steps = 0
         if writes:
             kept = "".join(f"{line}\n" for line in _lines(self.path) if _step(line) <= start)
-            write_whole(self.path, lambda path: path.write_text(kept, encoding="utf-8"))
+            with whole_file(self.path) as partial:
+                partial.write_text(kept, encoding="utf-8")
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> LogFile:
         """Opens the file to append."""
         self.file = self.path.open("a", encoding="utf-8") if self.writes else None
         return self

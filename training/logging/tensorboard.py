@@ -17,14 +17,14 @@ from stylexport.training.metrics import Explanation
 SHOWN = 8
 
 
-class Board:
-    """Writes where `writes`; steps after `start` that a run before had shown are hidden."""
+class TensorBoard:
+    """Writes where `writes`; steps after `start` of a run that was killed later than its last checkpoint are hidden."""
 
     def __init__(self, run: Path, start: int, writes: bool) -> None:
         self.writer = _writer(run / "tensorboard", start) if writes else None
 
-    def __enter__(self) -> Board:
-        """As it is."""
+    def __enter__(self) -> TensorBoard:
+        """Nothing to open: the writer is there."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

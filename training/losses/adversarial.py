@@ -1,4 +1,4 @@
-"""The two adversarial games. A score is higher for what the discriminator takes for real; each loss is a mean over [N, 1] scores.
+"""The two adversarial losses. A score is higher for what the discriminator takes for real; each loss is a mean over [N, 1] scores.
 
 logistic   discriminator  softplus(-D(x)) + softplus(D(x'))     generator  softplus(-D(x'))     Goodfellow et al. 2014, non-saturating
 wgan       discriminator  D(x') - D(x)                          generator  -D(x')               Arjovsky et al. 2017, equation 3
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class Game(NamedTuple):
+class AdversarialLoss(NamedTuple):
     """What the discriminator minimises, of (real, fake) scores, and what the generator does, of fake scores."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -36,7 +36,7 @@ def _wgan_generator(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-GAMES = {
-    "logistic": Game(_logistic_discriminator, _logistic_generator),
-    "wgan": Game(_wgan_discriminator, _wgan_generator),
+ADVERSARIAL = {
+    "logistic": AdversarialLoss(_logistic_discriminator, _logistic_generator),
+    "wgan": AdversarialLoss(_wgan_discriminator, _wgan_generator),
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 from stylexport.attfind.evaluate.distance import Distance, lpips_or_why
 from stylexport.common.errors import BadInput
 from stylexport.torch_models.stylex import StylEx
-from stylexport.training.losses.agreement import kl, same_answer
+from stylexport.training.losses.classifier_kl import classifier_kl, same_answer
 from stylexport.training.losses.reconstruction import image_l1
 from stylexport.training.metrics.distributions import fid, kid
 from stylexport.training.metrics.encode import encoded
@@ -82,7 +82,7 @@ def measure(
     found = {
         "image_l1": float(torch.stack(errors).sum()) / len(images),
         "same_answer": float(same_answer(before, after)),
-        "kl": float(kl(before, after)),
+        "kl": float(classifier_kl(before, after)),
     }
     left, right = ([pair[i] for pair in inner] for i in (0, 1))
     if len(images) > 1 and all(part is not None for part in (*left, *right)):

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.counterfactual import counterfactual
+from stylexport.attfind.effects.create_run import create_run
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject
 from stylexport.attfind.effects.measure import measure as measure_effects
 from stylexport.attfind.evaluate.evaluate import ATTRIBUTES, RANDOM, VARIANCE, evaluate
-from stylexport.attfind.model import StylExModel
 from stylexport.attfind.select.attributes import Attribute
-from stylexport.attfind.select.select import Rules, select
-from stylexport.attfind.show.image_editor import counterfactual
+from stylexport.attfind.select.rules import Rules
+from stylexport.attfind.select.select import select
+from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.types import Progress
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.metrics.encode import encoded
@@ -41,7 +43,7 @@ class Explanation(NamedTuple):
         if not any(self.lists.values()):
             return dict.fromkeys(NAMES.values(), 0.0)
         found = evaluate(self.subject, self.lists, random=random, seed=seed, batch=batch)
-        return {name: float(found.tried[kind].share()[-1]) for kind, name in NAMES.items()}
+        return {name: float(found.rankings[kind].share()[-1]) for kind, name in NAMES.items()}
 
     @torch.no_grad()
     def pictures(self, images: int = 8, attributes: int = 3) -> dict[str, Tensor]:
@@ -100,9 +102,9 @@ def of_latents(
     """`explained` of the images that `latents` [N, latent + labels] make."""
     model = StylExModel(stylex)
     with tempfile.TemporaryDirectory() as folder:
-        run = begin(Path(folder), model, classify, latents.float().cpu().numpy(), labels=stylex.labels, batch=batch)
+        run = create_run(Path(folder), model, classify, latents.float().cpu().numpy(), labels=stylex.labels, batch=batch)
         measure_effects(run, model, classify, batch, progress=progress)
-        effects = run.gathered()
+        effects = Effects.load(run.folder)
     lists = select(effects, top=top, rules=Rules(threshold=math.inf)).by_class
     return Explanation(Subject(effects, model, classify), lists)
 

@@ -1,15 +1,17 @@
 """A convolutional classifier as a chain of steps, whatever told it: a graph, Keras's configuration, or names alone.
 
-The three readers (classifier_graph, classifier_keras, classifier_names) give the same steps; mobilenet.py makes a configuration and
-a rule table of them. Weights are named by checkpoint key.
+The three readers (from_graph, from_keras, from_names) give the same steps; `mobilenet_rules` makes a configuration and a rule table of
+them. Weights are named by checkpoint key.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stylexport.converter.mapping.network import NotThisNetwork
 
-class NotAChain(Exception):
+
+class NotAChain(NotThisNetwork):
     """The network is no chain of steps that a MobileNetV1 has. The message says where it leaves that form."""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stylexport.converter.mapping.layouts import DenseAfterHwc, Hwio, Squeeze, Transpose
+from stylexport.converter.mapping.network import Recognition
 from stylexport.converter.mapping.rules import Names, Rule
-from stylexport.converter.mapping.shapes import highest, shape_of
-from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, channels_by_resolution, resolutions
+from stylexport.converter.mapping.stylegan import graph_constants
+from stylexport.converter.mapping.stylegan.assemble import StyleGAN
+from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, NetworkConfig, channels_by_resolution, resolutions
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,12 @@ def looks_like(names: Names, dialect: Dialect) -> bool:
 
 def read_config(names: Names, where: str, dialect: Dialect) -> dict[str, object]:
     """The configuration's fields that shapes tell; the last layer's outputs are `latent` or `labels`."""
-    resolution = highest(names, f"{dialect.from_rgb}/StyleGAN2Conv2D*/weight", where, 8)
-    rgb = shape_of(names, f"{dialect.from_rgb}/StyleGAN2Conv2D*/weight".replace("{r}", str(resolution)), where, 4)
+    resolution = names.highest(f"{dialect.from_rgb}/StyleGAN2Conv2D*/weight", where, 8)
+    rgb = names.shape_of(f"{dialect.from_rgb}/StyleGAN2Conv2D*/weight".replace("{r}", str(resolution)), where, 4)
     channels = {resolution: rgb[3]}
     for r in resolutions(resolution)[1:]:
-        channels[r // 2] = shape_of(names, f"{dialect.block}/Conv1Down/weight".replace("{r}", str(r)), where, 4)[3]
-    hidden, out = shape_of(names, dialect.out, where, 2)
+        channels[r // 2] = names.shape_of(f"{dialect.block}/Conv1Down/weight".replace("{r}", str(r)), where, 4)[3]
+    hidden, out = names.shape_of(dialect.out, where, 2)
     return {
         "resolution": resolution,
         "channels": tuple(channels[r] for r in resolutions(resolution)),
@@ -101,3 +104,18 @@ def table(config: EncoderConfig | DiscriminatorConfig, dialect: Dialect, flatten
         Rule(dialect.out, "b4.out.weight", Transpose(), (outputs, hidden)),
         Rule(dialect.out_bias, "b4.out.bias", Squeeze(1), (outputs,)),
     ]
+
+
+def _recognition(config: Callable[..., NetworkConfig], dialect: Dialect, constants: Mapping[str, graph_constants.Reader]) -> Recognition:
+    return StyleGAN(
+        config,
+        present=lambda names: looks_like(names, dialect),
+        sizes=lambda names, where: read_config(names, where, dialect),
+        constants=constants,
+        table=lambda config, hwc: table(config, dialect, hwc),
+        flattens=True,
+    ).recognition()
+
+
+ENCODER_RECOGNITION = _recognition(EncoderConfig, ENCODER, graph_constants.ENCODER)
+DISCRIMINATOR_RECOGNITION = _recognition(DiscriminatorConfig, DISCRIMINATOR, graph_constants.DISCRIMINATOR)

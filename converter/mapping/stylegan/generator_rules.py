@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stylexport.converter.mapping.layouts import Hwio, HwioTurned, Squeeze, Transpose
 from stylexport.converter.mapping.rules import Names, Rule
-from stylexport.converter.mapping.shapes import highest, shape_of
+from stylexport.converter.mapping.stylegan import graph_constants
+from stylexport.converter.mapping.stylegan.assemble import StyleGAN
 from stylexport.torch_models.config import GeneratorConfig, channels_by_resolution, log2, resolutions
 
 _SYNTHESIS = "generator_synthesis*"
@@ -19,16 +20,16 @@ def looks_like(names: Names) -> bool:
 
 def read_config(names: Names, where: str) -> dict[str, object]:
     """GeneratorConfig's fields that shapes tell. Raises MappingError where a shape that tells one is missing."""
-    resolution = highest(names, f"{_SYNTHESIS}/ToRGB{{r}}x{{r}}/ModulatedConv2D*/weight", where)
+    resolution = names.highest(f"{_SYNTHESIS}/ToRGB{{r}}x{{r}}/ModulatedConv2D*/weight", where)
     channels = []
     for r in resolutions(resolution):
         layer = "ConstBlock4x4/GeneratorLayer4x4" if r == 4 else f"GeneratorBlock{r}x{r}/Conv1"
-        channels.append(shape_of(names, f"{_SYNTHESIS}/{layer}/ModulatedConv2D*/weight", where, 4)[3])
-    z, _ = shape_of(names, f"{_MAPPING}/Dense0/MappingDense_0", where, 2)
+        channels.append(names.shape_of(f"{_SYNTHESIS}/{layer}/ModulatedConv2D*/weight", where, 4)[3])
+    z, _ = names.shape_of(f"{_MAPPING}/Dense0/MappingDense_0", where, 2)
     depth = next(i for i in range(10**4) if not names.find(f"{_MAPPING}/Dense{i}/MappingDense_{i}"))
-    latent = shape_of(names, f"{_MAPPING}/Dense{depth - 1}/MappingDense_{depth - 1}", where, 2)[1]
-    dlatent = shape_of(names, f"{_STYLES}/StyleVectorConst/StyleGAN2Dense*/weight", where, 2)[0]
-    rgb = shape_of(names, f"{_SYNTHESIS}/ToRGB4x4/ModulatedConv2D*/weight", where, 4)[3]
+    latent = names.shape_of(f"{_MAPPING}/Dense{depth - 1}/MappingDense_{depth - 1}", where, 2)[1]
+    dlatent = names.shape_of(f"{_STYLES}/StyleVectorConst/StyleGAN2Dense*/weight", where, 2)[0]
+    rgb = names.shape_of(f"{_SYNTHESIS}/ToRGB4x4/ModulatedConv2D*/weight", where, 4)[3]
     return {
         "resolution": resolution,
         "channels": tuple(channels),
@@ -88,3 +89,6 @@ def _affine(scope: str, name: str, size: int, config: GeneratorConfig) -> list[R
         Rule(f"{tf}/StyleGAN2Dense*/weight", f"{torch}.weight", Transpose(), (size, config.dlatent)),
         Rule(f"{tf}/FusedBiasActivation*/bias", f"{torch}.bias", Squeeze(1), (size,)),
     ]
+
+
+RECOGNITION = StyleGAN(GeneratorConfig, looks_like, read_config, graph_constants.GENERATOR, lambda config, hwc: table(config)).recognition()

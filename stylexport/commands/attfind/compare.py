@@ -13,7 +13,7 @@ from stylexport.console import json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.attfind.compare import Comparison
-    from stylexport.attfind.effects.run_store import Effects
+    from stylexport.attfind.effects.effects import Effects
 
 _PATH = click.Path(path_type=Path)
 
@@ -54,7 +54,7 @@ def _effects(path: Path) -> Effects:
     if not path.exists():
         raise BadInput(f"{path}: is not there; name a run's folder, or the authors' TFRecord")
     if path.is_dir():
-        from stylexport.attfind.effects.run_store import Effects
+        from stylexport.attfind.effects.effects import Effects
 
         return Effects.load(path)
     from stylexport.attfind.authors import from_authors

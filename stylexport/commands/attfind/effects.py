@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from stylexport.common.types import Progress
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
@@ -48,7 +46,13 @@ class _Numbers(click.ParamType):
 @click.option("--interesting", "query", type=click.Choice(["misclassified", "boundary", "flips"]), help="Only images that answer this.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images: the first, or the most interesting.")
 @click.option("--shift", type=float, default=1.0, show_default=True, help="How far towards its extreme a coordinate is moved; 1 is there.")
-@click.option("--search", type=click.Choice(["exhaustive", "screened"]), default="exhaustive", show_default=True, help="docs/attfind.md.")
+@click.option(
+    "--search",
+    type=click.Choice(["exhaustive", "screened"]),
+    default="exhaustive",
+    show_default=True,
+    help="screened is experimental: docs/attfind.md.",
+)
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Screened: of the exhaustive search's passes.  [default: 0.1]")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda; under `accelerate launch`, cuda is each process's own.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True, help="16 bits by autocast.")
@@ -98,67 +102,26 @@ def command(
     named = {"size": square, "range": values, "channels": channels, "mean": mean, "std": std}
     names = tuple(label.strip() for label in labels.split(",")) if labels else ()
 
-    # MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that goes on must give the same bytes.
+    # MKL's results depend on where arrays lie in memory unless this is set; a run that goes on must give the same bytes.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    from stylexport.attfind.effects.create_run import Settings, prepare
-    from stylexport.attfind.effects.measure import measure
-    from stylexport.attfind.effects.open_model import open_model
-    from stylexport.attfind.effects.run_store import Run
-    from stylexport.attfind.screening.screen import SHARE, screen
-    from stylexport.torch_models.classifiers.open import open_classifier
-    from stylexport.torch_models.execution import compile_networks, computing, processes
+    from stylexport.attfind.api import AttFind
+    from stylexport.attfind.effects.create_run import SHARE, Settings
 
     asked = None if batch == "auto" else int(batch)
-    settings = Settings(model, latents, images, query, limit, names, shift, precision, search, asked, share or SHARE)
-    team = processes(device)
-    opened = open_model(model, team.device)
     changes = {name: value for name, value in named.items() if value is not None}
-    classifier = open_classifier(
-        spec, own=opened.stylex.classifier, weights=weights, changes=changes, image_range=opened.image_range, device=team.device
-    )
-    if compiling:
-        compile_networks(opened.generator, classifier)
-
-    def measure_own(run: Run, progress: Progress | None) -> None:
-        """Images number, number + count, ... of the run are this process's."""
-        own = range(team.number, run.images, team.count)
-        measure(run, opened, classifier, settings.batch or int(run.about["batch"]), images=own, progress=progress)
-        team.wait()
-
-    started = time.perf_counter()
-    with computing(opened.device, precision):
-        if not team.main:
-            team.wait()
-            measure_own(Run(out), None)
-            return
-        with steps_progress() as progress:
-            run = prepare(out, opened, classifier, settings, progress)
-            with run.alone():
-                lacking = len(run.missing())
-                if search == "screened":  # by one process: what is measured next depends on all that was measured
-                    screen(run, opened, classifier, settings.batch or int(run.about["batch"]), share=settings.share, progress=progress)
-                team.wait()
-                measure_own(run, progress)
-                path = run.finish()
-    facts = {
-        "effects": str(path),
-        "images": run.images,
-        "measured_now": lacking,
-        "processes": team.count,
-        "coordinates": int(run.arrays["styles"].shape[1]),
-        "labels": run.about["labels"],
-        "batch": run.about["batch"] if settings.batch is None else settings.batch,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-    if search == "screened":
-        facts["screening"] = {key: value for key, value in run.about["screening"].items() if key != "entries"}
-    if as_json:
-        print_json(facts)
+    explainer = AttFind(model, spec, weights=weights, preprocessing=changes, device=device)
+    settings = Settings(query, limit, names, shift, precision, search, asked, share or SHARE)
+    with steps_progress() as progress:
+        found = explainer.measure(latents, settings, images=images, out=out, compiled=compiling, progress=progress)
+    if found is None:  # the main process speaks for all
         return
-    gone_on = f" ({lacking} of them now)" if lacking < run.images else ""
-    click.echo(f"measured {run.images} images{gone_on}, {facts['coordinates']:,} coordinates, labels {', '.join(facts['labels'])}")
-    if search == "screened":
-        found = run.about["screening"]
-        recall = ", ".join(f"{share:.0%} towards {run.about['labels'][int(label)]}" for label, share in found["recall"].items())
-        click.echo(f"screened: {found['passes']:,} passes, not {found['exhaustive']:,}; expected of the top 10: {recall}")
-    click.echo(f"wrote {path}")
+    if as_json:
+        print_json(found.to_json())
+        return
+    resumed = f" ({found.measured_now} of them now)" if found.measured_now < found.images else ""
+    click.echo(f"measured {found.images} images{resumed}, {found.coordinates:,} coordinates, labels {', '.join(found.labels)}")
+    if found.screening is not None:
+        recall = ", ".join(f"{share:.0%} towards {found.labels[int(label)]}" for label, share in found.screening["recall"].items())
+        passes, exhaustive = found.screening["passes"], found.screening["exhaustive"]
+        click.echo(f"screened: {passes:,} passes, not {exhaustive:,}; expected of the top 10: {recall}")
+    click.echo(f"wrote {found.effects}")

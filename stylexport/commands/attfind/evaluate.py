@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from stylexport.common.errors import BadInput
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
-
-if TYPE_CHECKING:
-    from stylexport.attfind.effects.load_run import Subject
-    from stylexport.attfind.effects.run_store import Effects
-    from stylexport.attfind.select.attributes import Attribute, Selection
 
 _PATH = click.Path(path_type=Path)
 
@@ -47,56 +41,16 @@ def command(
     Each image is moved by the list of a class that it is not of. Against as many random coordinates, and those that vary most. Writes
     RUN/evaluation.json and RUN/evaluation.html.
     """
-    from stylexport.attfind.effects.load_run import reopen
-    from stylexport.attfind.evaluate.distance import lpips_or_why
-    from stylexport.attfind.evaluate.evaluate import evaluate
-    from stylexport.attfind.evaluate.evaluation_report import to_json, write_json, write_page
-    from stylexport.attfind.select.attributes import read_attributes
-    from stylexport.attfind.select.goals import check, label_of
+    from stylexport.attfind.api import AttFind
 
-    selection = read_attributes(run)
-    subject = reopen(run, model, device)
-    check(subject.effects, selection)
-    lists = _lists(selection, subject, None if target is None else label_of(subject.effects, target))
-    distance, remark = lpips_or_why("alex", subject.model.device, subject.model.image_range)
-    options: dict[str, Any] = {"top": top, "random": drawings, "seed": seed, "batch": batch, "distance": distance}
+    options: dict[str, Any] = {"target": target, "top": top, "random": drawings, "seed": seed, "batch": batch}
     with steps_progress() as progress:
-        found = evaluate(subject, lists, **options, progress=progress)
-    remarks = [*_remarks(subject.effects, selection, len(lists)), *([remark] if remark else [])]
-    values = to_json(found, subject, seed=seed, remarks=remarks)
-    write_json(values, run / "evaluation.json")
-    write_page(values, run / "evaluation.html")
+        values = AttFind(model, device=device).evaluate(run, progress=progress, **options)
     if as_json:
         print_json(values)
         return
     _print(values)
     click.echo(f"wrote {run / 'evaluation.html'}")
-
-
-def _lists(selection: Selection, subject: Subject, target: int | None) -> dict[int, tuple[Attribute, ...]]:
-    """Every target's list, or one."""
-    if target is None:
-        return dict(selection.by_class)
-    if target not in selection.by_class:
-        there = ", ".join(map(subject.label, selection.by_class))
-        raise BadInput(f"no list towards {subject.label(target)} is selected (there are: {there}); `stylexport attfind select` selects")
-    return {target: selection.by_class[target]}
-
-
-def _remarks(effects: Effects, selection: Selection, lists: int) -> list[str]:
-    """What a reader must know of how the attributes were chosen."""
-    found = list(selection.remarks)
-    if selection.image is not None:
-        found.append(f"the attributes were selected for image {selection.image} alone, and are tried on all")
-    if lists > 1 and effects.base_logits.shape[1] > 2:
-        found.append("an image counts once for each class that it is to become")
-    if selection.search != "exhaustive":
-        found.append(
-            "the search was screened: a coordinate that was not measured goes to its minimum among random ones and those that vary most"
-        )
-    if not effects.done.all():
-        found.append(f"{int((~effects.done).sum())} of {len(effects.done)} images are not measured yet, and not counted")
-    return found
 
 
 def _print(values: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 def command(run: Path, out: Path) -> None:
     """Write the effects of a RUN as the authors' notebook opens them (their examples_1.tfrecord). Needs no TensorFlow."""
     from stylexport.attfind.authors import to_authors
-    from stylexport.attfind.effects.run_store import Effects
+    from stylexport.attfind.effects.effects import Effects
 
     to_authors(Effects.load(run), out)
     click.echo(f"wrote {out}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylexport.console import json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
-    from stylexport.attfind.effects.load_run import Subject
-    from stylexport.attfind.effects.run_store import Effects
     from stylexport.attfind.select.attributes import Selection
-    from stylexport.attfind.select.select import Strategy
+    from stylexport.attfind.select.rules import Strategy
 
 _PATH = click.Path(path_type=Path)
 STRATEGIES = ("global", "image-fraction", "independent", "subset")
@@ -59,52 +57,24 @@ def command(
         raise click.UsageError("--image I goes with --strategy independent or subset, and they with it")
     if add_effects and strategy != "subset":
         raise click.UsageError("--add-effects is of --strategy subset")
-    from stylexport.attfind.effects.run_store import Effects
-    from stylexport.attfind.select.attributes import write_attributes
-    from stylexport.attfind.select.goals import label_of
-    from stylexport.attfind.select.select import Rules, select
+    from stylexport.attfind.api import AttFind
+    from stylexport.attfind.select.rules import Rules
 
-    subject = _subject(run, model, device, asked=discriminator or (strategy == "subset" and not add_effects))
-    effects = Effects.load(run) if subject is None else subject.effects
-    judge, logits = None, None
-    if subject is not None:
-        from stylexport.attfind.select.network_checks import discriminator_of, logits_of
-
-        judge = discriminator_of(subject) if discriminator else None
-        logits = logits_of(subject) if strategy == "subset" and not add_effects else None
-    found = select(
-        effects,
-        None if target is None else label_of(effects, target),
-        top=top,
-        strategy=strategy,
-        image=image,
-        discriminator=judge,
-        logits=logits,
-        rules=Rules(threshold=threshold, candidates=candidates),
-    )
-    path = write_attributes(run, found)
+    rules = Rules(threshold=threshold, candidates=candidates)
+    options: dict[str, Any] = {"top": top, "strategy": strategy, "image": image, "discriminator": discriminator, "add_effects": add_effects}
+    found = AttFind(model, device=device).select(run, target, rules=rules, **options)
     if as_json:
         print_json(found.to_json())
         return
-    _print(found, effects)
-    click.echo(f"wrote {path}")
+    _print(found)
+    click.echo(f"wrote {run / 'attributes.json'}")
 
 
-def _subject(run: Path, model: Path | None, device: str, asked: bool) -> Subject | None:
-    """The run with its networks, where they are to be asked."""
-    if not asked:
-        return None
-    from stylexport.attfind.effects.load_run import reopen
-
-    return reopen(run, model, device)
-
-
-def _print(found: Selection, effects: Effects) -> None:
-    names = effects.labels
+def _print(found: Selection) -> None:
     click.echo(f"{'':>3}  {'direction':11}{'coordinate':>11}  {'layer':12}{'channel':>8}{'score':>9}  towards")
     for number, a in enumerate(found, 1):
         direction = "to minimum" if a.direction == 0 else "to maximum"
-        towards = names[a.target] if a.target < len(names) else str(a.target)
+        towards = found.labels[a.target] if a.target < len(found.labels) else str(a.target)
         click.echo(f"{number:3}  {direction:11}{a.coordinate:11}  {a.layer or '?':12}{a.channel:8}{a.score:9.4f}  {towards}")
     for remark in found.remarks:
         click.echo(f"note: {remark}")

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from stylexport.common.version import __version__
 from stylexport.console import json_option, print_json, steps_progress, verbose_option
-
-if TYPE_CHECKING:
-    from stylexport.attfind.effects.load_run import Subject
-    from stylexport.attfind.select.attributes import Selection
-    from stylexport.attfind.show.show import Shown
 
 _PATH = click.Path(path_type=Path)
 FORMATS = ("html", "png", "gif")
@@ -56,57 +49,14 @@ def command(
 
     Writes RUN/show/index.html, one page with everything in it that can be sent to a colleague; or attribute-01.png, attribute-01.gif ...
     """
-    from stylexport.attfind.effects.load_run import reopen
+    from stylexport.attfind.api import AttFind
     from stylexport.attfind.select.attributes import read_attributes
-    from stylexport.attfind.select.goals import check
-    from stylexport.attfind.show.show import show
 
+    options: dict[str, Any] = {"formats": formats, "out": out, "top": top, "images": images, "frames": frames, "batch": batch}
     selection = read_attributes(run)
-    subject = reopen(run, model, device)
-    check(subject.effects, selection)
-    folder = out if out is not None else run / "show"
-    folder.mkdir(parents=True, exist_ok=True)
-    attributes = selection.attributes[:top]
     with steps_progress() as progress:
-
-        def shown() -> Iterator[Shown]:
-            for number, attribute in enumerate(attributes):
-                progress("attributes", number, len(attributes))
-                yield show(subject, attribute, images=images, frames=frames, batch=batch, only=selection.image)
-            progress("attributes", len(attributes), len(attributes))
-
-        paths = _write(subject, list(shown()) if len(formats) > 1 else shown(), formats, folder, _about(subject, selection))
+        paths = AttFind(model, device=device).render(run, selection, progress=progress, **options)
     if as_json:
-        print_json({"attributes": len(attributes), "files": [str(path) for path in paths]})
+        print_json({"attributes": len(selection.attributes[:top]), "files": [str(path) for path in paths]})
     else:
         click.echo("\n".join(f"wrote {path}" for path in paths))
-
-
-def _write(subject: Subject, shown: Iterable[Shown], formats: tuple[str, ...], folder: Path, about: list[tuple[str, str]]) -> list[Path]:
-    from stylexport.attfind.show.gallery import write_animations, write_page, write_sheets
-
-    paths = []
-    if "html" in formats:
-        paths.append(write_page(subject, shown, folder / "index.html", about))
-    if "png" in formats:
-        paths += write_sheets(subject, shown, folder)
-    if "gif" in formats:
-        paths += write_animations(subject, shown, folder)
-    return paths
-
-
-def _about(subject: Subject, selection: Selection) -> list[tuple[str, str]]:
-    """What stands at the page's end."""
-    about = subject.effects.about
-    classifier = about.get("classifier") or {}
-    rows = [
-        ("model", about.get("model_path")),
-        ("classifier", classifier.get("spec")),
-        ("strategy", selection.strategy),
-        *((name, f"{value} ({origin})") for name, (value, origin) in selection.parameters.items()),
-        ("shift", f"{subject.shift:g} of the way to the minimum or maximum"),
-        ("search", selection.search if isinstance(selection.search, str) else "screened"),
-        *(("remark", remark) for remark in selection.remarks),
-        ("made by", f"StylExport {__version__}"),
-    ]
-    return [(name, str(value)) for name, value in rows if value is not None]

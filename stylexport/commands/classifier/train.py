@@ -37,15 +37,13 @@ def command(settings: tuple[str, ...], data: Path | None, csv: Path | None, out:
     if data is not None:
         named += [f"data.kind={'folder' if csv is None else 'csv'}", f"data.path={data}", *([] if csv is None else [f"data.csv={csv}"])]
 
-    # MKL's results depend on where arrays lie in memory unless it is told otherwise; a training that goes on must give the same bytes.
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     with importing("train", "classifier train"):
         from stylexport.training.classifier.classifier_config import read_training
-        from stylexport.training.classifier.train_classifier import train
+        from stylexport.training.classifier.train_classifier import train_classifier
 
     config = read_training(Path(files[0]) if files else None, named)
     with steps_progress() as progress:
-        found = train(config, out, device=device, resume=resume, progress=progress)
+        found = train_classifier(config, out, device=device, resume=resume, progress=progress)
     if int(os.environ.get("RANK", "0")):
         return
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import json_option, print_json, verbose_option
+from stylexport.console import importing, json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.attfind.studies.analyse import Accuracy, Described, Score
@@ -29,8 +29,11 @@ def command(files: tuple[Path, ...], keys: tuple[Path, ...], most: int, as_json:
     """Say what the answers in FILES show: accuracy of the classification study, common words of the verbal one.
 
     FILES are the CSV files that the forms save. The classification study needs its key; the verbal one's gives the attributes' names.
+
+    Needs the extra [studies].
     """
-    from stylexport.attfind.studies.analyse import analyse, to_json
+    with importing("studies", "study analyse"):
+        from stylexport.attfind.studies.analyse import analyse, to_json
 
     found = analyse(files, keys, most=most)
     if as_json:

@@ -28,12 +28,12 @@ seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show
 
 def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
     """A run with its model, and the attributes that were selected. Raises BadInput where one of them is not there."""
-    from stylexport.attfind.effects.load_run import reopen
+    from stylexport.attfind.effects.load_run import load_run
     from stylexport.attfind.select.attributes import read_attributes
     from stylexport.attfind.select.goals import check
 
     chosen = read_attributes(run)
-    subject = reopen(run, model)
+    subject = load_run(run, model)
     check(subject.effects, chosen)
     return subject, chosen
 

@@ -15,6 +15,8 @@ from torchvision import models
 from stylexport.attfind.evaluate.distance import Distance, lpips, lpips_or_why
 from stylexport.common.errors import BadInput
 
+pytestmark = pytest.mark.processor
+
 Opened = dict[str, Distance]
 
 

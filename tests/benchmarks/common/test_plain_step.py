@@ -12,6 +12,8 @@ from stylexport.torch_models.layers.resampling import Fir
 from stylexport.training.config import OptimiserConfig
 from tests.training.steps import images, settings, step_of, weights
 
+pytestmark = pytest.mark.processor
+
 # So slow that no weight changes that is not zero: what is painted anew for the discriminator is painted by the same generator.
 STILL = settings(optimiser=OptimiserConfig(learning_rate=1e-30, discriminator_rate=1e-30))
 

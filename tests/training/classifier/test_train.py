@@ -15,11 +15,11 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models import StylEx
 from stylexport.torch_models.classifiers.open import open_classifier, recorded
 from stylexport.training.classifier.classifier_config import ClassifierTraining, read_training
-from stylexport.training.classifier.train_classifier import shifted, train
+from stylexport.training.classifier.train_classifier import shifted, train_classifier
 from stylexport.training.data.open import DataConfig, open_data
 from stylexport.training.logging.divergence import Stopped
-from tests.attfind.digits import folder_of_digits
 from tests.conftest import run
+from tests.digits import digits_folder
 from tests.training.classifier.pictures import bright_and_dark
 
 OWN = "tests.training.classifier.networks"
@@ -58,9 +58,9 @@ def interrupt_at(images: int) -> Any:
 
 
 def test_it_learns_digits_and_leaves_a_converted_folder(tmp_path: Path) -> None:
-    data = DataConfig("folder", folder_of_digits(tmp_path / "digits", 600), held_out=0.3, flip=False, workers=0)
+    data = DataConfig("folder", digits_folder(tmp_path / "digits", 600), held_out=0.3, flip=False, workers=0)
     config = ClassifierTraining(data, width=0.125, learning_rate=0.01, batch=16, epochs=6, momentum=0.1)
-    found = train(config, tmp_path / "out")
+    found = train_classifier(config, tmp_path / "out")
     stylex = StylEx.from_pretrained(tmp_path / "out")
     held_out = open_data(data, "held_out")
     images, targets = zip(*(held_out[i] for i in range(len(held_out))), strict=True)
@@ -74,43 +74,45 @@ def test_it_learns_digits_and_leaves_a_converted_folder(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bytes(config: ClassifierTraining, tmp_path: Path) -> None:
-    whole = train(config, tmp_path / "whole")
+    whole = train_classifier(config, tmp_path / "whole")
     with pytest.raises(Interrupted):  # in the third epoch: 56 images, 7 steps of 8, an epoch
-        train(config, tmp_path / "cut", progress=interrupt_at(2 * 56 + 16))
+        train_classifier(config, tmp_path / "cut", progress=interrupt_at(2 * 56 + 16))
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["checkpoint.safetensors"]
-    again = train(config, tmp_path / "cut", resume=True)
+    again = train_classifier(config, tmp_path / "cut", resume=True)
     assert again["curve"] == whole["curve"]
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
 def test_another_seed_is_another_classifier(config: ClassifierTraining, tmp_path: Path) -> None:
     config = dataclasses.replace(config, epochs=1)
-    train(config, tmp_path / "one")
-    train(dataclasses.replace(config, seed=1), tmp_path / "two")
+    train_classifier(config, tmp_path / "one")
+    train_classifier(dataclasses.replace(config, seed=1), tmp_path / "two")
     assert weights(tmp_path / "one") != weights(tmp_path / "two")
 
 
 def test_a_finished_training_is_not_done_again(config: ClassifierTraining, tmp_path: Path) -> None:
     config = dataclasses.replace(config, epochs=1)
-    found = train(config, tmp_path / "out")
-    assert train(config, tmp_path / "out", resume=True, progress=interrupt_at(0))["accuracy"] == found["accuracy"]
+    found = train_classifier(config, tmp_path / "out")
+    assert train_classifier(config, tmp_path / "out", resume=True, progress=interrupt_at(0))["accuracy"] == found["accuracy"]
 
 
 def test_a_folder_that_is_there_is_left_alone_unless_told_to_go_on(config: ClassifierTraining, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        train(config, tmp_path / "out", progress=interrupt_at(60))
+        train_classifier(config, tmp_path / "out", progress=interrupt_at(60))
     with pytest.raises(BadInput, match="is there already; --resume goes on"):
-        train(config, tmp_path / "out")
+        train_classifier(config, tmp_path / "out")
     with pytest.raises(BadInput, match=r"begun with other settings \(data\.seed, learning_rate\)"):
-        train(dataclasses.replace(config, learning_rate=1.0, data=dataclasses.replace(config.data, seed=9)), tmp_path / "out", resume=True)
+        train_classifier(
+            dataclasses.replace(config, learning_rate=1.0, data=dataclasses.replace(config.data, seed=9)), tmp_path / "out", resume=True
+        )
     (tmp_path / "out" / "checkpoint.safetensors").write_bytes(b"cut")
     with pytest.raises(DamagedFile, match=r"checkpoint\.safetensors: is no checkpoint"):
-        train(config, tmp_path / "out", resume=True)
+        train_classifier(config, tmp_path / "out", resume=True)
 
 
 def test_a_classifier_of_ones_own_is_opened_again_as_its_record_says(config: ClassifierTraining, tmp_path: Path) -> None:
     config = dataclasses.replace(config, architecture=f"{OWN}:lone_logit", optimiser="sgd", learning_rate=1.0)
-    found = train(config, tmp_path / "out")
+    found = train_classifier(config, tmp_path / "out")
     classifier = open_classifier(**recorded(found["classifier"]))
     held_out = open_data(config.data, "held_out")
     logits = classifier(torch.stack([held_out[i][0] for i in range(len(held_out))]))
@@ -122,7 +124,7 @@ def test_a_classifier_of_ones_own_is_opened_again_as_its_record_says(config: Cla
 def test_torchvisions_densenet_is_trained_at_a_size_of_its_own(config: ClassifierTraining, tmp_path: Path) -> None:
     data = dataclasses.replace(config.data, limit=4)
     config = dataclasses.replace(config, data=data, architecture="torchvision:densenet121", size=32, batch=4, epochs=1)
-    found = train(config, tmp_path / "out")
+    found = train_classifier(config, tmp_path / "out")
     record = recorded(found["classifier"])
     assert record["preprocessing"].size == (32, 32)
     assert open_classifier(**record).module.classifier.out_features == 2
@@ -130,11 +132,11 @@ def test_torchvisions_densenet_is_trained_at_a_size_of_its_own(config: Classifie
 
 def test_a_loss_that_is_no_number_stops_it(config: ClassifierTraining, tmp_path: Path) -> None:
     with pytest.raises(Stopped, match=r"epoch 1: the loss became nan.*smaller learning_rate"):
-        train(dataclasses.replace(config, architecture=f"{OWN}:no_number"), tmp_path / "out")
+        train_classifier(dataclasses.replace(config, architecture=f"{OWN}:no_number"), tmp_path / "out")
 
 
 def test_a_classifier_that_always_says_the_same_is_called_so(config: ClassifierTraining, tmp_path: Path) -> None:
-    found = train(dataclasses.replace(config, architecture=f"{OWN}:decided", learning_rate=1e-9), tmp_path / "out")
+    found = train_classifier(dataclasses.replace(config, architecture=f"{OWN}:decided", learning_rate=1e-9), tmp_path / "out")
     assert np.array(found["confusion"]).sum(0).tolist() == [0, 24]
     assert "it says dark of every image" in found["remarks"][0]
 
@@ -153,13 +155,13 @@ def test_an_architecture_that_does_not_fit_is_refused(
     config: ClassifierTraining, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BadInput, match=message):
-        train(dataclasses.replace(config, **change), tmp_path / "out")
+        train_classifier(dataclasses.replace(config, **change), tmp_path / "out")
 
 
 def test_pictures_without_labels_train_no_classifier(config: ClassifierTraining, pictures: Path, tmp_path: Path) -> None:
     flat = dataclasses.replace(config, data=dataclasses.replace(config.data, path=pictures / "dark"))
     with pytest.raises(BadInput, match="dark: has no labels; a classifier needs two"):
-        train(flat, tmp_path / "out")
+        train_classifier(flat, tmp_path / "out")
 
 
 def test_a_shift_moves_all_images_alike_and_repeats_the_border() -> None:

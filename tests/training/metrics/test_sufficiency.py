@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylexport.attfind.effects.initial_state import begin
+from stylexport.attfind.effects.create_run import create_run
+from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.measure import measure as measure_effects
-from stylexport.attfind.model import StylExModel
 from stylexport.attfind.select.select import select
+from stylexport.attfind.stylex_model import StylExModel
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.metrics import explained, sufficiency
@@ -24,9 +25,9 @@ def test_of_one_attribute_it_is_what_the_effects_alone_foretell(
     model, images = StylExModel(stylex), images[6:11]  # two eights and three nines, of which one is nearly an eight
     with torch.no_grad():
         latents = encoded(stylex, images, classify(images))
-    run = begin(tmp_path / "run", model, classify, latents.numpy())
+    run = create_run(tmp_path / "run", model, classify, latents.numpy())
     measure_effects(run, model, classify, 64)
-    effects = run.gathered()
+    effects = Effects.load(run.folder)
     lists = select(effects, top=1).by_class
     flipped = []
     for image, own in enumerate(effects.classes.tolist()):

@@ -1,0 +1,109 @@
+"""The files of a run of AttFind: one an image while the run grows, RUN/effects.h5 when all are there (docs/attfind.md).
+
+    RUN/run.json              what is being measured: model, classifier, preprocessing, shift, layers, label names
+    RUN/latents.npz           latents, styles, base logits, minimum and maximum of every coordinate
+    RUN/parts/000012.npy      effects of image 12, [2, S, L] float32
+    RUN/effects.h5            everything, when the last part is there
+
+Each file is whole or absent, so a run that is killed at any point goes on with the images that have no part yet, and several processes may
+write parts of one run. The parts go when effects.h5 is there.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from stylexport.common.atomic import whole_file
+from stylexport.common.errors import DamagedFile
+from stylexport.common.types import Array
+
+FORMAT = 1
+H5, PARTS, ABOUT, LATENTS = "effects.h5", "parts", "run.json", "latents.npz"
+# The arrays of effects.h5 (there, `latents` is called dlatents).
+ARRAYS = ("effects", "base_logits", "latents", "styles", "style_min", "style_max", "done")
+
+
+def write_description(folder: Path, about: Mapping[str, Any]) -> None:
+    """RUN/run.json."""
+    with whole_file(folder / ABOUT) as partial:
+        partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def write_latents(folder: Path, arrays: Mapping[str, Array]) -> None:
+    """RUN/latents.npz."""
+    with whole_file(folder / LATENTS) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+
+
+def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What run.json and latents.npz hold. Raises DamagedFile."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        with np.load(folder / LATENTS) as file:
+            return about, {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DamagedFile(folder, f"its description cannot be read ({error})", "delete the folder and measure again") from error
+
+
+def write_part(folder: Path, image: int, effects: Array) -> None:
+    """One image's effects [2, S, L]."""
+    with whole_file(_part(folder, image)) as partial, partial.open("wb") as file:
+        np.save(file, effects.astype(np.float32))
+
+
+def read_part(folder: Path, image: int, shape: tuple[int, ...]) -> Array:
+    """One image's effects of this shape, (2, S, L). Raises DamagedFile where its part is broken."""
+    path = _part(folder, image)
+    try:
+        effects = np.load(path)
+        if effects.shape != shape:
+            raise ValueError(f"of shape {effects.shape}, not {shape}")
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedFile(
+            path, f"is not an image's effects ({error})", "delete it and run again: only this image is measured again"
+        ) from error
+    return np.asarray(effects)
+
+
+def missing_parts(folder: Path, images: int) -> list[int]:
+    """The images, of so many, whose effects are not there yet."""
+    if (folder / H5).is_file():
+        return []
+    there = {path.stem for path in (folder / PARTS).glob("*.npy")}
+    return [i for i in range(images) if f"{i:06}" not in there]
+
+
+def _part(folder: Path, image: int) -> Path:
+    return folder / PARTS / f"{image:06}.npy"
+
+
+def read_h5(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The description and the arrays in effects.h5. Raises DamagedFile."""
+    try:
+        with h5py.File(path) as file:
+            arrays = {name: np.asarray(file["dlatents" if name == "latents" else name]) for name in ARRAYS}
+            return json.loads(file.attrs["about"]), arrays
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DamagedFile(path, f"does not hold effects ({error})", "measure the effects again") from error
+
+
+def write_h5(path: Path, about: Mapping[str, Any], arrays: Mapping[str, Array], effects: Iterable[Array], shape: Sequence[int]) -> None:
+    """effects.h5, with one image's effects [2, S, L] in memory at a time; `shape` is that of all, `arrays` are the others.
+
+    The file holds no times: the same run gives the same bytes.
+    """
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+        values = file.create_dataset("effects", tuple(shape), np.float32)
+        for i, image in enumerate(effects):
+            values[i] = image
+        for name in ARRAYS[1:]:
+            file["dlatents" if name == "latents" else name] = arrays[name]
+        file.attrs["about"] = json.dumps(about)
+        file.attrs["format"] = FORMAT

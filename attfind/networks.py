@@ -1,0 +1,71 @@
+"""The model and the classifier that AttFind is given: as objects, as folders, or by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stylexport.attfind.effects.load_run import FROM_PYTHON, model_facts, open_model
+from stylexport.attfind.model import Classify, Explained
+from stylexport.attfind.stylex_model import StylExModel
+from stylexport.common.errors import BadInput
+from stylexport.torch_models.classifiers.open import OWN, Classifier, open_classifier, wrap_module
+from stylexport.torch_models.stylex import StylEx
+
+PathLike = str | os.PathLike[str]
+
+
+def opened(model: StylEx | Explained | PathLike | None, device: str) -> Explained | None:
+    """The model as AttFind takes it. Raises BadInput where a folder holds none."""
+    if isinstance(model, StylEx):
+        return StylExModel(model)
+    if isinstance(model, (str, os.PathLike)):
+        return open_model(Path(model), device)
+    return model
+
+
+def classifier_for(
+    classifier: nn.Module | Classify | str | None, model: Explained, weights: PathLike | None, preprocessing: Mapping[str, Any]
+) -> Classify:
+    """The classifier behind its preprocessing. Raises BadInput."""
+    own = model.stylex.classifier if isinstance(model, StylExModel) else None
+    if classifier is None or isinstance(classifier, str) or classifier is own:
+        spec = classifier if isinstance(classifier, str) else OWN
+        file = None if weights is None else Path(weights)
+        options: dict[str, Any] = {"own": own, "weights": file, "changes": preprocessing, "image_range": model.image_range}
+        return open_classifier(spec, **options, device=model.device)
+    if weights is not None:
+        raise BadInput("weights are for a classifier that is given by its name; load them into the module")
+    if isinstance(classifier, nn.Module):
+        return wrap_module(classifier, f"{FROM_PYTHON}{type(classifier).__qualname__}", preprocessing, model.image_range)
+    if preprocessing:
+        raise BadInput("preprocessing is for a module or a classifier given by its name; a function does its own")
+    return classifier
+
+
+def with_classifier(model: Explained, classify: Classify) -> Explained:
+    """A StylEx without a classifier takes the one that is explained: the latents that it encodes hold its probabilities."""
+    if not isinstance(model, StylExModel) or model.stylex.classifier is not None or not isinstance(classify, nn.Module):
+        return model
+    old = model.stylex
+    whole = StylEx(old.generator, old.encoder, old.discriminator, classify, labels=old.labels, image_range=old.image_range)
+    return StylExModel(whole.eval())
+
+
+def own_labels(model: Explained, classify: Classify) -> tuple[str, ...]:
+    """The names that model or classifier have for the logits."""
+    if not isinstance(classify, Classifier):
+        return ()
+    return model.stylex.labels if classify.spec == OWN and isinstance(model, StylExModel) else classify.labels
+
+
+def network_facts(model: Explained, folder: Path | None, classify: Classify) -> dict[str, Any]:
+    """What run.json says of model and classifier."""
+    known = model_facts(model, folder) if isinstance(model, StylExModel) else {}
+    if isinstance(classify, Classifier):
+        return {**known, "classifier": classify.to_json()}
+    return {**known, "classifier": {"spec": f"{FROM_PYTHON}{getattr(classify, '__qualname__', type(classify).__qualname__)}"}}

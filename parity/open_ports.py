@@ -1,0 +1,100 @@
+"""Opening the port's side: a converted folder's networks, or a user's own module filled with the original's variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from stylexport.common.errors import BadInput, MappingError
+from stylexport.common.json_files import read_json
+from stylexport.common.text import listing
+from stylexport.parity.original import Original
+from stylexport.parity.ports import Port, known_port, user_port
+from stylexport.torch_models.kinds import kind_named_by, known_roles
+from stylexport.torch_models.pretrained import open_network
+from stylexport.torch_models.stylex import MANIFEST
+
+
+def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
+    """The networks of a converted folder as ports, in the order of their kinds, and its label names. Raises BadInput."""
+    manifest = read_json(converted / MANIFEST)
+    places = manifest.get("networks")
+    if not isinstance(places, dict):
+        raise BadInput(f"{converted / MANIFEST}: names no networks; convert the release again")
+    ports = {name: known_port(open_network(converted / str(places[name]), name)) for name in known_roles() if name in places}
+    return ports, tuple(map(str, manifest.get("labels") or ()))
+
+
+def module_port(module: nn.Module, original: Original, weights: Path | None) -> Port:
+    """A user's own module as a port, with the recorded variables or those of `weights` (safetensors) in it.
+
+    It is called with the recorded inputs as they are, or else with their channels first. Raises BadInput where it takes neither, and
+    MappingError where the variables are not its tensors.
+    """
+    network = original.network
+    tensors = {name: original.weight(name) for name in network.weights} if weights is None else _weights(weights)
+    _fill(module, tensors, str(weights or original.recording.path))
+    given = original.inputs(torch.float32)
+    reasons = []
+    for channels_first in (True, False) if "NHWC" in network.layouts.values() else (False, True):
+        port = user_port(network.network, module.eval(), list(network.inputs), channels_first)
+        try:
+            with torch.no_grad():
+                port.run(module, given)
+        except Exception as error:  # the user's code, which may raise anything
+            reasons.append(str(error))
+        else:
+            return port
+    shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in given.items())
+    raise BadInput(f"the module takes the recorded inputs ({shapes}) neither as they are nor with channels first: {reasons[0]}")
+
+
+def check_comparable(port: Port, original: Original) -> None:
+    """Raises BadInput where the recording is of a network of other sizes, or the port cannot run on the recorded inputs."""
+    path = original.recording.path
+    kind = kind_named_by(original.network.config)
+    for size in kind.sizes if kind else ():  # a difference in the other fields is a fault to be found
+        ours, theirs = (_as_list((config or {}).get(size)) for config in (port.config, original.network.config))
+        if ours != theirs:
+            raise BadInput(
+                f"{path}: is of another release (its {port.network} has {size} {theirs}, the converted one {ours}); record the one that "
+                "was converted"
+            )
+    if port.config is None:
+        return  # `module_port` has run it
+    try:
+        with torch.no_grad():
+            port.run(port.module, {name: value[:1].cpu() for name, value in original.inputs(torch.float32).items()})
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise BadInput(
+            f"{path}: the {port.network} cannot run on the recorded inputs ({error}); record the release that it was converted from"
+        ) from error
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path}: cannot be read as a safetensors file ({error}); convert the network again") from error
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Give a module its tensors. BatchNorm's counters of batches may be missing; nothing else may."""
+    own = module.state_dict()
+    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in tensors if name not in own]
+    other = [f"{n} {list(t.shape)}, not {list(own[n].shape)}" for n, t in tensors.items() if n in own and own[n].shape != t.shape]
+    for what, names in (("lacks", missing), ("holds what the module does not have:", unknown), ("has other shapes:", other)):
+        if names:
+            raise MappingError(f"{where}: {what} {listing(names)}; put the mapping's rows right")
+    module.load_state_dict(dict(tensors), strict=False)

@@ -1,0 +1,51 @@
+"""`stylexport record` for programs: python -m stylexport.reference_tf.record RELEASE... -o FILE [--seed N] ...
+
+Prints JSON lines on standard output: {"network", "done", "total"} as it goes, and at the end a summary with "recording", or "error" and
+"exit_code" (docs/recording.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stylexport.common.errors import StylexportError
+from stylexport.reference_tf.record.record_release import record, summary
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command for programs. Returns the exit code."""
+    parser = argparse.ArgumentParser("python -m stylexport.reference_tf.record", description="Record a release; progress as JSON lines.")
+    parser.add_argument("release", nargs="+")
+    parser.add_argument("-o", "--output", dest="out", type=Path, required=True)
+    parser.add_argument("--inputs", type=Path)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--latents", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int)
+    parser.add_argument("--store", type=int)
+    parser.add_argument("--mapping", type=Path)
+    parser.add_argument("--network", dest="networks", action="append", default=[])
+    chosen = parser.parse_args(arguments)
+    try:
+        found = record(**vars(chosen), progress=lambda network, done, total: _say(network=network, done=done, total=total))
+    except StylexportError as error:
+        _say(error=str(error), exit_code=error.exit_code)
+        return error.exit_code
+    except (OSError, MemoryError) as error:
+        _say(error=f"{type(error).__name__}: {error}", exit_code=2)
+        return 2
+    _say(**summary(found))
+    return 0
+
+
+def _say(**values: Any) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
