@@ -110,7 +110,7 @@ def image_calls(artefact: Artefact, network: Network, given: Mapping[str, int], 
 
 
 def _by_rank(inputs: Sequence[Input], given: Mapping[str, int]) -> list[str] | None:
-    """The names of `given` in the order of the inputs, told by their numbers of axes. None where these fit no order."""
+    """The names of `given` in the order of the inputs, found by their numbers of axes. None where no order fits."""
     for order in (list(given), list(given)[::-1]):
         if all(i.shape is None or len(i.shape) == given[name] for i, name in zip(inputs, order, strict=True)):
             return order

@@ -84,7 +84,7 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
         raise BadInput(f"{listing(without, 2)}: holds no graph, so nothing of it can be run; record the SavedModel")
     if not found:
         paths = ", ".join(str(artefact.path) for artefact in unknown[:4])
-        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or say what it is by --mapping")
+        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or describe it by --mapping")
     order = [*known_roles(), *found]
     names = sorted(found, key=order.index)
     if missing := sorted(set(only) - set(found)):
@@ -93,7 +93,7 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
 
 
 def _calls(artefact: Artefact, network: Network, resolution: int) -> Procedure:
-    """How a network is run, as its kind says."""
+    """The calls of a network, by its kind."""
     kind = network.kind
     if kind is None:
         return other_calls(artefact, network)

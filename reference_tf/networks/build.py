@@ -33,7 +33,7 @@ def reference_of(config: NetworkConfig) -> Reference:
     """The reference of a known network. Raises BadInput where it has none."""
     kind = kind_of(config)
     if kind is None or kind.reference is None:
-        raise BadInput(f"no TensorFlow reference is known of the {config.network}")
+        raise BadInput(f"the {config.network} has no TensorFlow reference")
     found: Reference = kind.reference.load()
     return found
 

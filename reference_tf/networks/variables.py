@@ -50,7 +50,7 @@ def load_variables(folder: Path | str) -> dict[str, Array]:
 def assign(network: Any, variables: Mapping[str, Array]) -> None:
     """Give the network's variables their values by name, cast to the network's dtype.
 
-    A discriminator's `style_gan2_dense_4` may bear any counter. Raises MappingError, and assigns nothing, where a variable is
+    A discriminator's `style_gan2_dense_4` may have any counter. Raises MappingError, and assigns nothing, where a variable is
     missing, is one too many, or has another shape.
     """
     have, given = names(network), {_given(name): value for name, value in variables.items()}
@@ -70,7 +70,7 @@ def assign(network: Any, variables: Mapping[str, Array]) -> None:
 def draw(config: NetworkConfig, network: Any, seed: int) -> dict[str, Array]:
     """Random float32 values for every variable: asymmetric, never the default, and of sizes that keep signals near 1.
 
-    Each variable's draw depends on the seed and its own name alone. Raises MappingError for a name that no row of `DRAWS` knows.
+    Each variable's draw depends only on the seed and its name. Raises MappingError for a name that fits no row of `DRAWS`.
     """
     result = {}
     for name, variable in names(network).items():

@@ -31,7 +31,7 @@ STORE = 2**21  # elements of a tap that is stored whole; of a larger one, one sa
 
 @dataclass
 class _State:
-    """What is known of a network so far: the values that one call hands to the next, and what the recording will say of it."""
+    """What is known of a network so far: the values that one call passes to the next, and what the recording will contain."""
 
     values: dict[str, Pair] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -192,7 +192,7 @@ def _run(
 def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
     """How many of a tap's first rows are kept: all where they fit into `store` elements, else one.
 
-    Nothing between: where a network joins two values, one of which has one row, that row stands for all (parity/compare/layerwise.py).
+    Nothing between: where a network joins two values, one of which has one row, that row is used for all (parity/compare/layerwise.py).
     """
     return shape[0] if shape and int(np.prod(shape, dtype=object)) <= store else 1
 

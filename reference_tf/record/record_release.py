@@ -146,7 +146,7 @@ def _about(user: UserInputs, samples: int, store: int, mapping: Path | None, rec
 
 
 def _nodes_done(source: Source, progress: Progress | None) -> Callable[[int, int], None]:
-    """The nodes of all calls of a network counted as one, reported about a hundred times. A call's own count begins anew at one."""
+    """The nodes of all calls of a network counted as one, reported about a hundred times. Each call counts from one."""
     sizes = [len(flow_of(call.function).inputs) for call in source.procedure.calls]
     total, number, reported = sum(sizes), -1, -1
 

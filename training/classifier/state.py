@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.mobilenet import MobileNetV1
-from stylexport.torch_models.pretrained import write_whole
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.classifier.classifier_config import MOBILENET
 
@@ -128,6 +128,7 @@ def _save_file(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, st
 
 def _written(path: Path, write: Any) -> None:
     try:
-        write_whole(path, write)
-    except (OSError, SafetensorError) as error:
+        with whole_file(path) as partial:
+            write(partial)
+    except SafetensorError as error:  # as safetensors reports a full disk
         raise BadInput(f"{path}: cannot be written ({error}); make room, or name another folder") from error
