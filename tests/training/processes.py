@@ -12,7 +12,8 @@ from typing import Any
 from stylexport.training.loop import train
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["stylexport.training.loop"])
+# What a training imports, also late: what is imported before the fork is imported once.
+_CONTEXT.set_forkserver_preload(["stylexport.training.loop", "lpips", "torch._dynamo", "scipy.linalg"])
 
 
 def begin(config: Path, out: Path, *overrides: str, environment: Mapping[str, str] | None = None, **options: Any) -> BaseProcess:
