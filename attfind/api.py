@@ -10,24 +10,21 @@ explainer.evaluate("run")              # run/evaluation.html
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from stylexport.attfind.effects.create_run import Settings, create_or_resume
+from stylexport.attfind.effects.create_run import SHARE, Settings
 from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject, checked, with_run_networks
-from stylexport.attfind.effects.measure import measure
-from stylexport.attfind.effects.run import Run
-from stylexport.attfind.effects.sources import latents_source, pictures_source
+from stylexport.attfind.effects.sources import Source, latents_source, pictures_source
 from stylexport.attfind.evaluate.evaluate import evaluate
 from stylexport.attfind.evaluate.evaluation_report import remarks_on, to_json, write_json, write_page
+from stylexport.attfind.measure_run import Measurement, measure_run
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.networks import PathLike, classifier_for, network_facts, opened, own_labels, with_classifier
 from stylexport.attfind.select.attributes import Selection, read_attributes, write_attributes
@@ -40,31 +37,8 @@ from stylexport.attfind.show.show import FRAMES
 from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
-from stylexport.torch_models.execution import PRECISIONS, compile_networks, computing, processes
+from stylexport.torch_models.execution import compile_networks, processes
 from stylexport.torch_models.stylex import StylEx
-
-SEARCHES = ("exhaustive", "screened")
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What measuring a run came to. `measured_now` images were missing before; `screening` is set where the search was screened."""
-
-    effects: Path
-    images: int
-    measured_now: int
-    processes: int
-    coordinates: int
-    labels: tuple[str, ...]
-    batch: int
-    seconds: float
-    screening: Mapping[str, Any] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """For a program; without the list of every move that was measured."""
-        values = {**vars(self), "effects": str(self.effects), "labels": list(self.labels)}
-        screening = values.pop("screening")
-        return values if screening is None else {**values, "screening": {k: v for k, v in screening.items() if k != "entries"}}
 
 
 class AttFind:
@@ -123,7 +97,7 @@ class AttFind:
         limit: int | None = None,
         shift: float = 1.0,
         search: str = "exhaustive",
-        share: float | None = None,
+        share: float = SHARE,
         precision: str = "fp32",
         batch: int | None = None,
         compiled: bool = False,
@@ -140,13 +114,13 @@ class AttFind:
 
         Example:
             >>> import tempfile
-            >>> from stylexport import convert
-            >>> from stylexport.checkpoints import EMBEDDED
-            >>> folder = Path(tempfile.mkdtemp())
-            >>> _ = convert(EMBEDDED, folder / "converted")
-            >>> found = AttFind(folder / "converted").effects(EMBEDDED / "dlatents.pkl", out=folder / "run", limit=1, batch=64)
-            >>> found.effects.shape
-            (1, 2, 108, 2)
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> images = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5]]).reshape(2, 3, 1, 1)
+            >>> found = explainer.effects(images=images, out=tempfile.mkdtemp())
+            >>> found.effects.shape, found.labels
+            ((2, 2, 3, 2), ('red', 'green'))
 
         """
         settings = Settings(interesting, limit, self.labels, shift, precision, search, batch, share)
@@ -167,55 +141,24 @@ class AttFind:
 
         None in a process that `accelerate launch` started beside the main one.
         """
-        from stylexport.attfind.screening.screen import SHARE, screen
-
         if (latents is None) == (images is None):
             raise BadInput("name the images by latents or by images, one of the two")
-        if settings.search not in SEARCHES or settings.precision not in PRECISIONS:
-            known = f"{', '.join(SEARCHES)}; precisions are {', '.join(PRECISIONS)}"
-            raise BadInput(f"search {settings.search!r}, precision {settings.precision!r}: searches are {known}")
         if self.model is None:
             raise BadInput("effects are measured on a model; AttFind(model) names it")
-        model, team = self.model, self._team
+        model = self.model
         classify = self.classify or classifier_for(None, model, None, self._preprocessing)
-        share = SHARE if settings.share is None else settings.share
-        settings = replace(settings, share=share, labels=settings.labels or own_labels(model, classify))
+        settings = replace(settings, labels=settings.labels or own_labels(model, classify))
         if compiled and isinstance(model, StylExModel) and isinstance(classify, nn.Module):
             compile_networks(model.generator, classify)
-        folder = Path(out)
-        started = time.perf_counter()
 
-        def measure_own(run: Run, report: Progress | None) -> None:
-            """Images number, number + count, ... of the run are this process's."""
-            own = range(team.number, run.images, team.count)
-            measure(run, model, classify, settings.batch or int(run.about["batch"]), images=own, progress=report)
-            team.wait()
-
-        with computing(torch.device(model.device), settings.precision):
-            if not team.main:
-                team.wait()
-                measure_own(Run(folder), None)
-                team.wait()
-                return None
+        def source() -> Source:
             if latents is not None:
-                source = latents_source(_array_or_path(latents), model)
-            else:
-                assert images is not None
-                source = pictures_source(_array_or_path(images), model, classify, progress)
-            run = create_or_resume(folder, model, classify, source, settings, network_facts(model, self._folder, classify))
-            with run.locked():
-                missing = len(run.missing())
-                used = settings.batch or int(run.about["batch"])
-                if settings.search == "screened":  # by one process: what is measured next depends on all that was measured
-                    screen(run, model, classify, used, share=share, progress=progress)
-                team.wait()
-                measure_own(run, progress)
-                path = run.finish()
-        team.wait()
-        seconds = round(time.perf_counter() - started, 3)
-        screening = run.about.get("screening") if settings.search == "screened" else None
-        named = tuple(run.about["labels"])
-        return Measurement(path, run.images, missing, team.count, run.shape[1], named, used, seconds, screening)
+                return latents_source(_array_or_path(latents), model)
+            assert images is not None
+            return pictures_source(_array_or_path(images), model, classify, progress)
+
+        facts = network_facts(model, self._folder, classify)
+        return measure_run(Path(out), model, classify, source, settings, facts, self._team, progress)
 
     def select(
         self,
@@ -234,6 +177,17 @@ class AttFind:
         `strategy`, `image` and the default target are those of `find_attributes`. With `discriminator` what makes unreal images is left
         out. `subset` renders coordinates together, unless `add_effects`. For a run in a folder RUN/attributes.json is written. Raises
         BadInput where the question has no answer.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> run = tempfile.mkdtemp()
+            >>> _ = explainer.effects(np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5], [0.4, 0.7, 0.3]]), out=run)
+            >>> [(a.layer, a.coordinate, a.target) for a in explainer.select(run, "green", strategy="subset", image=0)]
+            [('latent', 1, 1)]
+
         """
         needs_networks = discriminator or (strategy == "subset" and not add_effects)
         subject = self._subject(run) if needs_networks else None
@@ -269,13 +223,23 @@ class AttFind:
 
         `selection` is by default RUN's. `formats`: "html", one page; "png", a contact sheet an attribute; "gif", an animation an
         attribute. `top` is how many attributes, `images` how many images of each, `frames` how many pictures in a sweep. Raises BadInput.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> run = tempfile.mkdtemp()
+            >>> _ = explainer.effects(np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5], [0.4, 0.7, 0.3]]), out=run)
+            >>> [path.name for path in explainer.render(run, explainer.select(run), formats=["png"], top=2)]
+            ['attribute-01.png', 'attribute-02.png']
+
         """
         selection, folder = _selection(run, selection), _folder(run, out, "show")
         subject = self._subject(run)
         check(subject.effects, selection)
         folder.mkdir(parents=True, exist_ok=True)
-        options = {"top": top, "images": images, "frames": frames, "batch": batch}
-        return write_gallery(subject, selection, folder, formats, progress=progress, **options)
+        return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
 
     def evaluate(
         self,
@@ -287,13 +251,26 @@ class AttFind:
         random: int = 5,
         seed: int = 0,
         batch: int = 32,
+        lpips: bool = True,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """How many images change their class when the first 1, 2, ... attributes move together (Lang et al. 2021, section 4.3).
 
         `selection` is by default RUN's, of which `target` takes one list. As many coordinates drawn at `random`, and those that vary
         most, are counted as well. Returns what evaluation.json holds (docs/attfind.md); for a run in a folder evaluation.json and
-        evaluation.html are written. Raises BadInput.
+        evaluation.html are written. `lpips` measures the perceptual change too, where its weights are to be had. Raises BadInput.
+
+        Example:
+            >>> import tempfile
+            >>> from stylexport.attfind import Autoencoder
+            >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+            >>> explainer = AttFind(model, lambda images: images.flatten(1)[:, :2], labels=("red", "green"))
+            >>> run = tempfile.mkdtemp()
+            >>> _ = explainer.effects(np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5], [0.4, 0.7, 0.3]]), out=run)
+            >>> found = explainer.evaluate(run, explainer.select(run), lpips=False)
+            >>> [row["share"] for row in found["sufficiency"]["attributes"]["all"]]
+            [0.6666666666666666]
+
         """
         from stylexport.attfind.evaluate.distance import lpips_or_why
 
@@ -301,7 +278,7 @@ class AttFind:
         subject = self._subject(run)
         check(subject.effects, selection)
         lists = selection.lists(label_of(subject.effects, target) if isinstance(target, str) else target, subject.effects.label)
-        distance, missing = lpips_or_why("alex", subject.model.device, subject.model.image_range)
+        distance, missing = lpips_or_why("alex", subject.model.device, subject.model.image_range) if lpips else (None, "")
         options: dict[str, Any] = {"top": top, "random": random, "seed": seed, "batch": batch, "distance": distance}
         found = evaluate(subject, lists, **options, progress=progress)
         remarks = [*remarks_on(subject.effects, selection, len(lists)), *([missing] if missing else [])]

@@ -47,7 +47,14 @@ class ImageEditor(Protocol):
 
 @runtime_checkable
 class Explained(Protocol):
-    """A generative model whose coordinates AttFind moves. Images are [N, 3, R, R], clipped to `image_range`."""
+    """A generative model whose coordinates AttFind moves. Images are [N, 3, R, R], clipped to `image_range`.
+
+    Example:
+        >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+        >>> isinstance(model, Explained)
+        True
+
+    """
 
     layers: tuple[Layer, ...]
     image_range: tuple[float, float]

@@ -15,6 +15,7 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,8 +26,8 @@ from stylexport.converter.output.convert import convert
 from stylexport.converter.output.recording import Recording
 from stylexport.parity.open_ports import converted_ports
 from stylexport.parity.original import Original
+from stylexport.parity.proof import verify
 from stylexport.parity.result import Report
-from stylexport.parity.verify import verify
 from stylexport.subprocess_record import record_in_subprocess
 
 TARGET = 3.0
@@ -41,7 +42,7 @@ def bare(converted: Path, recording: Path) -> float:
         for dtype in (torch.float32, torch.float64):
             module, inputs = ports[name].module.to(dtype), original.inputs(dtype)
             with torch.no_grad():
-                total += seconds(lambda port=ports[name], module=module, inputs=inputs: port.run(module, inputs))
+                total += seconds(partial(ports[name].run, module, inputs))
     return total
 
 

@@ -100,7 +100,7 @@ class Original:
         return best
 
     def _kernel_fault(self, tap: RecordedTap, said: str) -> KernelFault:
-        return KernelFault(self.network.network, tap.layer, tap.node, tap.op, said, tap.floor)
+        return KernelFault(self.network.network, tap.layer, tap.node, said, tap.floor)
 
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.recording.tensor(name).copy()).to(self.device)

@@ -116,23 +116,34 @@ class Loss:
 
 @dataclass(frozen=True)
 class KernelFault:
-    """A node of the original whose own float32 kernel computes something else than its float64 replay: what is said of it.
+    """Where the original's own float32 disagrees with its float64 replay by more than rounding explains.
 
-    `layer` is the first that depends on it ("" where no name gives one) and `error` its |S32 - S64| / |S64|. That layer and those behind
-    are judged by float64 alone.
+    `tensor` is the first recorded one that depends on the wrong kernel, `layer` the layer that answers for it ("" where no name gives
+    one), `error` its |S32 - S64| / |S64|; `detail` names the node and its operation. That layer and those behind are judged by float64
+    alone.
     """
 
     network: str
     layer: str
-    node: str
-    op: str
+    tensor: str
     detail: str
     error: float
 
 
 @dataclass(frozen=True)
 class Report:
-    """The whole proof. `unmatched` names the original's tensors that no layer answers for; `faults` stand in order of execution."""
+    """The whole proof. `unmatched` names the original's tensors that no layer answers for; `faults` stand in order of execution.
+
+    `taps` counts the declared tensors of the original, `matched` those that a layer answers for. `about` is the recording's own
+    description, with the versions of PyTorch and of this tool.
+
+    Example:
+        >>> gate = Gate("generator", "PSNR of the image in dB", 62.5, 100.0, passed=False)
+        >>> report = Report((), 42, 42, (), (), (gate,), "fp32", "cpu", {})
+        >>> report.verdict, report.exit_code
+        ('numeric', 1)
+
+    """
 
     layers: tuple[Layer, ...]
     taps: int

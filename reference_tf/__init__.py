@@ -1,5 +1,13 @@
-"""The TensorFlow side: reference networks that carry the released variable names, and releases made of them.
+"""The only room that imports TensorFlow.
 
-The only room that imports TensorFlow. Written from the papers' formulas and not from `torch_models`: the two are
-two witnesses.
+networks/: reference networks with the released variable names, written from the papers and not from `torch_models`, so that the two
+check each other. release/: writing releases. replay/: evaluating an original graph in float32 and in float64. record/: recording what
+every layer computes.
 """
+
+import contextlib
+
+# Once TensorFlow is loaded, a later `import triton`, which PyTorch does when it first needs it, crashes the process: both bring an LLVM.
+# In this order it does not. Where triton is not installed, there is nothing to order.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401

@@ -5,7 +5,7 @@ from stylexport import convert, verify, load, AttFind
 convert("bucket/", "converted")                          # TensorFlow files -> PyTorch tensors; needs neither framework
 verify("converted", release="bucket/").verdict           # "pass": the same function, layer by layer
 stylex = load("converted")                               # a torch.nn.Module
-AttFind(stylex).effects("latents.pkl", out="effects")    # what does the classifier look at?
+AttFind(stylex).effects("dlatents.pkl", out="run")       # what does the classifier look at?
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stylexport.common.version import __version__
 
 if TYPE_CHECKING:
+    from stylexport.attfind.api import AttFind
     from stylexport.common.errors import StylexportError
     from stylexport.converter.output.convert import convert
     from stylexport.inspection import inspect

@@ -64,7 +64,7 @@ def demonstrate(out: Path, progress: Progress | None = None) -> Demonstration:
 
     Raises StylexportError where the release is damaged.
     """
-    from stylexport.parity.verify import verify
+    from stylexport.parity.proof import verify
     from stylexport.torch_models import StylEx
 
     try:

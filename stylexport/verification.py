@@ -66,7 +66,7 @@ def verify(
     options += ["--samples", str(samples)] if samples else []
     options += ["--mapping", os.fspath(mapping)] if mapping is not None else []
     with recorded(against, releases, options, _recording(progress)) as recording:
-        from stylexport.parity import verify as proof
+        from stylexport.parity import proof
 
         if isinstance(network, str | os.PathLike):
             return proof.verify(Path(network), recording, device=device, precision=precision, progress=progress)
@@ -88,6 +88,13 @@ def selftest(
     `against`, `release`, `device`, `seed` and `progress` as for `verify`; `networks` are those to try, by default all. `passed` of the
     answer says whether every fault was found and its layer named, 90 % of the causes named, and every clean network passed. Raises
     BadInput as `verify` does.
+
+    Example:
+        >>> from stylexport import selftest
+        >>> selftest("nowhere", against="recording.safetensors")
+        Traceback (most recent call last):
+        stylexport.common.errors.BadInput: nowhere: no such folder; name one that `stylexport convert` wrote
+
     """
     releases = _one_original(against, release)
     _folder(folder)

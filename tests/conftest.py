@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401  before TensorFlow, whose LLVM keeps it from loading
 
+from stylexport.checkpoints import EMBEDDED
 from stylexport.cli import main
 from stylexport.converter.output.convert import convert
 from tests.basic_pitch import unpack
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 # Whose claims depend on the processor's arithmetic: the proof, the kernels, and what compares PyTorch with TensorFlow. Single files
 # elsewhere carry the marker themselves.
 PROCESSOR = ("parity", "reference_tf", "torch_models", "converter/mapping")
-DEMO = ROOT / "checkpoints" / "demo"
+DEMO = EMBEDDED
 
 
 @dataclass(frozen=True)

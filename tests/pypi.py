@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from filelock import FileLock
+
+from stylexport.common.digests import sha256 as digest
 
 
 def download(cache: Path, requirement: str, file: str, sha256: str, *options: str) -> Path:
@@ -18,7 +19,7 @@ def download(cache: Path, requirement: str, file: str, sha256: str, *options: st
         if not path.is_file():
             command = [interpreter_with_pip(), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(cache), *options, requirement]
             subprocess.run(command, check=True)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = digest(path)
     assert found == sha256, f"{path} has sha256 {found}, not {sha256}; delete it and run again"
     return path
 

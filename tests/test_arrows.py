@@ -21,7 +21,7 @@ ARROWS = {
     "stylexport.common": set(),
     "stylexport.pages": {"stylexport.common"},
     "stylexport.checkpoints": {"stylexport.common"},
-    "stylexport.converter": {"stylexport.common", "stylexport.torch_models.config"},
+    "stylexport.converter": {"stylexport.common", "stylexport.torch_models.config", "stylexport.torch_models.kinds"},
     "stylexport.torch_models": {"stylexport.common"},
     "stylexport.reference_tf": {
         "stylexport.common",

@@ -11,7 +11,7 @@ _HOME = {
     "Discriminator": "discriminator",
     "MobileNetV1": "mobilenet",
     "StylEx": "stylex",
-    "Styles": "generator",
+    "Styles": "layers.styles",
 }
 __all__ = sorted(_HOME)
 

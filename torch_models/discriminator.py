@@ -9,7 +9,15 @@ from stylexport.torch_models.residual import ResidualTrunk
 
 
 class Discriminator(ResidualTrunk):
-    """StyleGAN2's residual discriminator, conditioned by projection: one output a label, summed under the label probabilities."""
+    """StyleGAN2's residual discriminator, conditioned by projection: one output a label, summed under the label probabilities.
+
+    Example:
+        >>> import torch
+        >>> discriminator = Discriminator(DiscriminatorConfig(resolution=8, channels=(6, 4), hidden=7, labels=2))
+        >>> discriminator(torch.zeros(4, 3, 8, 8), torch.full((4, 2), 0.5)).shape
+        torch.Size([4, 1])
+
+    """
 
     config_class = DiscriminatorConfig
     config: DiscriminatorConfig

@@ -9,7 +9,14 @@ from stylexport.torch_models.residual import ResidualTrunk
 
 
 class Encoder(ResidualTrunk):
-    """StyleGAN2's residual discriminator without its minibatch standard deviation, ending in w."""
+    """StyleGAN2's residual discriminator without its minibatch standard deviation, ending in w.
+
+    Example:
+        >>> import torch
+        >>> Encoder(EncoderConfig(resolution=8, channels=(6, 4), hidden=7, latent=5))(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2, 5])
+
+    """
 
     config_class = EncoderConfig
     config: EncoderConfig

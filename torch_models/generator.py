@@ -8,18 +8,23 @@ import torch
 from torch import Tensor
 
 from stylexport.torch_models.config import GeneratorConfig
-from stylexport.torch_models.layers.mapping import Mapping
-from stylexport.torch_models.layers.styles import Styles, StyleVectors
+from stylexport.torch_models.layers.mapping import MappingNetwork
+from stylexport.torch_models.layers.styles import StyleVectors
 from stylexport.torch_models.layers.synthesis import Synthesis
 from stylexport.torch_models.pretrained import PretrainedNetwork
-
-__all__ = ["Generator", "Styles"]
 
 
 class Generator(PretrainedNetwork):
     """StyleGAN2's generator with label probabilities in its latent (StylEx). Parts: `mapping`, `style_vectors`, `synthesis`.
 
-    `w_avg` [latent] is the running mean of w that truncation pulls towards.
+    `w_avg` [latent] is the running mean of w that truncation pulls towards. z [N, z] to w [N, latent] is `mapping`.
+
+    Example:
+        >>> generator = Generator(GeneratorConfig(resolution=8, channels=(6, 4), latent=5, labels=2))
+        >>> dlatent = torch.cat([torch.zeros(3, 5), torch.tensor([0.9, 0.1]).expand(3, 2)], 1)  # w, then label probabilities
+        >>> generator(dlatent).shape
+        torch.Size([3, 3, 8, 8])
+
     """
 
     config_class = GeneratorConfig
@@ -29,7 +34,7 @@ class Generator(PretrainedNetwork):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         self.register_buffer("w_avg", torch.zeros(config.latent))
-        self.mapping = Mapping(config)
+        self.mapping = MappingNetwork(config)
         self.style_vectors = StyleVectors(config)
         self.synthesis = Synthesis(config)
 

@@ -91,7 +91,14 @@ class ConvUnit(nn.Module):
 
 
 class MobileNetV1(PretrainedNetwork):
-    """The classifier: `conv0`, then `b{i}.depthwise` and `b{i}.pointwise` from i = 1, global average pool, dropout, `head`."""
+    """The classifier: `conv0`, then `b{i}.depthwise` and `b{i}.pointwise` from i = 1, global average pool, dropout, `head`.
+
+    Example:
+        >>> from stylexport.torch_models.config import mobilenet_layers
+        >>> MobileNetV1(MobileNetV1Config(mobilenet_layers(width=0.25), labels=3)).eval()(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 3])
+
+    """
 
     config_class = MobileNetV1Config
     config: MobileNetV1Config

@@ -28,6 +28,13 @@ class StylEx(nn.Module):
     """The networks of one StylEx; any may be absent (None), and a method that needs it then says so.
 
     `labels` are the label names, `image_range` the range of an image, `metadata` whatever else `stylex.json` holds.
+
+    Example:
+        >>> from stylexport.torch_models.config import GeneratorConfig
+        >>> stylex = StylEx(Generator(GeneratorConfig(resolution=8, channels=(6, 4), latent=5, labels=2)), labels=("old", "young"))
+        >>> stylex.decode(torch.zeros(1, 7)).shape
+        torch.Size([1, 3, 8, 8])
+
     """
 
     generator: Generator | None

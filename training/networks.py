@@ -62,7 +62,7 @@ def build(
         kind = KINDS[RELEASED[name]]
         source: PretrainedNetwork | None = getattr(release, name, None)
         if source is None:
-            networks[name] = kind.module.load()(kind.config(**shared, **own[name]))  # type: ignore[call-arg]
+            networks[name] = kind.module.load()(kind.config(**shared, **own[name]))
         else:
             networks[name] = kind.module.load()(adapted(source.config, resolution, labels))
             reuses[name] = reuse(networks[name], source)

@@ -23,6 +23,8 @@ from stylexport.common.types import Array
 from stylexport.common.version import __version__
 from stylexport.torch_models.classifiers.open import looks_like_probabilities
 
+SHARE = 0.1  # of the exhaustive search's forward passes, in a screened search
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -39,7 +41,7 @@ class Settings:
     precision: str = "fp32"
     search: str = "exhaustive"
     batch: int | None = None
-    share: float | None = None
+    share: float = SHARE
 
 
 def create_or_resume(out: Path, model: Explained, classify: Classify, source: Source, settings: Settings, facts: Mapping[str, Any]) -> Run:

@@ -23,6 +23,13 @@ class Effects:
     `base_logits` [N, L] of the reconstructions, `latents` [N, D], `styles` [N, S], `style_min` and `style_max` [S]. `done` [N] marks the
     images whose effects are measured; those of the others are zero. `layers` are (name, size) in order; `labels` the label names; `about`
     is what run.json says (docs/attfind.md).
+
+    Example:
+        >>> zeros = np.zeros((3, 4), np.float32)  # three images, four coordinates
+        >>> found = Effects(np.ones((3, 2, 4, 2)), zeros[:, :2], zeros, zeros, zeros[0], zeros[0], np.ones(3, bool), (("b4.conv1", 4),))
+        >>> found.where(2), found.classes.tolist()
+        (('b4.conv1', 2), [0, 0, 0])
+
     """
 
     effects: Array

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
-from stylexport.converter.output import safetensors_file
 
 NAMES = ("dlatents", "latents")  # of the array, where a file holds several
 
@@ -60,16 +63,22 @@ def check_latents(name: str, latents: Array, size: int | None = None) -> Array:
 def _array(path: Path) -> Array:
     try:
         if path.suffix == ".safetensors":
-            return _only(path, dict(safetensors_file.read(path)))
+            return _only(path, {name: _numpy(tensor) for name, tensor in load_file(path).items()})
         found = np.load(path)  # numpy reads no pickle unless it is asked to
         if isinstance(found, np.ndarray):
             return found
         with found:
             return _only(path, {name: found[name] for name in found.files})
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
         # numpy says allow_pickle of any file that it does not know.
         why = "not an array, or not whole" if "allow_pickle" in str(error) else str(error).splitlines()[0]
         raise DamagedFile(path, f"holds no latents ({why})", "name dlatents.pkl, .npy, .npz or .safetensors") from error
+
+
+def _numpy(tensor: Tensor) -> Array:
+    """As numpy has it; bfloat16, which numpy has not, as float32."""
+    array: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
 
 
 def _only(path: Path, arrays: dict[str, Array]) -> Array:

@@ -66,7 +66,9 @@ def read_part(folder: Path, image: int, shape: tuple[int, ...]) -> Array:
         if effects.shape != shape:
             raise ValueError(f"of shape {effects.shape}, not {shape}")
     except (OSError, ValueError, EOFError) as error:
-        raise DamagedFile(path, f"is not an image's effects ({error})", "delete it and run again: only it is measured anew") from error
+        raise DamagedFile(
+            path, f"is not an image's effects ({error})", "delete it and run again: only this image is measured again"
+        ) from error
     return np.asarray(effects)
 
 

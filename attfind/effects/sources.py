@@ -47,8 +47,8 @@ def latents_source(latents: Path | Array, model: Explained) -> Source:
         except OSError as error:
             raise BadInput(f"{latents}: {error.strerror}; check the path") from error
         return Source(facts, lambda: read_latents(latents, size))
-    size = model.generator.config.dlatent if isinstance(model, StylExModel) else None
-    values = check_latents("the latents", np.asarray(latents), size)
+    known = model.generator.config.dlatent if isinstance(model, StylExModel) else None
+    values = check_latents("the latents", np.asarray(latents), known)
     return Source({"latents": "array", "sha256": _digest(values)}, lambda: Encoded(_numbers(values), values))
 
 

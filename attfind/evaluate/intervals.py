@@ -28,7 +28,7 @@ def of_rankings(flipped: Array, seed: int = 0) -> tuple[Array, Array]:
     """Low and high [K] of the mean share of `flipped` [R, N, K] over rankings and images.
 
     Of one ranking Wilson's. Of more the wider, at each end, of Wilson's for N images and a percentile bootstrap that draws rankings and
-    images anew: the bootstrap knows how rankings differ, Wilson knows that no flip among N does not mean never.
+    images again: the bootstrap knows how rankings differ, Wilson knows that no flip among N does not mean never.
     """
     rankings, count, _ = flipped.shape
     low, high = np.array([wilson(float(share), count) for share in flipped.mean((0, 1))]).T

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stylexport.attfind.counterfactual import Move, targets
+from stylexport.attfind.effects.create_run import SHARE
 from stylexport.attfind.effects.effects import measured_of
 from stylexport.attfind.effects.measure import effects_of
 from stylexport.attfind.effects.run import Run
@@ -28,7 +29,6 @@ from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
 
-SHARE = 0.1  # of the exhaustive search's forward passes
 BACKWARD = 2  # forward passes that a backward pass costs
 UNCHANGED = 4  # times that an image without changes is made, for each class
 FILE = "screening.npz"
@@ -130,14 +130,15 @@ class _Known:
     def gains(self, image: int, moves: Sequence[Move], label: int) -> Array:
         """The gains towards a class of moves in an image, measured unless they are known."""
         effects, at = self.effects[image], tuple(np.array(moves).T)
-        if new := [move for move, gain in zip(moves, effects[(*at, label)].tolist(), strict=True) if np.isnan(gain)]:
+        towards = (*at, label)
+        if new := [move for move, gain in zip(moves, effects[towards].tolist(), strict=True) if np.isnan(gain)]:
             latent, base = self._tensor("latents", image), self._tensor("base_logits", image)
             target = torch.from_numpy(self._targets(image)).to(self.model.device)
             with torch.no_grad():
                 found = effects_of(self.model, self.classify, latent, base, target, self.batch, new)
             effects[tuple(np.array(new).T)] = found[tuple(np.array(new).T)]
             self._tick(len(new) + 1)  # the editor makes the unchanged image
-        return np.maximum(0.0, effects[(*at, label)].astype(np.float64))
+        return np.maximum(0.0, effects[towards].astype(np.float64))
 
     def save(self) -> None:
         """Keeps what is known."""

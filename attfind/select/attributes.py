@@ -25,6 +25,12 @@ class Attribute:
     `coordinate` is its index among all, `layer` and `channel` say where that is. `score` orders a list: the mean gain in the target's
     logit over the images of other classes; of two classes combined the mean effects of both directions on both, over all images; with
     image-fraction the share of images that move; of one image its gain.
+
+    Example:
+        >>> beard = Attribute(direction=1, coordinate=700, layer="b32.conv0", channel=60, score=0.8, target=0)
+        >>> beard.reversed().direction, beard.reversed().target
+        (0, 1)
+
     """
 
     direction: int
@@ -47,6 +53,12 @@ class Selection:
     as it was chosen on images of other classes: where two classes are combined, `attributes` is another list. `parameters` are name ->
     (value, where it comes from); `search` is the run's, and `measured_on` its digests of model and classifier, where it has them. `labels`
     are the run's label names right after the selection: attributes.json does not keep them.
+
+    Example:
+        >>> beard = Attribute(direction=1, coordinate=700, layer="b32.conv0", channel=60, score=0.8, target=0)
+        >>> [attribute.channel for attribute in Selection((beard,), {0: (beard,)})]
+        [60]
+
     """
 
     attributes: tuple[Attribute, ...]

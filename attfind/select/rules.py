@@ -24,7 +24,13 @@ LogitsOfStyles = Callable[[int, Array], Array]
 
 @dataclass(frozen=True)
 class Rules:
-    """The selections' numbers, by default the authors' (their notebook; `candidates` is this project's). docs/attfind.md explains each."""
+    """The selections' numbers, by default the authors' (their notebook; `candidates` is this project's). docs/attfind.md explains each.
+
+    Example:
+        >>> Rules(threshold=5).origin("threshold"), Rules().origin("effect")
+        ('chosen', 'the authors')
+
+    """
 
     threshold: float | None = None
     unstable_above: float = 2.0
@@ -50,7 +56,7 @@ def check_question(effects: Effects, target: int | None, top: int, strategy: str
     """Raises BadInput where the question does not fit the run."""
     count, _, size, labels = effects.effects.shape
     if strategy not in STRATEGIES:
-        raise BadInput(f"strategy {strategy!r} is none of {', '.join(STRATEGIES)}")
+        raise BadInput(f"strategy {strategy!r} is not one of {', '.join(STRATEGIES)}")
     if top < 1:
         raise BadInput(f"top {top}: at least one attribute must be asked for")
     if labels < 2 or not size:

@@ -1,6 +1,6 @@
-"""Which functions of an artefact are run for a network, what each is fed, and what its outputs are called.
+"""Which functions of an artefact are run for a network, on which inputs, and the names of their outputs.
 
-A function is chosen by the variables that it uses, which the mapping knows; names decide only what comes first. Needs no TensorFlow.
+A function is chosen by the variables that it uses, which the mapping knows; names decide only the order of the search.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Procedure:
-    """The calls of one network in order. `samples` is the number that the graph insists on, None where it takes any."""
+    """The calls of one network in order. `samples` is the only number of samples that the graph takes, None where it takes any."""
 
     calls: tuple[Call, ...]
     samples: int | None = None
@@ -82,7 +82,7 @@ def keys_of(network: Network, part: str = "", ending: str = "") -> frozenset[str
 
 
 def callables(artefact: Artefact) -> Iterator[Function]:
-    """The functions that may be recorded, the model's own first. Raises BadInput for a format without a graph."""
+    """The functions that may be recorded, the model's own call first. Raises BadInput for a format without a graph."""
     if artefact.format not in GRAPH_FORMATS:
         raise BadInput(f"{artefact.path}: a {artefact.format} holds no graph, so nothing of it can be run; record the SavedModel")
     return (function for function in functions(artefact) if function.training is not True)
@@ -91,7 +91,7 @@ def callables(artefact: Artefact) -> Iterator[Function]:
 def image_calls(artefact: Artefact, network: Network, given: Mapping[str, int], gives: str, layout: str, resolution: int) -> Procedure:
     """A network of images: the call that takes `given` (name -> number of axes) and uses all weights.
 
-    `layout` and `resolution` hold where the graph tells no other. Raises BadInput where no function does that.
+    `layout` and `resolution` are used where the graph has no other. Raises BadInput where no function does that.
     """
     weights, own = keys_of(network, ending="weight"), keys_of(network) | frozenset(network.excused)
     for function in callables(artefact):
@@ -110,8 +110,8 @@ def image_calls(artefact: Artefact, network: Network, given: Mapping[str, int], 
 
 
 def _by_rank(inputs: Sequence[Input], given: Mapping[str, int]) -> list[str] | None:
-    """The names of `given` in the order of the inputs, told by their numbers of axes. None where these fit no order."""
-    for order in (list(given), list(reversed(given))):
+    """The names of `given` in the order of the inputs, found by their numbers of axes. None where no order fits."""
+    for order in (list(given), list(given)[::-1]):
         if all(i.shape is None or len(i.shape) == given[name] for i, name in zip(inputs, order, strict=True)):
             return order
     return None
@@ -129,7 +129,7 @@ def _feed(function: Function, given: Input, name: str, network: Network, layout:
 
 
 def _layout(function: Function, given: Input, channels: int | None = None) -> str:
-    """The layout of an input with four axes, by its channels where only one axis has so many, else by what the graph does with it."""
+    """The layout of an input with four axes: from the axis with its number of channels where only one has it, else from the graph."""
     if given.shape is not None and len(given.shape) != 4:
         return ""
     if given.shape is not None and channels is not None and (given.shape[1] == channels) != (given.shape[3] == channels):
@@ -138,7 +138,7 @@ def _layout(function: Function, given: Input, channels: int | None = None) -> st
 
 
 def _map_size(shape: Shape, layout: str) -> tuple[int | None, int | None]:
-    """Height and width, as far as a shape with the samples' axis tells them."""
+    """Height and width of a shape [N, ...]; None where it leaves them open."""
     if shape is None:
         return None, None
     return (shape[2], shape[3]) if layout == NCHW else (shape[1], shape[2])
@@ -149,7 +149,7 @@ def _fixed_samples(function: Function) -> int | None:
 
 
 def other_calls(artefact: Artefact, network: Network | None) -> Procedure:
-    """A network that only its user knows, or that no mapping knows: its own call, else a signature.
+    """The call of a network with a table of the user's, or of an unknown one: its own call, else a signature.
 
     With a table, the first function that uses every variable of it, else the one that uses most. Raises BadInput where none uses any.
     """
@@ -172,7 +172,7 @@ def other_calls(artefact: Artefact, network: Network | None) -> Procedure:
 
 
 def _whole(artefact: Artefact) -> Iterator[Function]:
-    """Own call and signatures; the members only where there is neither."""
+    """Own call and signatures, then the members."""
     parts = []
     for function in callables(artefact):
         if not function.path or function.path.startswith("signature:"):
@@ -200,5 +200,5 @@ def _other_feed(function: Function, given: Input) -> Feed:
 
 
 def _name(place: Sequence[str | int], otherwise: str) -> str:
-    """An argument's or result's name as its place tells it: "styles.0", a signature's own, else `otherwise`."""
+    """The name of an argument or result by its place: "styles.0", or the signature's name for it; `otherwise` where it has no place."""
     return ".".join(map(str, place)) or otherwise

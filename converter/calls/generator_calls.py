@@ -26,7 +26,7 @@ _NO_MAPPING = "no function of the original takes z alone: its mapping was not ru
 
 
 def generator_calls(artefact: Artefact, network: Network) -> Procedure:
-    """The three calls, or what of them the artefact allows. Raises BadInput where no way leads to an image."""
+    """The three calls, or those of them that the artefact allows. Raises BadInput where none makes an image."""
     config = network.config
     assert isinstance(config, GeneratorConfig)
     found, whole = _members(artefact, network), partial(_whole, artefact, network)
@@ -43,7 +43,7 @@ def generator_calls(artefact: Artefact, network: Network) -> Procedure:
 
 
 def _by_whole(artefact: Artefact, network: Network, whole: Function | None, mapping: Function | None) -> Procedure:
-    """The calls of a generator whose styles are no function of their own."""
+    """The calls of a generator that has no function for its styles."""
     config = network.config
     assert isinstance(config, GeneratorConfig)
     if whole is None:
@@ -72,7 +72,7 @@ def _members(artefact: Artefact, network: Network) -> dict[str, Function]:
             if part not in found and weights[part] <= keys <= own[part] and _fits(part, function):
                 found[part] = function
         missing = [part for part in _PARTS if part not in found]
-        # Members come by falling number of variables: behind those too small for what is missing only signatures are left.
+        # Members come in order of their number of variables, most first: after those that are too small, only signatures follow.
         if not missing or (function.path and len(function.graph.keys) < min(len(weights[part]) for part in missing)):
             break
     return found
@@ -111,12 +111,12 @@ def _dlatent(config: GeneratorConfig) -> Feed:
 
 
 def _feeds(whole: Function, config: GeneratorConfig) -> tuple[Feed, ...]:
-    """The whole call's two inputs, told by their lengths."""
+    """The whole call's two inputs, distinguished by their lengths."""
     return tuple(Feed("probabilities", (config.labels,)) if _width(given) == config.labels else _z(config) for given in whole.inputs)
 
 
 def _before(whole: Function | None, network: Network) -> Function | None:
-    """What a whole call of z and probabilities does up to the dlatent; None where it is none, or its styles do not take one."""
+    """The part of a whole call of z and probabilities up to the dlatent; None where there is no such call or no dlatent."""
     if whole is None or len(whole.inputs) == 1:
         return None
     try:
@@ -151,7 +151,7 @@ def dlatent_of(function: Function, network: Network) -> str:
 def cut(function: Function, node: str, width: int) -> tuple[Function, Function]:
     """Two functions out of one: what leads to `node` [N, width], and what follows when a caller feeds that.
 
-    Raises BadInput where something else that a caller feeds goes past it.
+    Raises BadInput where another input reaches the outputs without it.
     """
     graph = function.graph
     kind = {"dtype": graph.nodes[node].attr["T"]} if "T" in graph.nodes[node].attr else {}
@@ -165,5 +165,7 @@ def cut(function: Function, node: str, width: int) -> tuple[Function, Function]:
         function.training,
     )
     if stray := follow(after.graph, after.outputs).fed - {node}:
-        raise BadInput(f"{', '.join(sorted(stray))} goes past the dlatent; export the generator with style_vector_calculator")
+        raise BadInput(
+            f"{', '.join(sorted(stray))} reaches the image without the dlatent; export the generator with style_vector_calculator"
+        )
     return _up_to(function, node), after

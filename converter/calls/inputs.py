@@ -38,12 +38,12 @@ class Inputs:
     def tensor(self, name: str, shape: Shape, samples: int) -> Array:
         """An input [samples, *shape] as the user gave it, else random by its kind; an axis that `shape` leaves open is the user's, or 64.
 
-        Raises BadInput where the user's has another shape, or nothing tells how many axes to draw.
+        Raises BadInput where the user's has another shape, or the number of axes is not known.
         """
         if self.has(name):
             return self._given(name, shape, samples)
         if shape is None:
-            raise BadInput(f"the graph does not tell the shape of its input {name}; give a tensor of this name by --inputs")
+            raise BadInput(f"the graph does not have the shape of its input {name}; give a tensor of this name by --inputs")
         sizes = tuple(UNKNOWN if size is None else size for size in shape)
         if name == "probabilities":
             return self._probabilities(sizes[0], samples)

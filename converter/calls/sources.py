@@ -1,4 +1,4 @@
-"""What of a release is recorded: its networks, recognised as the converter does, each with its calls; and on how many samples."""
+"""What is recorded of a release: its networks, recognised as the converter does, each with its calls; and on how many samples."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from stylexport.converter.mapping.recognise import recognise
 from stylexport.converter.mapping.user_table import UserTable, read_with_table
 from stylexport.torch_models.kinds import known_roles
 
-MODEL = "model"  # what a network is called that no mapping knows
-FEW, MANY, SMALL = 4, 8, 64  # samples above and up to so many pixels a side
-_USUAL = 224  # of a classifier whose files tell no size
+MODEL = "model"  # the name of a network that no mapping knows
+FEW, MANY, SMALL = 4, 8, 64  # samples of images larger than SMALL pixels a side, and of others
+_USUAL = 224  # image size of a classifier whose files do not have it
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Source:
 
 
 def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
-    """The networks of `sources` in the order of their kinds, of those named in `only` where any is; the user's own behind them.
+    """The networks of `sources` in the order of their kinds, of those named in `only` where any is; then the user's own.
 
-    An artefact that is no network that a mapping knows is taken where it is the only one. Raises BadInput where there is nothing to run.
+    An artefact whose network no mapping knows is recorded where it is the only one. Raises BadInput where there is nothing to run.
     """
     read = _reader(mapping)
     found: dict[str, tuple[Artefact, Network]] = {}
@@ -84,7 +84,7 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
         raise BadInput(f"{listing(without, 2)}: holds no graph, so nothing of it can be run; record the SavedModel")
     if not found:
         paths = ", ".join(str(artefact.path) for artefact in unknown[:4])
-        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or say what it is by --mapping")
+        raise BadInput(f"no known network in {paths or 'what was named'}; name one SavedModel, or describe it by --mapping")
     order = [*known_roles(), *found]
     names = sorted(found, key=order.index)
     if missing := sorted(set(only) - set(found)):
@@ -93,7 +93,7 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
 
 
 def _calls(artefact: Artefact, network: Network, resolution: int) -> Procedure:
-    """How a network is run, as its kind says."""
+    """The calls of a network, by its kind."""
     kind = network.kind
     if kind is None:
         return other_calls(artefact, network)
@@ -107,7 +107,7 @@ def samples_to_run(asked: int | None, user: UserInputs, sources: Sequence[Source
     """How many samples to run: what was asked for, else all rows of --inputs, else few or many by the networks' size.
 
     The discriminator takes whole groups of its minibatch standard deviation only, or fewer samples than one. Raises BadInput where the
-    user's files do not hold as many, or the groups do not come out.
+    user's files do not hold as many, or the number is not a multiple of the group.
     """
     if asked is not None and asked < 1:
         raise BadInput(f"--samples {asked}: at least one is needed")
@@ -129,7 +129,7 @@ def _usual(sources: Sequence[Source]) -> int:
 
 
 def _pixels(source: Source) -> int:
-    """Of the largest map that a network takes or gives; of what is no image, the largest input's size."""
+    """Pixels of the largest image that a network takes or gives."""
     resolution = getattr(source.network.config, "resolution", None) if source.network else None
     feeds = [feed for call in source.procedure.calls for feed in call.feeds if feed.layout]
     inputs = [math.prod(n or UNKNOWN for n in feed.shape or ()) for feed in feeds]

@@ -18,7 +18,7 @@ from stylexport.common.types import Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
 from stylexport.converter.output.safetensors_file import read_with_metadata
 
-# What numpy, zipfile and zlib raise on bytes that are not an npz file; RuntimeError is an archive's with a password.
+# What numpy, zipfile and zlib raise on bytes that are not an npz file; RuntimeError where the archive has a password.
 _NOT_NPZ = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError)
 
 

@@ -1,4 +1,4 @@
-"""Which order of axes each node's value has, NCHW or NHWC: told by operations that know it, carried along those that keep it."""
+"""The order of axes of each node's value, NCHW or NHWC: some operations state it, and others pass it on unchanged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stylexport.converter.graph.protos import DTYPES
 
 ORDERS = ("NCHW", "NHWC")
 # Operation -> which of its inputs has the order that its attribute data_format names; its output has it too.
-_KNOWING = {
+_STATING = {
     **dict.fromkeys("Conv2D DepthwiseConv2dNative _FusedConv2D FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3".split(), 0),
     **dict.fromkeys("MaxPool AvgPool SpaceToDepth DepthToSpace".split(), 0),
     "Conv2DBackpropInput": 2,
     "DepthwiseConv2dNativeBackpropInput": 2,
 }
 _ALWAYS_NHWC = frozenset("ResizeBilinear ResizeNearestNeighbor ResizeBicubic ResizeArea".split())
-# Operations whose first input has their output's order; of a BiasAdd the attribute tells nothing: it stands on vectors too.
+# Operations whose first input has their output's order. The attribute of a BiasAdd is not used: vectors have it too.
 _KEEPING = frozenset(
     "Pad PadV2 MirrorPad Tile BroadcastTo BiasAdd Cast Slice ReverseV2 SpaceToBatchND BatchToSpaceND ReadVariableOp".split()
 )
@@ -30,23 +30,24 @@ _SAME: Permutation = (0, 1, 2, 3)
 
 
 def orders(flow: Flow) -> dict[str, str]:
-    """Node -> "NCHW" or "NHWC", for the nodes with four axes whose order the graph tells."""
+    """Node -> "NCHW" or "NHWC", for the nodes with four axes whose order can be found."""
     links: dict[str, list[tuple[str, Permutation]]] = {}
     for name in flow.inputs:
         for other, axes in _links(flow, name):
             links.setdefault(other, []).append((name, axes))
             links.setdefault(name, []).append((other, _inverse(axes)))
     found: dict[str, str] = {}
-    _spread(flow, [told for name in flow.inputs for told in _told(flow, name)], links, found)
+    _spread(flow, [pair for name in flow.inputs for pair in _stated(flow, name)], links, found)
     for name in flow.inputs:
-        # Maps that are reshaped to maps keep the channels first: a filter takes each channel alone, a grouped convolution all samples.
+        # A reshape from maps to maps keeps the channels first: for a filter each channel becomes a sample, for a grouped convolution all
+        # samples become channels.
         if flow.graph.nodes[name].op == "Reshape" and _rank(flow, name) == 4 and found.get(name_of(flow.inputs[name][0])) == "NCHW":
             _spread(flow, [(name, "NCHW")], links, found)
     return {name: order for name, order in found.items() if order in ORDERS}
 
 
 def _spread(flow: Flow, front: list[tuple[str, str]], links: dict[str, list[tuple[str, Permutation]]], found: dict[str, str]) -> None:
-    """Carry orders along the links, as far as nothing is known there."""
+    """Passes orders on along the links, to nodes whose order is not known yet."""
     while front:
         name, order = front.pop()
         if name in found or _rank(flow, name) not in (None, 4):
@@ -55,18 +56,18 @@ def _spread(flow: Flow, front: list[tuple[str, str]], links: dict[str, list[tupl
         front += [(other, "".join(order[i] for i in axes)) for other, axes in links.get(name, ()) if other not in found]
 
 
-def _told(flow: Flow, name: str) -> Iterator[tuple[str, str]]:
-    """What an operation says of its own order and its input's."""
+def _stated(flow: Flow, name: str) -> Iterator[tuple[str, str]]:
+    """The orders of an operation's output and input, where its attributes state them."""
     node = flow.graph.nodes[name]
-    if node.op in _KNOWING or node.op in _ALWAYS_NHWC:
+    if node.op in _STATING or node.op in _ALWAYS_NHWC:
         order = node.attr["data_format"].s.decode() if "data_format" in node.attr else "NHWC"
         if order in ORDERS and flow.inputs[name]:
             yield name, order
-            yield name_of(flow.inputs[name][_KNOWING.get(node.op, 0)]), order
+            yield name_of(flow.inputs[name][_STATING.get(node.op, 0)]), order
 
 
 def _links(flow: Flow, name: str) -> Iterator[tuple[str, Permutation]]:
-    """(input, axes) for inputs whose order, permuted by `axes`, is the node's own."""
+    """(input, axes) for inputs whose order, permuted by `axes`, is the order of the node."""
     node, refs = flow.graph.nodes[name], [name_of(ref) for ref in flow.inputs[name]]
     if not refs:
         return
@@ -85,21 +86,21 @@ def _inverse(axes: Permutation) -> Permutation:
 
 
 def _rank(flow: Flow, name: str) -> int | None:
-    """How many axes a value has, where its operation tells."""
+    """The number of axes of a value, where its operation fixes it."""
     node = flow.graph.nodes[name]
     if node.op == "MatMul":
         return 2
     if node.op == "Reshape":
         return _length(flow, flow.inputs[name][1])
     if "shape" in node.attr and not node.attr["shape"].shape.unknown_rank and DTYPES.get(node.attr["dtype"].type) in FLOATS:
-        return len(node.attr["shape"].shape.dim)  # a handle's own shape is none of its variable's
+        return len(node.attr["shape"].shape.dim)  # a handle's shape is not its variable's
     if node.op == "Const" and "value" in node.attr:
         return len(node.attr["value"].tensor.tensor_shape.dim)
     return None
 
 
 def _length(flow: Flow, ref: str) -> int | None:
-    """How many sizes a shape holds."""
+    """The number of entries of a shape."""
     node: Node = flow.graph[ref]
     if node.op == "Pack":
         return len(node.inputs)

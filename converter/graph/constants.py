@@ -1,4 +1,4 @@
-"""Constants in a graph, and what is done with them: the number behind a reference, and the factor of a scaling."""
+"""Constants in a graph and their use: the number behind a reference, and the factor of a scaling."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SILENT = PASS_THROUGH | RESHAPES
 
 
 def scalar(graph: Graph, ref: str) -> float | None:
-    """The value of the one-element numeric constant behind `ref`, None where it is none."""
+    """The value of the one-element numeric constant behind `ref`, None where there is none."""
     value = array(graph, ref)
     return float(value.reshape(())) if value is not None and value.size == 1 else None
 
 
 def array(graph: Graph, ref: str) -> Any:
-    """The numeric constant behind `ref`, at most cast, as an array; None where it is none."""
+    """The numeric constant behind `ref`, at most cast, as an array; None where there is none."""
     node = graph.source(ref)
     if node is not None and node.op == "Cast" and (dtype := DTYPES.get(node.attr["DstT"].type)) in _CAST_TO:
         value = array(graph, node.inputs[0])
@@ -32,7 +32,7 @@ def array(graph: Graph, ref: str) -> Any:
 
 
 def operand(graph: Graph, node: Node) -> tuple[str, float] | None:
-    """Of a binary node with one scalar constant: the other input, and the constant."""
+    """For a binary node with one scalar constant: the other input, and the constant."""
     if len(node.inputs) != 2:
         return None
     for data, other in (node.inputs, node.inputs[::-1]):
@@ -42,7 +42,7 @@ def operand(graph: Graph, node: Node) -> tuple[str, float] | None:
 
 
 def factor(graph: Graph, node: Node) -> tuple[str, float] | None:
-    """Of a product with, or a quotient by, a scalar constant: the other input, and what it is multiplied by."""
+    """For a product with, or a quotient by, a scalar constant: the other input, and its factor."""
     found = operand(graph, node) if node.op in ("Mul", "RealDiv") else None
     if found is None or node.op == "Mul":
         return found
@@ -50,7 +50,7 @@ def factor(graph: Graph, node: Node) -> tuple[str, float] | None:
 
 
 def users(graph: Graph, node: Node) -> Iterator[Node]:
-    """The nodes that take a node's value, past those that change its shape at most."""
+    """The nodes that use a node's value; nodes that only change its shape are looked through."""
     for user in graph.consumers.get(node.name, []):
         if user.op in _SILENT and (graph.get(user.inputs[0]) or user).name == node.name:
             yield from users(graph, user)

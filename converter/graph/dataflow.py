@@ -1,7 +1,7 @@
-"""How data flows through a flat graph: what its outputs need, what depends on the inputs, and where parallel ways meet again.
+"""How data flows through a flat graph: what its outputs need, what depends on the inputs, and where branches join again.
 
-A node is *data* where its value depends on what a caller feeds; a node that is none may depend on variables (a weight times its
-coefficient). Identities do not exist here: every reference stands for the operation behind them. No name of a node is relied upon.
+A node is *data* where its value depends on what a caller feeds; other nodes are constants, or depend on variables (a weight times its
+coefficient). Identities do not exist here: every reference stands for the operation behind them. Names of nodes decide nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from stylexport.common.errors import BadInput
 from stylexport.converter.graph.graph import PASS_THROUGH, Graph, Node, name_of
 from stylexport.converter.graph.protos import DTYPES
 
-END = ""  # stands behind every node that no other takes
-# Operations that tell the shape of what they take, and nothing of its values.
+END = ""  # follows every node whose value no other node takes
+# Operations whose value depends on the shape of their input, and not on its values.
 SHAPE_ONLY = frozenset("Shape ShapeN Size Rank ZerosLike OnesLike".split())
 _FED = frozenset("Placeholder PlaceholderWithDefault PlaceholderV2 Arg _Arg".split())
 _SAME = PASS_THROUGH - {"PlaceholderWithDefault"}
@@ -69,7 +69,7 @@ class Flow:
 
     @cached_property
     def variables(self) -> Mapping[str, frozenset[str]]:
-        """Node that is no data -> the variables' nodes that its value depends on."""
+        """Node that is not data -> the nodes of the variables that its value depends on."""
         found: dict[str, frozenset[str]] = {}
         for name, refs in self.inputs.items():
             if name in self.graph.keys:
@@ -83,7 +83,7 @@ class Flow:
         return tuple(dict.fromkeys(n for n in map(name_of, self.inputs[name]) if n in self.data))
 
     def fixed_inputs(self, name: str) -> tuple[str, ...]:
-        """The references to what is no data that `name` takes."""
+        """The references that `name` takes and that are not data."""
         return tuple(ref for ref in self.inputs[name] if name_of(ref) not in self.data)
 
     @cached_property
@@ -100,24 +100,24 @@ class Flow:
     def _dominators(self) -> tuple[Mapping[str, str], Mapping[str, int]]:
         """The tree of immediate post-dominators, and each node's depth in it.
 
-        In a graph without circles the immediate post-dominator is the lowest common ancestor of the successors' in the tree.
-        An output that other nodes take is no end: what it goes on to is part of the network too.
+        In a graph without cycles the immediate post-dominator of a node is the lowest common ancestor of its successors in the tree.
+        An output that other nodes take is not an end: what they compute is part of the network too.
         """
         after: dict[str, str] = {}
         depth = {END: 0}
         for name in reversed(list(self.inputs)):
             if name in self.data:
-                users = [user for user in self.consumers[name] if user in depth]  # one that is not yet there closes a loop
+                users = [user for user in self.consumers[name] if user in depth]  # one without a depth closes a loop
                 after[name] = _meet(users, after, depth) if users else END
                 depth[name] = depth[after[name]] + 1
         return after, depth
 
     def after(self, name: str) -> str:
-        """The first data node that everything made of `name` goes through; END where there is none."""
+        """The first data node that everything computed from `name` passes through; END where there is none."""
         return self._dominators[0].get(name, END)
 
     def meet(self, names: Sequence[str]) -> str:
-        """The first data node that everything made of any of `names` goes through, one of them perhaps; END where there is none."""
+        """The first data node that everything computed from any of `names` passes through, perhaps one of them; END where there is none."""
         return _meet(names, *self._dominators)
 
 

@@ -1,8 +1,8 @@
 """A TensorFlow graph as plain nodes: functions inlined, variables known by their checkpoint keys.
 
 A SavedModel's signature is a call into a library of functions that call each other; a function's inputs are variables' handles.
-`flatten` inlines all calls, so that a reader of architecture walks one list of nodes. Which variable a handle stands for is told by
-the graph itself: its restore op assigns checkpoint key k to handle h.
+`flatten` inlines all calls, so that the rest of the program sees one list of nodes. Which variable a handle stands for
+follows from the graph itself: its restore op assigns checkpoint key k to handle h.
 Source: tensorflow/core/framework/{graph,function,node_def}.proto.
 """
 
@@ -19,9 +19,9 @@ from stylexport.common.errors import HostileFile
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _MOST_NODES = 1_000_000
 _DEEPEST = 100
-# Ops that hand their first input on unchanged, and those that change its shape alone.
+# Ops that return their first input with another shape.
 RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
-# The outputs of operations that give several under names of their own (tensorflow/core/ops/{nn,array,control_flow,image}_ops.cc).
+# The outputs of operations that have several named ones (tensorflow/core/ops/{nn,array,control_flow,image}_ops.cc).
 _NORM = "y batch_mean batch_variance reserve_space_1 reserve_space_2 reserve_space_3"
 _OUTPUTS = {
     op: outputs.split()
@@ -63,7 +63,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A flat graph. `keys` maps a variable node's name to its checkpoint key; `part` marks what a part of the model computes alone."""
+    """A flat graph. `keys`: the name of a variable's node -> its checkpoint key; `part`: it is the graph of a part of the model."""
 
     nodes: Mapping[str, Node]
     keys: Mapping[str, str]
@@ -96,12 +96,12 @@ class Graph:
         return node
 
     def variable(self, ref: str) -> str | None:
-        """The checkpoint key of the variable behind `ref`, at most reshaped or cast; None where it is no variable."""
+        """The checkpoint key of the variable behind `ref`, at most reshaped or cast; None where there is none."""
         node = self.source(ref, PASS_THROUGH | RESHAPES | {"Cast"})
         return self.keys.get(node.name) if node is not None else None
 
     def constant(self, ref: str) -> Any:
-        """The TensorProto of the constant behind `ref`, None where it is none."""
+        """The TensorProto of the constant behind `ref`, None where there is none."""
         node = self.source(ref)
         return node.attr["value"].tensor if node is not None and node.op == "Const" and "value" in node.attr else None
 
@@ -129,7 +129,7 @@ def flatten_function(graph_def: Any, function: str, bound: Mapping[str, str], pa
 
 
 class _Scope:
-    """One call's view: the nodes of a function body under a prefix, its arguments bound to the caller's values."""
+    """One call: the nodes of a function body under a prefix, with its arguments bound to the caller's values."""
 
     def __init__(
         self, prefix: str, nodes: dict[str, Any], args: dict[str, str], functions: Mapping[str, Any], path: str | Path, depth: int

@@ -1,8 +1,8 @@
 """Where each layer's variables enter the data, and the nodes at which the layer has done its work.
 
 A layer is the variables of one PyTorch module, or of one TensorFlow scope where no mapping names one. Its entries are the data
-nodes that take one of them; the layer ends at the first node that everything made at its entries goes through: of a modulated
-convolution with demodulation, noise and bias that is the bias' addition. A layer that is called twice has two uses.
+nodes that take one of them; the layer ends at the first node that everything computed at its entries passes through: in a modulated
+convolution with demodulation, noise and bias that is the addition of the bias. A layer may be called more than once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stylexport.converter.graph.pointwise import chain
 
 _BROADCASTS = ("Tile", "BroadcastTo")
 _CALLS = re.compile(r"(?<![^/])(?:Stateful)?PartitionedCall(?:_\d+)?/")
-# Checkpoint keys by number, which tell no layer: those that Keras gives, and TensorFlow for lists.
+# Checkpoint keys by number, which name no layer: those of Keras, and of TensorFlow for lists.
 _NUMBERED = re.compile(r"(?:.*/)?_?variables/\d+")
 
 Role = tuple[str, tuple[int, ...]]
@@ -24,11 +24,11 @@ Role = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One use of a layer.
+    """One call of a layer.
 
     `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
     `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
-    are the variables' nodes; `tiled`: a variable is copied once a sample, so it is data itself and not what data is changed by.
+    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data.
     """
 
     layer: str
@@ -41,9 +41,9 @@ class LayerCall:
 
 
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
-    """Every use of every layer, in order of execution.
+    """Every call of every layer, in order of execution.
 
-    `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file tells it.
+    `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file holds it.
     """
     entries: dict[str, dict[str, None]] = {}
     for name in flow.inputs:
@@ -69,7 +69,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
                 )
             )
-    return sorted(found, key=lambda use: flow.place[use.chain[0]])
+    return sorted(found, key=lambda call: flow.place[call.chain[0]])
 
 
 def plain(name: str) -> str:
@@ -78,12 +78,12 @@ def plain(name: str) -> str:
 
 
 def _taken(flow: Flow, name: str) -> frozenset[str]:
-    """The variables that a data node takes, by way of what is no data."""
+    """The variables that a data node takes, directly or through nodes that are not data."""
     return frozenset[str]().union(*(flow.variables[name_of(ref)] for ref in flow.fixed_inputs(name)))
 
 
 def _layer(flow: Flow, variable: str, layers: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """What distinguishes a variable's layer. A tensor of the whole module is a layer of its own."""
+    """A key for a variable's layer. A tensor that belongs to the whole network is a layer by itself."""
     key = flow.graph.keys[variable]
     if key in layers:
         module = layers[key].rpartition(".")[0]
@@ -93,7 +93,7 @@ def _layer(flow: Flow, variable: str, layers: Mapping[str, str], names: Mapping[
 
 
 def _tf_name(variable: str, key: str, names: Mapping[str, str]) -> str:
-    """The variable's TensorFlow name, as far as file, graph or key tell it; "" where they do not."""
+    """The variable's TensorFlow name, from the file, the graph or the key; "" where none of them has it."""
     if key in names:
         return plain(names[key])
     if "/" in variable:
@@ -103,13 +103,13 @@ def _tf_name(variable: str, key: str, names: Mapping[str, str]) -> str:
 
 
 def _scope(flow: Flow, variable: str, entry: str, names: Mapping[str, str]) -> str:
-    """What a reader looks for in TensorFlow: the variable's scope, else the scope that takes it."""
+    """What a person looks for in the TensorFlow model: the variable's scope, else the scope that takes it."""
     name = _tf_name(variable, flow.graph.keys[variable], names) or plain(entry)
     return name.rpartition("/")[0] or name
 
 
 def _calls(flow: Flow, entries: Sequence[str], roles: _Roles, members: frozenset[str]) -> list[list[str]]:
-    """The entries of each call of a layer. What a layer does once to each variable it does again when it is called again."""
+    """The entries of each call of a layer. A call does each thing once with each variable, so a repetition belongs to another call."""
     clusters: list[tuple[set[Role], list[str]]] = []
     for entry in entries:
         role = roles.of(entry, members)
@@ -125,7 +125,7 @@ def _calls(flow: Flow, entries: Sequence[str], roles: _Roles, members: frozenset
 
 
 class _Roles:
-    """What an entry does with its layer's variables: its operation, and how they were prepared."""
+    """What an entry does with its layer's variables: its operation, and what was computed of them before."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -147,7 +147,7 @@ class _Roles:
 
 
 def _whole_map(flow: Flow, name: str) -> str:
-    """`name`, or the node that puts its pieces together: a dilated convolution works on a map cut into pieces."""
+    """`name`, or the node that joins its pieces: a dilated convolution works on a map that is cut into pieces."""
     after = flow.after(name)
     return after if after != END and flow.graph.nodes[after].op == "BatchToSpaceND" else name
 

@@ -1,7 +1,7 @@
 """Activations in a graph: the pointwise operations that follow a node, however the activation is written.
 
-A leaky ReLU is one operation or max(x, 0.2 x), swish is x * sigmoid(x): from a node on, everything up to the next one that all
-ways go through belongs to the activation while it is pointwise and takes nothing else but numbers.
+A leaky ReLU is one operation or max(x, 0.2 x), swish is x * sigmoid(x): what follows a node, up to the next node that all branches
+pass through, belongs to the activation as long as it is pointwise and takes nothing else but numbers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ SUMS = ("Add", "AddV2", "AddN")
 _UNARY = "Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus Softsign Erf Erfc Exp Expm1 Log Log1p Neg Abs Square Sqrt Rsqrt Reciprocal"
 _BINARY = "Add AddV2 Sub Mul RealDiv Div DivNoNan Maximum Minimum Pow SquaredDifference Greater GreaterEqual Less LessEqual"
 POINTWISE = frozenset(f"{_UNARY} {_BINARY} ClipByValue Select SelectV2".split())
-# They change no value, so that an activation may go on behind them.
+# They change no value, so that an activation may continue after them.
 SILENT = frozenset("Reshape Transpose Squeeze ExpandDims Cast".split())
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def chain(flow: Flow, start: str) -> tuple[str, ...]:
-    """`start` and the pointwise nodes behind it, in turn: those that everything made of `start` goes through."""
+    """`start` and the pointwise nodes after it, in order: those that everything computed from `start` passes through."""
     found, here = [start], start
     while (after := flow.after(here)) != END:
         if not _is_silent(flow, here, after):
@@ -33,7 +33,7 @@ def chain(flow: Flow, start: str) -> tuple[str, ...]:
 
 
 def factor(flow: Flow, name: str) -> float | None:
-    """What a node multiplies or divides its data by, where that is all it does and it is one number; else None."""
+    """The factor of a node that only multiplies its data by, or divides it by, one number; None for any other node."""
     node = flow.graph.nodes[name]
     if node.op not in SCALINGS or len(flow.data_inputs(name)) != 1 or len(flow.fixed_inputs(name)) != 1:
         return None
@@ -44,7 +44,7 @@ def factor(flow: Flow, name: str) -> float | None:
 
 
 def past_silent(flow: Flow, name: str) -> str:
-    """The first node behind `name` that does more than change the shape; END where there is none."""
+    """The first node after `name` that does more than change the shape; END where there is none."""
     while (after := flow.after(name)) != END and _is_silent(flow, name, after):
         name = after
     return after
@@ -57,7 +57,7 @@ def _is_silent(flow: Flow, before: str, name: str) -> bool:
 
 
 def _is_pointwise(flow: Flow, start: str, end: str) -> bool:
-    """Whether `end` is made of `start` and single numbers alone, pointwise."""
+    """Whether `end` is computed from `start` and single numbers alone, pointwise."""
     front, seen = [end], {start}
     while front:
         name = front.pop()

@@ -83,7 +83,7 @@ TrackableObjectGraph: Any = trackable_object_graph_pb2.TrackableObjectGraph
 
 
 def parse(kind: Any, data: bytes, path: str | Path, what: str) -> Any:
-    """`data` as a message of class `kind`. Raises DamagedFile, naming `path` and `what`, where it is none."""
+    """`data` as a message of class `kind`. Raises DamagedFile, naming `path` and `what`, where it is not one."""
     try:
         return kind.FromString(data)
     except (message.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""How many numbers on the way to a node the graph holds rounded to float32, where a port may hold them exactly.
+"""How many constants before a node are rounded to float32 in the graph, where a port may hold them exactly.
 
-Gains, run-time coefficients and slopes are rounded; whole numbers and short fractions (a half, 9/64) are not.
+Gains, run-time coefficients and slopes are rounded; whole numbers and short fractions (1/2, 9/64) are not.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from stylexport.converter.graph.graph import Graph, Node
 from stylexport.converter.graph.protos import DTYPES
 from stylexport.converter.graph.tensor_proto import decode_tensor
 
-_BITS = 12  # a value of so few significant bits is taken as meant
-_MOST_ELEMENTS = 64  # a filter's taps; what is larger is data that both sides hold alike
+_BITS = 12  # a value with at most so many significant bits counts as exact
+_MOST_ELEMENTS = 64  # enough for a filter; larger tensors are the same data on both sides
 _ATTRIBUTES = {"LeakyRelu": "alpha", **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), "epsilon")}
 
 
 def upstream(flow: Flow) -> dict[str, int]:
-    """Node -> how many uses of rounded numbers its value depends on. A number that is used twice counts twice."""
+    """Node -> the number of uses of rounded constants that its value depends on. A constant that is used twice counts twice."""
     own = {name: _own(flow.graph, name) for name in flow.inputs}
     behind: dict[str, int] = {}  # ancestors as bits, the node itself included
     for place, (name, refs) in enumerate(flow.inputs.items()):
@@ -33,7 +33,7 @@ def upstream(flow: Flow) -> dict[str, int]:
 
 
 def _own(graph: Graph, name: str) -> int:
-    """The rounded numbers that one node takes."""
+    """The number of rounded constants that one node takes."""
     node = graph.nodes[name]
     if name in graph.keys:
         return 0
@@ -55,7 +55,7 @@ def _is_rounded_constant(graph: Graph, ref: str) -> bool:
 
 
 def is_rounded(values: np.ndarray | np.float64) -> bool:
-    """Whether any value needs more than a few significant bits, as a rounded fraction does."""
+    """Whether any value needs more than 12 significant bits, as a rounded fraction does."""
     mantissa, _ = np.frexp(values)
     scaled = np.ldexp(mantissa, _BITS)
     return bool((scaled != np.rint(scaled)).any())

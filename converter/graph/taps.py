@@ -1,8 +1,8 @@
 """Taps: which tensors of the original graph answer for which layer of the port.
 
-The layers are told by their variables, which the mapping knows, and by where in the data these take part (`uses`); names of nodes
-decide nothing. What else a known network's port shows of itself (the sums of a block, the statistics of a minibatch) is found from
-its layers' places.
+A layer is found by its variables, which the mapping knows, and by where they enter the data (layer_calls.py); names of nodes decide
+nothing. The other tensors that a known network's port exposes (the sums of a block, the statistics of a minibatch) are found from the
+places of its layers.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Tap:
     """A tensor of the graph that a layer answers for.
 
     `layer` is the module's path in PyTorch ("synthesis.b64.conv0"), "" where no mapping names one, "output" for what the function
-    returns. `stage`: "parameters" where the layer's variables have done their work, "activation" behind its activation, "join"
-    where ways meet, "variable" a variable's own value, "output". `declared`: a layer of the port must answer for it. `tf` is the
-    scope to look for in TensorFlow; `node` the reference in the graph, `op` its operation; `layout` "NCHW", "NHWC" or ""
-    (unknown, or not four axes). `constants` is how many numbers on the way to it are rounded to float32.
+    returns. `stage`: "parameters" where all of the layer's variables have gone in, "activation" after its activation, "join"
+    where branches meet, "variable" a variable's own value, "output". `declared`: a layer of the port must answer for it. `tf` is the
+    scope in TensorFlow; `node` the reference in the graph, `op` its operation; `layout` "NCHW", "NHWC" or ""
+    (unknown, or not four axes). `constants` counts the constants before it that are rounded to float32.
     """
 
     layer: str
@@ -72,9 +72,10 @@ def taps(
     """The taps of a graph's `outputs`, in order of execution.
 
     `layers`: checkpoint key -> PyTorch tensor ("synthesis.b64.conv0.weight"), for the variables that a table maps; the others are
-    grouped by their TensorFlow scope. `network` says where a known network's layers are seen (`NetworkKind.taps`); without it each is seen
-    where its variables have gone in. `names`: checkpoint key -> TensorFlow name; without it the graph and the keys tell what they can.
-    `fed` names the placeholders that a caller feeds, by default all. Raises BadInput where the graph lacks a node that is needed.
+    grouped by their TensorFlow scope. `network` chooses the taps of a known network (`NetworkKind.taps`); without it each layer has
+    one where its variables have gone in. `names`: checkpoint key -> TensorFlow name; without it they are taken from the graph and the keys,
+    where they can be. `fed` names the placeholders that a caller feeds, by default all. Raises BadInput where the graph lacks a node that
+    is needed.
     """
     flow = follow(graph, outputs, fed)
     found = layer_calls(flow, layers, names or {})
@@ -93,7 +94,7 @@ def _describe(flow: Flow, place: Place, order: Mapping[str, str], constants: Map
 
 
 def _last(call: LayerCall) -> Place:
-    """Behind the activation, or behind the parameters where there is none."""
+    """After the activation, or after the parameters where there is none."""
     return Place(call.layer, ACTIVATION if len(call.chain) > 1 else PARAMETERS, call.chain[-1], call.tf, declared=call.mapped)
 
 
@@ -106,7 +107,7 @@ def _values(call: LayerCall) -> Iterator[Place]:
 
 
 def generator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
-    """Every layer behind its activation, the learned constant, and at each resolution the image so far."""
+    """Every layer after its activation, the learned constant, and at each resolution the image so far."""
     for call in found:
         if call.layer == "synthesis.b4":
             yield from _values(call)
@@ -119,7 +120,7 @@ def generator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
 
 
 def residual_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
-    """Every layer behind its activation, the scaled sum of each block, and what goes into the discriminator's last convolution."""
+    """Every layer after its activation, and the scaled sum of each block."""
     exits = {call.layer: _exit(flow, call, found) for call in found}
     for call in found:
         yield exits[call.layer]
@@ -131,9 +132,9 @@ def residual_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
 
 
 def _exit(flow: Flow, call: LayerCall, found: Sequence[LayerCall]) -> Place:
-    """A residual block's layer behind its activation, without the block's scale where it stands before the sum.
+    """A residual block's layer after its activation, without the block's scale where the graph applies that before the sum.
 
-    A skip has no activation, so that a factor behind it is the block's; behind conv1 the same factor is too.
+    A skip has no activation, so that a factor after it is the block's; the same factor after conv1 is the block's too.
     """
     block, _, layer = call.layer.rpartition(".")
     if layer == "skip":
@@ -157,7 +158,7 @@ def discriminator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place
 
 
 def classifier_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
-    """Convolutions and normalisations each by themselves, and the activation behind a unit's last one."""
+    """Convolutions and normalisations each by themselves, and the activation after the last one of a unit."""
     last = {call.layer.rpartition(".")[0]: call for call in found if call.layer.endswith((".conv", ".bn"))}
     for call in found:
         yield _parameters(call)
@@ -167,7 +168,7 @@ def classifier_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
 
 
 def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
-    """A network that nobody knows: every layer must be answered for; activations and joins may be."""
+    """An unknown network: the port must have every layer; it may expose activations and joins."""
     for call in found:
         if call.tiled:
             yield from _values(call)
@@ -181,7 +182,7 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
 
 
 def _joins(flow: Flow, found: Sequence[LayerCall]) -> Iterator[str]:
-    """The sums and concatenations of what different layers gave, and which are no layer's own."""
+    """The sums and concatenations of outputs of different layers, which belong to none of them."""
     own = {node for call in found for node in (*call.entries, *call.chain)}
     sources: dict[str, frozenset[str]] = {name: frozenset((name,)) for name in (*flow.fed, *own)}
     for name in flow.inputs:

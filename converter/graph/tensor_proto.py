@@ -11,7 +11,7 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 from stylexport.converter.graph import protos
 
-# numpy has no bfloat16 of its own.
+# numpy itself has no bfloat16.
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 # dtype -> the field of a TensorProto that holds values written one by one

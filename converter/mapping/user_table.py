@@ -18,6 +18,7 @@ import dataclasses
 import fnmatch
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,20 +106,30 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
         raise BadInput(f"{where}: unknown entries {', '.join(unknown)}")
     layout, shape = _layout(entry.get("layout", "identity"), where), _shape(entry.get("shape"), where)
     loops = entry.get("for") or {}
-    try:
-        choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
-        return [
-            UserRow(
-                str(entry["tf"]).format(**chosen) if "tf" in entry else None,
-                str(entry["key"]).format(**chosen) if "key" in entry else None,
-                entry["torch"].format(**chosen),
-                layout,
-                shape,
-            )
-            for chosen in choices
-        ]
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({error})") from error
+    if not isinstance(loops, dict) or not all(isinstance(values, list) for values in loops.values()):
+        raise BadInput(f"{where}: `for` must list values for each {{name}} in the row, not {loops!r}")
+    choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
+    return [
+        UserRow(
+            _filled(str(entry["tf"]), chosen, where) if "tf" in entry else None,
+            _filled(str(entry["key"]), chosen, where) if "key" in entry else None,
+            _filled(entry["torch"], chosen, where),
+            layout,
+            shape,
+        )
+        for chosen in choices
+    ]
+
+
+def _filled(text: str, chosen: Mapping[str, Any], where: str) -> str:
+    """`text` with the chosen value in place of each {name}."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in chosen:
+            raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({found[1]!r} has none)")
+        return str(chosen[found[1]])
+
+    return re.sub(r"\{(.*?)\}", value, text)
 
 
 def _layout(value: Any, where: str) -> Layout:

@@ -15,9 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +27,7 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
 from stylexport.converter.graph.tensor_proto import BFLOAT16
-from stylexport.converter.output.safetensors_file import DTYPES, read_with_metadata
+from stylexport.converter.output.safetensors_file import Appender, read_with_metadata
 
 FORMAT = 1
 KEY = "stylexport"
@@ -109,27 +106,15 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._partial = path.with_name(f".{path.name}.partial")
-        self._header: dict[str, Any] = {}
+        self._file = Appender(path)
         self._checksums: dict[str, str] = {}
-        self._end = 0
         self._metadata: dict[str, Any] = {}
-        try:
-            self._file = self._partial.open("wb")
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be written ({error.strerror}); name a file in a folder that is there") from error
 
     def add(self, name: str, value: Array) -> str:
         """Append a tensor of a floating dtype. Returns its name."""
         value = np.asarray(value, order="C")
-        self._file.write(as_bytes(value).data)
-        self._header[name] = {
-            "dtype": DTYPES[value.dtype.name],
-            "shape": list(value.shape),
-            "data_offsets": [self._end, self._end + value.nbytes],
-        }
+        self._file.add(name, value)
         self._checksums[name] = _checksum(value)
-        self._end += value.nbytes
         return name
 
     def add_exact(self, name: str, value: Array) -> str:
@@ -152,28 +137,11 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
         try:
             if kind is None:
-                self._assemble()
+                self._file.finish({KEY: json.dumps(self._metadata, separators=(",", ":"))})
         finally:
-            self._partial.unlink(missing_ok=True)
-
-    def _assemble(self) -> None:
-        """Header and data into one file beside the target, then into its place."""
-        header = {"__metadata__": {KEY: json.dumps(self._metadata, separators=(",", ":"))}, **self._header}
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        whole = self._partial.with_suffix(".whole")
-        try:
-            with whole.open("wb") as file, self._partial.open("rb") as data:
-                file.write(struct.pack("<Q", len(text)) + text)
-                shutil.copyfileobj(data, file, 2**22)
-                file.flush()
-                os.fsync(file.fileno())
-            whole.replace(self.path)
-        finally:
-            whole.unlink(missing_ok=True)
+            self._file.close()
 
 
 class Recording:

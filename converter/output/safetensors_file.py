@@ -1,17 +1,19 @@
 """Writing and reading safetensors one tensor at a time.
 
-The package safetensors writes a file from all its tensors at once and copies each on the way, which would hold a network three times;
-here a tensor is written where it belongs as soon as it is there, in any order. The format is eight bytes of header length, a JSON
-header (name -> dtype, shape, byte range), then the bytes. Source: github.com/huggingface/safetensors, README, "Format".
+The package safetensors writes a file from all its tensors at once and copies each on the way, so that a network would lie in memory three
+times; here a tensor is written as soon as it is read: to its place (`Writer`), or behind the others (`Appender`). The format is eight
+bytes of header length, a JSON header (name -> dtype, shape, byte range), then the bytes. Source: github.com/huggingface/safetensors,
+README, "Format".
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.checkpoint.checksums import as_bytes
 from stylexport.converter.graph.tensor_proto import BFLOAT16
@@ -29,53 +32,61 @@ DTYPES: dict[str, str] = {"float32": "F32", "float64": "F64", "float16": "F16", 
 _NUMPY: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "BF16": BFLOAT16}
 
 
-@dataclass(frozen=True)
-class Spec:
-    """A tensor to come: its name, numpy-style dtype and shape."""
+def _header(metadata: Mapping[str, str], entries: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The length and the JSON header that stand before the tensors' bytes, in a multiple of eight bytes."""
+    text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
 
-    @property
-    def nbytes(self) -> int:
-        """Its size in the file."""
-        return _NUMPY[DTYPES[self.dtype]].itemsize * int(np.prod(self.shape, dtype=object))
+def _entry(dtype: str, shape: Sequence[int], start: int) -> dict[str, Any]:
+    """What the header says of a tensor whose bytes begin at `start`."""
+    nbytes = _NUMPY[DTYPES[dtype]].itemsize * math.prod(shape)
+    return {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [start, start + nbytes]}
 
 
 class Writer:
-    """A file that is filled tensor by tensor. Leaving the `with` block syncs it; every tensor must have been written."""
+    """A file whose tensors are known beforehand (name -> dtype and shape) and are written in any order.
 
-    def __init__(self, path: Path, specs: Iterable[Spec]) -> None:
+    Leaving the `with` block syncs it; every tensor must have been written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
+        >>> with Writer(path, {"bias": ("float32", (2,))}) as file:
+        ...     file.write("bias", [np.array([1.0, 2.0], np.float32)])
+        >>> read(path)["bias"].tolist()
+        [1.0, 2.0]
+
+    """
+
+    def __init__(self, path: Path, tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
         # Wider elements first keeps every tensor aligned to its own element size, as readers that map the file need.
-        ordered = sorted(specs, key=lambda s: -_NUMPY[DTYPES[s.dtype]].itemsize)
-        header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-        self._at: dict[str, tuple[int, Spec]] = {}
+        ordered = sorted(tensors.items(), key=lambda item: -_NUMPY[DTYPES[item[1][0]]].itemsize)
+        self._entries: dict[str, dict[str, Any]] = {}
         end = 0
-        for spec in ordered:
-            header[spec.name] = {"dtype": DTYPES[spec.dtype], "shape": list(spec.shape), "data_offsets": [end, end + spec.nbytes]}
-            self._at[spec.name] = (end, spec)
-            end += spec.nbytes
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        self._start, self._path, self._left = 8 + len(text), path, set(self._at)
+        for name, (dtype, shape) in ordered:
+            self._entries[name] = _entry(dtype, shape, end)
+            end = self._entries[name]["data_offsets"][1]
+        header = _header({"format": "pt"}, self._entries)
+        self._start, self._left = len(header), set(self._entries)
         self._file = path.open("wb", buffering=0)
-        self._file.write(struct.pack("<Q", len(text)) + text)
+        self._file.write(header)
 
     def write(self, name: str, pieces: Iterable[NDArray[Any]]) -> None:
         """Put a tensor in its place: contiguous pieces along its first axis, of the announced dtype and in all of its size."""
-        offset, spec = self._at[name]
-        at, end = self._start + offset, self._start + offset + spec.nbytes
+        start, end = (self._start + offset for offset in self._entries[name]["data_offsets"])
+        at = start
         for array in pieces:
-            assert array.dtype == _NUMPY[DTYPES[spec.dtype]], name
+            assert array.dtype == _NUMPY[self._entries[name]["dtype"]], name
             data = as_bytes(array).data
             while data:
                 written = os.pwrite(self._file.fileno(), data, at)
                 data, at = data[written:], at + written
         assert at == end, name
-        if spec.nbytes >= _LARGE and hasattr(os, "posix_fadvise"):
+        if end - start >= _LARGE and hasattr(os, "posix_fadvise"):
             # Linux begins to write such a range to disk (and drops what of it is on disk), so that fsync waits for less.
-            os.posix_fadvise(self._file.fileno(), end - spec.nbytes, spec.nbytes, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self._file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
         self._left.discard(name)
 
     def __enter__(self) -> Writer:
@@ -86,6 +97,37 @@ class Writer:
             assert not self._left, f"not written: {sorted(self._left)}"
             os.fsync(self._file.fileno())
         self._file.close()
+
+
+class Appender:
+    """A file of tensors that come one by one, in their order. The header counts them all, so that it is put before them at the end."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises BadInput where `path` cannot be written."""
+        self._path, self._entries, self._end = path, dict[str, dict[str, Any]](), 0
+        self._body = path.with_name(f".{path.name}.tensors")
+        try:
+            self._file = self._body.open("wb")
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be written ({error.strerror}); name a file in an existing folder") from error
+
+    def add(self, name: str, value: NDArray[Any]) -> None:
+        """Append a contiguous tensor of a floating dtype."""
+        self._file.write(as_bytes(value).data)
+        self._entries[name] = _entry(value.dtype.name, value.shape, self._end)
+        self._end += value.nbytes
+
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        """Header and tensors into one file, which is whole or absent."""
+        self._file.flush()
+        with whole_file(self._path) as partial, partial.open("wb") as file, self._body.open("rb") as body:
+            file.write(_header(metadata, self._entries))
+            shutil.copyfileobj(body, file, 4 * _LARGE)
+
+    def close(self) -> None:
+        """Remove what lies beside the file."""
+        self._file.close()
+        self._body.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Mapping[str, NDArray[Any]]:

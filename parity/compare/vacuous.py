@@ -15,7 +15,7 @@ LIMIT = 6.0  # relu6's
 
 # What leaves a kernel [O, I, kh, kw] as it is, and what is then not seen. Kernels of 1x1 have no direction to mistake.
 MIRRORS: tuple[tuple[Callable[[Tensor], Tensor], str], ...] = (
-    (lambda t: t.flip(2, 3), "{} is symmetric under turning round: a kernel turned round is not seen"),
+    (lambda t: t.flip(2, 3), "{} is symmetric when flipped: a flipped kernel is not seen"),
     (lambda t: t.transpose(2, 3), "{} is symmetric in height and width: the two swapped are not seen"),
 )
 

@@ -21,7 +21,7 @@ class Cause:
 CAUSES: dict[str, Cause] = {
     name: Cause(name, meaning, remedy)
     for name, meaning, remedy in (
-        ("kernel_flipped", "a kernel is turned round in height, width or both", "do not turn the kernel round"),
+        ("kernel_flipped", "a kernel is flipped in height, width or both", "do not flip the kernel"),
         ("kernel_transposed_hw", "height and width are swapped in a kernel", "keep the kernel's height before its width"),
         ("in_out_swapped", "input and output channels are swapped in a weight", "transpose the weight's input and output channels"),
         (
@@ -56,7 +56,7 @@ CAUSES: dict[str, Cause] = {
         ("input_range", "the input is scaled to another range", "scale the input as the original does"),
         ("gain", "a constant factor is missing or applied twice", "multiply by the original's gain, once"),
         ("weight_value", "values of a tensor are others", "load the tensor from the original again"),
-        ("unknown", "no single cause or pair of causes explains the difference", "compare the layer's code with the original's graph"),
+        ("unknown", "no single cause explains the difference", "compare the layer's code with the original's graph"),
     )
 }
 ORDER: dict[str, int] = {name: place for place, name in enumerate(CAUSES)}

@@ -33,7 +33,7 @@ def write(report: Report, path: Path) -> None:
         _suite(suites, network, list(_network(report, network)))
     _suite(suites, "coverage", list(_coverage(report)))
     if report.kernel_faults:
-        nodes = [_Case(f"{fault.network}: {fault.node}", "", "", fault.detail) for fault in report.kernel_faults]
+        nodes = [_Case(f"{fault.network}: {fault.tensor}", "", "", fault.detail) for fault in report.kernel_faults]
         _suite(suites, "the original's own float32", nodes)
     tree = ET.ElementTree(suites)
     ET.indent(tree, " ")

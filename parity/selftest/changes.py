@@ -1,4 +1,4 @@
-"""What a fault does to a layer: the changes that `stylexport.parity.selftest.injections` puts into copies of a port."""
+"""What a fault does to a layer: the changes that `stylexport.parity.selftest.injections`, and tests, make to copies of a port."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def swap(first: str, second: str) -> Change:
 def activation(**values: float) -> Change:
     """Other constants in a layer's leaky ReLU."""
     return lambda layer: setattr(layer, "activation", dataclasses.replace(layer.activation, **values))
+
+
+def at(layer: str, change: Change) -> Change:
+    """A change of the layer of that name in a network."""
+    return lambda network: change(network.get_submodule(layer))
+
+
+def around(forward: Callable[..., Tensor]) -> Change:
+    """Other code around a layer's forward: `forward` is given the layer's own, then its arguments."""
+
+    def change(layer: Any) -> None:
+        own = layer.forward
+        layer.forward = lambda *args, **kwargs: forward(own, *args, **kwargs)
+
+    return change
 
 
 def code(forward: Callable[..., Tensor]) -> Change:

@@ -1,4 +1,4 @@
-"""From a configuration to a reference network that is ready to be assigned, run and saved."""
+"""From a configuration to a reference network: its variables can then be assigned, and the network run and saved."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Reference:
     """A known network in TensorFlow (`NetworkKind.reference`).
 
     `model(config, execution)` builds it. `outputs(model, inputs)` gives its named outputs for named inputs, images [N, 3, R, R].
-    `inputs(config)` gives each input's name and shape without the samples; more than one are a list, which SavedModels tell from a
-    tuple: the authors' notebook calls discriminator([images, probabilities]). None for a functional model, which knows its own.
+    `inputs(config)` gives each input's name and shape without the samples; several inputs are a list, which a SavedModel distinguishes
+    from a tuple: the authors' notebook calls discriminator([images, probabilities]). None for a functional model, which has them already.
     """
 
     model: Callable[[Any, Execution], Any]
@@ -33,7 +33,7 @@ def reference_of(config: NetworkConfig) -> Reference:
     """The reference of a known network. Raises BadInput where it has none."""
     kind = kind_of(config)
     if kind is None or kind.reference is None:
-        raise BadInput(f"no TensorFlow reference is known of the {config.network}")
+        raise BadInput(f"the {config.network} has no TensorFlow reference")
     found: Reference = kind.reference.load()
     return found
 

@@ -17,7 +17,7 @@ from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, r
 
 @dataclass(frozen=True)
 class Names:
-    """What differs between the two networks' variable names. `prefix` stands before the layers' names, except Conv4x4's."""
+    """The parts of variable names in which the two networks differ. `prefix` comes before the layers' names, except Conv4x4's."""
 
     model: str
     prefix: str
@@ -27,7 +27,7 @@ class Names:
 
 
 ENCODER = Names("encoder", "Encoder", "EncoderConvBiasAct4x4", "style_gan2_dense", "EncoderOutputBiasAct")
-# The 4 is Keras's counter of unnamed layers, as the released file happens to have it.
+# The 4 is Keras's counter of unnamed layers, as it is in the released file.
 DISCRIMINATOR = Names("discriminator_1", "", "ConvBiasAct4x4", "style_gan2_dense_4", "OutputBiasAct")
 
 
@@ -93,7 +93,7 @@ class Block(NamedLayer):
 
 
 class Head(tf_keras.layers.Layer):
-    """The end at 4 px: 3x3 convolution, dense, dense. It has no scope of its own in the release."""
+    """The end at 4 px: 3x3 convolution, dense, dense. It has no variable scope in the release."""
 
     def __init__(self, config: EncoderConfig | DiscriminatorConfig, names: Names, inputs: int, outputs: int, execution: Execution) -> None:
         super().__init__(name="head", dtype=execution.dtype)

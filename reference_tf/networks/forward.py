@@ -1,6 +1,6 @@
-"""Running the reference networks: a release's variables and numpy inputs in, numpy outputs out, in float32 or float64.
+"""Running the reference networks on a release's variables: numpy inputs to numpy outputs, in float32 or float64.
 
-Everything runs with transposes round the convolutions, so on a CPU as on any device.
+Every convolution has a transpose before and after it, so that the networks run on a CPU as on any device.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def softmax(values: Array) -> Array:
 
 
 def outputs(config: NetworkConfig, variables: Mapping[str, Array], inputs: Mapping[str, Array], dtype: str = "float32") -> dict[str, Array]:
-    """Everything that a network gives for named inputs, as a comparison needs it.
+    """All outputs of a network for named inputs.
 
-    Inputs are `z`, `probabilities` and `image` ([N, 3, R, R]), of which each network takes its own. Outputs:
+    Inputs are `z`, `probabilities` and `image` ([N, 3, R, R]); each network takes those that it needs. Outputs:
 
         generator      w, conv_styles and torgb_styles (each layer's side by side, [N, S]), image; dlatent is w with probabilities
         encoder        w
@@ -77,7 +77,7 @@ def outputs(config: NetworkConfig, variables: Mapping[str, Array], inputs: Mappi
 
 
 def generator_outputs(network: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The generator's row of `outputs`, for any generator that has the release's parts."""
+    """The generator's outputs by name, for any generator that has the release's parts."""
     w = mapping(network, inputs["z"])
     conv, rgb = styles(network, np.concatenate([w, inputs["probabilities"]], axis=1))
     return {

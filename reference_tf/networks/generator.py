@@ -19,7 +19,7 @@ STYLES = "generator_style_calculator"
 
 
 class Generator(tf_keras.Model):
-    """The whole generator. Its parts are callable alone, as the authors' notebook does.
+    """The whole generator. Its parts can be called alone, as the authors' notebook does.
 
     `g_mapping`, `style_vector_calculator` and `g_synthesis` are those parts; `dlatent_avg` [latent] is the running mean of w,
     which no call uses.

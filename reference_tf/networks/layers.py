@@ -1,4 +1,4 @@
-"""Keras layers whose variables bear the released names.
+"""Keras layers whose variables have the released names.
 
 A layer's `path` is the scope that the release writes before its variables' names; its last part is the Keras layer's name, so
 that the graph's scopes read like the variables' names.
@@ -19,7 +19,7 @@ from stylexport.reference_tf.networks.ops import Tensor
 
 @dataclass(frozen=True)
 class Execution:
-    """How a network computes: its dtype, and whether in layouts that every device runs (`cpu`) or in the original's NCHW."""
+    """How a network computes: its dtype, and whether in a layout that every device runs (`cpu`) or in the original's NCHW."""
 
     dtype: str = "float32"
     cpu: bool = True
@@ -34,7 +34,7 @@ class NamedLayer(tf_keras.layers.Layer):
         self.execution = execution
 
     def variable(self, name: str, shape: Sequence[int]) -> Any:
-        """A variable of zeros called `path`/`name`. The values come by assignment."""
+        """A variable of zeros called `path`/`name`. The values are assigned later."""
         return tf.Variable(tf.zeros(shape, self.dtype), name=f"{self.path}/{name}")
 
 
@@ -77,7 +77,7 @@ class BiasAct(NamedLayer):
 
 
 class EqualizedConv2D(NamedLayer):
-    """An unscaled kernel [k, k, in, out] times 1 / sqrt(fan in), SAME; with `down`, the filter's taps, it halves the size."""
+    """Convolution by an unscaled kernel [k, k, in, out] times 1 / sqrt(fan in), SAME. `down`, the filter's taps, halves the size."""
 
     def __init__(
         self, path: str, kernel: int, inputs: int, outputs: int, execution: Execution, down: Sequence[float] | None = None

@@ -1,4 +1,4 @@
-"""MobileNetV1 (Howard et al. 2017, arXiv:1704.04861) as a Keras functional model, with the names that Keras gives by itself."""
+"""MobileNetV1 (Howard et al. 2017, arXiv:1704.04861) as a Keras functional model, with the names that Keras gives its layers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OUTPUTS = ("linear", "softmax", "sigmoid")
 def mobilenet(config: MobileNetV1Config, execution: Execution) -> Any:
     """Images [N, R, R, 3] to `config.output` of the logits [N, labels].
 
-    Images stand NHWC whatever the execution says, as the release's classifier takes them. Raises BadInput for an activation or an
+    Images are NHWC with every execution, as the release's classifier takes them. Raises BadInput for an activation or an
     output that it does not know.
     """
     if config.output not in OUTPUTS:

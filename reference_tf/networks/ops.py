@@ -1,7 +1,7 @@
 """StyleGAN2's operations on [N, C, H, W] tensors (Karras et al. 2020, arXiv:1912.04958; filters: section 4 and appendix B).
 
 Every function that convolves takes `cpu`. False keeps the original's NCHW convolutions, which TensorFlow's CPU kernels refuse;
-True puts transposes round each convolution, so that the same network runs anywhere.
+True puts a transpose before and after each convolution, so that the same network runs anywhere.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def conv2d_transpose(x: Tensor, kernel: Tensor, *, cpu: bool) -> Tensor:
 def fir_kernel(taps: Sequence[float], gain: float = 1.0) -> NDArray[np.float64]:
     """The separable filter's two-dimensional kernel [n, n], whose sum is `gain`.
 
-    It is turned round in both axes, because filtering is convolution and TensorFlow's conv2d is correlation; the released
-    [1, 3, 3, 1] does not tell the two apart.
+    It is flipped in both axes, because filtering is convolution and TensorFlow's conv2d is correlation; for the released
+    [1, 3, 3, 1] the two are the same.
     """
     row = np.asarray(taps, np.float64)
     kernel = np.outer(row, row)
@@ -49,17 +49,17 @@ def fir_kernel(taps: Sequence[float], gain: float = 1.0) -> NDArray[np.float64]:
 
 
 def fir_filter(x: Tensor, taps: Sequence[float], pads: tuple[int, int], gain: float = 1.0, *, cpu: bool) -> Tensor:
-    """Every channel of x [N, C, H, W] filtered alone, after `pads` = (before, after) zeros on both axes."""
+    """Every channel of x [N, C, H, W] filtered separately, after `pads` = (before, after) zeros on both axes."""
     kernel = tf.constant(fir_kernel(taps, gain)[:, :, None, None], x.dtype)
     channels, height, width = x.shape[1:]
-    alone = tf.reshape(x, [-1, 1, height, width])
-    alone = tf.pad(alone, [[0, 0], [0, 0], list(pads), list(pads)])
-    alone = conv2d(alone, kernel, cpu=cpu)
-    return tf.reshape(alone, [-1, channels, *alone.shape[2:]])
+    separate = tf.reshape(x, [-1, 1, height, width])
+    separate = tf.pad(separate, [[0, 0], [0, 0], list(pads), list(pads)])
+    separate = conv2d(separate, kernel, cpu=cpu)
+    return tf.reshape(separate, [-1, channels, *separate.shape[2:]])
 
 
 def insert_zeros(x: Tensor) -> Tensor:
-    """[N, C, H, W] to [N, C, 2H, 2W], with the values at even places and zeros between."""
+    """[N, C, H, W] to [N, C, 2H, 2W], with the values at even places and zeros between them."""
     channels, height, width = x.shape[1:]
     x = tf.reshape(x, [-1, channels, height, 1, width, 1])
     x = tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, 1], [0, 0], [0, 1]])
@@ -67,18 +67,18 @@ def insert_zeros(x: Tensor) -> Tensor:
 
 
 def upsample_image(x: Tensor, taps: Sequence[float], *, cpu: bool) -> Tensor:
-    """The skip image [N, C, H, W] at twice its size; gain 4 makes up for the zeros between the values."""
+    """The skip image [N, C, H, W] at twice its size; gain 4 compensates the zeros between the values."""
     return fir_filter(insert_zeros(x), taps, (2, 1), 4.0, cpu=cpu)
 
 
 def conv_up(x: Tensor, kernel: Tensor, taps: Sequence[float], *, cpu: bool) -> Tensor:
     """Takes x [N, C, H, W] to [N, O, 2H, 2W] by a kernel [3, 3, C, O]: transposed convolution, then the filter.
 
-    The kernel is turned round, because a transposed convolution turns it round once more: the two together are the plain
-    convolution of the zero-inserted input.
+    The kernel is flipped, because a transposed convolution flips it again: the two together are the plain convolution of the
+    zero-inserted input.
     """
-    turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])  # [3, 3, O, C]
-    return fir_filter(conv2d_transpose(x, turned, cpu=cpu), taps, (1, 1), 4.0, cpu=cpu)
+    flipped = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])  # [3, 3, O, C]
+    return fir_filter(conv2d_transpose(x, flipped, cpu=cpu), taps, (1, 1), 4.0, cpu=cpu)
 
 
 def conv_down(x: Tensor, kernel: Tensor, taps: Sequence[float], *, cpu: bool) -> Tensor:
@@ -101,7 +101,7 @@ def normalize_second_moment(x: Tensor, epsilon: float) -> Tensor:
 
 
 def minibatch_stddev(x: Tensor, group: int, epsilon: float) -> Tensor:
-    """Appends one channel to x [N, C, H, W]: how far the images of a group differ.
+    """Appends one channel to x [N, C, H, W]: the standard deviation over the images of a group.
 
     Karras et al. 2018, arXiv:1710.10196, section 3, with groups. A group is the images n, n + N/G, n + 2N/G ... with
     G = min(`group`, N). N must be a multiple of G, else TensorFlow raises InvalidArgumentError.

@@ -42,7 +42,7 @@ def load_variables(folder: Path | str) -> dict[str, Array]:
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
     attributes = [a for node in graph.nodes for a in node.attributes if a.checkpoint_key.endswith(SUFFIX)]
-    keys = {a.checkpoint_key: a.full_name for a in attributes}  # a variable that two objects hold stands there twice
+    keys = {a.checkpoint_key: a.full_name for a in attributes}  # a variable of two objects is listed twice
     _refuse_repeated(keys.values())
     return {name: reader.get_tensor(key) for key, name in sorted(keys.items(), key=lambda item: item[1])}
 
@@ -50,7 +50,7 @@ def load_variables(folder: Path | str) -> dict[str, Array]:
 def assign(network: Any, variables: Mapping[str, Array]) -> None:
     """Give the network's variables their values by name, cast to the network's dtype.
 
-    A discriminator's `style_gan2_dense_4` may bear any counter. Raises MappingError, and assigns nothing, where a variable is
+    A discriminator's `style_gan2_dense_4` may have any counter. Raises MappingError, and assigns nothing, where a variable is
     missing, is one too many, or has another shape.
     """
     have, given = names(network), {_given(name): value for name, value in variables.items()}
@@ -68,9 +68,9 @@ def assign(network: Any, variables: Mapping[str, Array]) -> None:
 
 
 def draw(config: NetworkConfig, network: Any, seed: int) -> dict[str, Array]:
-    """Random float32 values for every variable: asymmetric, none at its default, and of sizes that keep signals near 1.
+    """Random float32 values for every variable: asymmetric, never the default, and of sizes that keep signals near 1.
 
-    Each variable's draw depends on the seed and its own name alone. Raises MappingError for a name that no row of `DRAWS` knows.
+    Each variable's draw depends only on the seed and its name. Raises MappingError for a name that fits no row of `DRAWS`.
     """
     result = {}
     for name, variable in names(network).items():
@@ -96,7 +96,7 @@ def _mapping(std: float) -> Draw:
 
 
 def _to_rgb(rng: np.random.Generator, shape: tuple[int, ...], config: GeneratorConfig) -> Array:
-    # The image is a sum over the resolutions; styles about 1 with deviation 1 double each term's power. Aims at 0.5 in all.
+    # The image is a sum over the resolutions; styles around 1 with deviation 1 double each term's power. The sum is to have 0.5.
     return 0.35 / len(config.channels) ** 0.5 * rng.standard_normal(shape, np.float32)
 
 
@@ -113,7 +113,7 @@ def _depthwise(rng: np.random.Generator, shape: tuple[int, ...], config: Network
     return np.sqrt(2 / np.prod(shape[:2])) * rng.standard_normal(shape, np.float32)
 
 
-# The first row whose pattern is found in a name says how it is drawn.
+# The first row whose pattern is found in a name decides how it is drawn.
 DRAWS: tuple[tuple[str, Draw], ...] = (
     (r"/MappingDense_\d+$", _mapping(1.0)),
     (r"/MappingBias_\d+$", _mapping(0.2)),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from stylexport.common.distance import relative_error
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.types import Array
 from stylexport.converter.calls.calls import Call, Feed, used
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
-from stylexport.converter.graph.tensor_proto import BFLOAT16
-from stylexport.converter.output.convert import check_finite
+from stylexport.converter.graph.tensor_proto import numpy_dtype
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
+from stylexport.converter.output.write_network import check_finite
 from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
 from stylexport.reference_tf.replay.walk import walk
 
@@ -29,7 +31,7 @@ STORE = 2**21  # elements of a tap that is stored whole; of a larger one, one sa
 
 @dataclass
 class _State:
-    """What is known of a network so far: the values that one call hands to the next, and what the recording will say of it."""
+    """What is known of a network so far: the values that one call passes to the next, and what the recording will contain."""
 
     values: dict[str, Pair] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -119,7 +121,7 @@ def _fed(feed: Feed, inputs: Inputs, samples: int, state: _State, recorder: Reco
     if feed.name not in state.inputs:
         state.inputs[feed.name] = recorder.add(f"{source.name}/inputs/{feed.name}", value)
         state.layouts[feed.name] = feed.layout
-    single = feed.in_its_layout(value).astype(_dtype(feed))
+    single = feed.in_its_layout(value).astype(numpy_dtype(feed.dtype))
     return single, single.astype(np.float64) if feed.dtype in DTYPES else single
 
 
@@ -129,7 +131,7 @@ def _value(feed: Feed, inputs: Inputs, samples: int, source: Source) -> Array:
         return inputs.dlatent(*feed.parts, samples)
     if feed.dtype not in DTYPES and not inputs.has(feed.name):
         raise BadInput(f"{source.artefact.path}: its input {feed.name} takes {feed.dtype}, which is not drawn; give it by --inputs")
-    return inputs.tensor(feed.name, feed.shape, samples).astype(_dtype(feed)).astype(np.float32)
+    return inputs.tensor(feed.name, feed.shape, samples).astype(numpy_dtype(feed.dtype)).astype(np.float32)
 
 
 def _switched_off(feed: Feed) -> Pair:
@@ -137,10 +139,6 @@ def _switched_off(feed: Feed) -> Pair:
     if feed.dtype != "bool":
         raise BadInput(f"the graph takes a single {feed.dtype} as {feed.name}; freeze it, or export a function without it")
     return np.False_, np.False_
-
-
-def _dtype(feed: Feed) -> np.dtype[Any]:
-    return BFLOAT16 if feed.dtype == "bfloat16" else np.dtype(feed.dtype)
 
 
 def _add_made(source: Source, call: Call, results: Sequence[Pair], inputs: Inputs) -> None:
@@ -194,19 +192,15 @@ def _run(
 def stored_rows(shape: Sequence[int], store: int = STORE) -> int:
     """How many of a tap's first rows are kept: all where they fit into `store` elements, else one.
 
-    Nothing between: where a network joins two values, one of which has one row, that row stands for all (parity/compare/layerwise.py).
+    Nothing between: where a network joins two values, one of which has one row, that row is used for all (parity/compare/layerwise.py).
     """
     return shape[0] if shape and int(np.prod(shape, dtype=object)) <= store else 1
 
 
 def distance(single: Array, exact: Array) -> tuple[float, float]:
     """|single - exact| / |exact| and the largest difference; where `exact` is zero everywhere, whether `single` is not (0 or 1)."""
-    if not exact.size:
-        return 0.0, 0.0
-    error = np.abs(single - exact)
-    largest = float(error.max())
-    norm = float(np.sqrt(np.square(exact).sum()))
-    return (float(np.sqrt(np.square(error).sum())) / norm if norm else float(largest > 0)), largest
+    relative = relative_error(single, exact)
+    return (1.0 if math.isinf(relative) else relative), float(np.abs(single - exact).max(initial=0.0))
 
 
 def _weights(source: Source, variables: Mapping[str, Array], recorder: Recorder, used_keys: set[str]) -> dict[str, RecordedWeight]:

@@ -81,7 +81,14 @@ def record(
 
 
 def summary(recording: Recording) -> dict[str, Any]:
-    """A recording in few words: its file, size, and each network's samples, taps and outputs."""
+    """A recording in few words: its file, its size, and of each network samples, taps, outputs and the largest rounding floor.
+
+    Example:
+        >>> from stylexport.checkpoints import EMBEDDED_RECORDING
+        >>> summary(Recording(EMBEDDED_RECORDING))["networks"]["encoder"]["outputs"]
+        ['w']
+
+    """
     networks = {
         name: {
             "source": network.source["file"],
@@ -139,7 +146,7 @@ def _about(user: UserInputs, samples: int, store: int, mapping: Path | None, rec
 
 
 def _nodes_done(source: Source, progress: Progress | None) -> Callable[[int, int], None]:
-    """The nodes of all calls of a network counted as one, reported about a hundred times. A call's own count begins anew at one."""
+    """The nodes of all calls of a network counted as one, reported about a hundred times. Each call counts from one."""
     sizes = [len(flow_of(call.function).inputs) for call in source.procedure.calls]
     total, number, reported = sum(sizes), -1, -1
 

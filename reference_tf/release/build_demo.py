@@ -6,7 +6,7 @@ As a command, in three steps:
     stylexport train training/configs/mnist.yaml -o RUN classifier.spec=CLASSIFIER
     python -m stylexport.reference_tf.release.build_demo checkpoints/demo --stylex RUN
 
-and of a release that is there: --record-only [--check].
+and for a release that exists: --record-only [--check].
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from stylexport.checkpoints.mnist import Digits
+from stylexport.common.distance import relative_error
 from stylexport.common.errors import BadInput, StylexportError
 from stylexport.common.json_files import read_json
 from stylexport.common.types import Array
@@ -40,11 +41,11 @@ DIGITS = "digits.npz"
 LATENTS = 100  # the first held-out digits, whose latents dlatents.pkl holds
 LEAST_ACCURACY = 0.99
 
-# Of a second run (DESIGN, "Rules of the proof"): in float32 so many times the distance from float64, which counts as 2^-24 at least; in
-# float64 what a recording resolves.
+# How far a second run may differ: in float32 so many times the rounding floor (DESIGN, "Rules of the proof"), in float64 what a recording
+# resolves.
 TIMES_FLOOR = 8
 FLOAT64_TOLERANCE = 2**-32
-LOGITS_TOLERANCE = 3e-6  # of the held-out digits, which are kept in float32 alone
+LOGITS_TOLERANCE = 3e-6  # for the held-out digits, which are stored in float32 only
 
 
 def build_demo(folder: Path, stylex: Path, mnist: Path | None = None) -> None:
@@ -56,7 +57,7 @@ def build_demo(folder: Path, stylex: Path, mnist: Path | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         paths = export_folder(stylex, Path(work) / "released")
-        # As it was trained, with its dropout, of which a converted network knows nothing.
+        # As it was trained, with its dropout, which a converted network does not have.
         export_network("classifier", CLASSIFIER, load_variables(paths["classifier"]), paths["classifier"])
         for path in paths.values():
             zip_folder(path, folder / f"{path.name}.zip")
@@ -73,7 +74,7 @@ def build_demo(folder: Path, stylex: Path, mnist: Path | None = None) -> None:
 
 
 def recording_of(folder: Path) -> Path:
-    """Where the recording of the release in `folder` lies: beside it, since it is no file of a release."""
+    """Where the recording of the release in `folder` lies: beside it, because a release does not contain one."""
     return folder.with_name(f"{folder.name}.recording.safetensors")
 
 
@@ -93,7 +94,7 @@ def released(folder: Path) -> dict[str, dict[str, Array]]:
 def inputs(held_out: Digits, size: int) -> dict[str, Array]:
     """The fixed inputs of the recording: z [8, size], probabilities [8, 2], image [8, 3, 32, 32] (four of noise, four digits).
 
-    Large tensors keep the first sample alone: it has colours, so that their order shows.
+    Of large tensors the recording keeps only the first sample: that one has colours, so that a wrong order of them is seen.
     """
     rng = np.random.default_rng(SEED)
     digits = _channels_first(held_out.images[:4])
@@ -125,8 +126,8 @@ def save_digits(path: Path, digits: Digits, logits: Array) -> None:
     np.savez_compressed(path, images=digits.images, labels=digits.labels, index=digits.index, logits=logits)
 
 
-def record_anew(folder: Path) -> None:
-    """Replace the recording and the logits by what the released networks give now, for the recorded inputs and the stored digits."""
+def record_again(folder: Path) -> None:
+    """Record the released networks again, on the recorded inputs and the stored digits, and replace the recording and the logits."""
     record_release(folder, recording_of(folder), recorded_inputs(Recording(recording_of(folder))))
     with np.load(folder / DIGITS) as digits:
         held_out = Digits(digits["images"], digits["labels"], digits["index"])
@@ -134,13 +135,15 @@ def record_anew(folder: Path) -> None:
 
 
 def check(folder: Path) -> list[str]:
-    """Record the release anew on the recorded inputs, beside the stored recording, and say what disagrees beyond rounding, a line each."""
+    """Record the release again on the recorded inputs. Returns a line for each tensor that differs from the stored one beyond rounding."""
     stored = Recording(recording_of(folder))
     with tempfile.TemporaryDirectory() as work:
         record_release(folder, Path(work) / "recording", recorded_inputs(stored))
         before, now = (dict(_values(recording)) for recording in (stored, Recording(Path(work) / "recording")))
     faults = [f"{name}: only in one of the two" for name in sorted(before.keys() ^ now.keys())]
-    for name in [name for name in before if name in now]:  # the better run's tolerance: a run at fault must not excuse itself
+    for name in [
+        name for name in before if name in now
+    ]:  # the smaller tolerance of the two, so that a wrong run cannot allow its own error
         faults += _disagreement(name, before[name][0], now[name][0], min(before[name][1], now[name][1]))
     with np.load(folder / DIGITS) as digits:
         logits = digit_logits(released(folder)["classifier"], digits["images"])
@@ -149,7 +152,7 @@ def check(folder: Path) -> list[str]:
 
 
 def _values(recording: Recording) -> Iterator[tuple[str, tuple[Array, float]]]:
-    """Each tensor of a recording in words, its value, and by what share of its norm another run's may differ."""
+    """Each tensor of a recording: what it is, its value, and the relative error that another run may have."""
     for name, network in recording.networks.items():
         for tap in network.taps:
             yield f"{name} {tap.layer} ({tap.stage})", (recording.exact(tap.tensor), FLOAT64_TOLERANCE)
@@ -160,12 +163,6 @@ def _values(recording: Recording) -> Iterator[tuple[str, tuple[Array, float]]]:
                 yield f"{name} {kind} {key}", (recording.tensor(tensor), 0.0)
 
 
-def _distance(found: Array, expected: Array) -> float:
-    exact = expected.astype(np.float64)
-    error, norm = float(np.linalg.norm(found - exact)), float(np.linalg.norm(exact))
-    return error / norm if norm else error
-
-
 def _channels_first(digits: Array) -> Array:
     return as_images(digits).transpose(0, 3, 1, 2)
 
@@ -173,7 +170,7 @@ def _channels_first(digits: Array) -> Array:
 def _disagreement(name: str, stored: Array, again: Array, tolerance: float) -> list[str]:
     if stored.shape != again.shape:
         return [f"{name}: stored {stored.shape}, now {again.shape}"]
-    share = _distance(again, stored)
+    share = relative_error(again, stored.astype(np.float64))
     return [] if share <= tolerance else [f"{name}: differs by {share:.2g} of its norm, allowed are {tolerance:.2g}"]
 
 
@@ -182,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stylexport.reference_tf.release.build_demo", description="Build the embedded release.")
     parser.add_argument("folder", type=Path, help="the release's folder, checkpoints/demo")
     parser.add_argument("--stylex", type=Path, metavar="RUN", help="the StylEx that it is made of: a finished run, with its classifier")
-    parser.add_argument("--record-only", action="store_true", help="keep the networks, record them anew")
+    parser.add_argument("--record-only", action="store_true", help="keep the networks, record them again")
     parser.add_argument("--check", action="store_true", help="write no recording: compare with the stored one")
     parser.add_argument("--mnist", type=Path, help="a folder with MNIST's four raw idx files, instead of fetching them")
     given = parser.parse_args(arguments)
@@ -190,9 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.stylex:
             build_demo(given.folder, given.stylex, given.mnist)
         elif not given.record_only:
-            parser.error("name a run by --stylex, or say --record-only")
+            parser.error("name a run by --stylex, or give --record-only")
         elif not given.check:
-            record_anew(given.folder)
+            record_again(given.folder)
         else:
             faults = check(given.folder)
             print("\n".join(faults) if faults else f"{given.folder}: TensorFlow gives what was recorded")

@@ -29,7 +29,7 @@ SEED = 9
 CLASSIFIER = MobileNetV1Config(mobilenet_layers(0.125), labels=2, resolution=32, dropout=0.001, momentum=0.05)
 BATCH = 64
 LEARNING_RATE = 1.5e-2
-SHIFT = 2  # pixels, as much as the black border that as_images puts round a digit
+SHIFT = 2  # pixels, the width of the black border that as_images puts around a digit
 
 
 def train(config: MobileNetV1Config, digits: Digits, seed: int, epochs: int = 14) -> dict[str, Array]:
@@ -68,7 +68,7 @@ def accuracy(logits: Array, labels: Array) -> float:
 
 
 def _shifted(images: Array, rng: np.random.Generator) -> Array:
-    """One shift for the whole batch: cheap, and the next batch has another."""
+    """One shift for the whole batch: it costs little, and the next batch has another."""
     return np.roll(images, tuple(rng.integers(-SHIFT, SHIFT + 1, 2)), axis=(1, 2))
 
 

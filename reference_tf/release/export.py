@@ -1,4 +1,4 @@
-"""The way back: a converted folder's tensors through the rule tables' inverses, into SavedModels with the released names."""
+"""From PyTorch back to TensorFlow: a converted folder becomes SavedModels with the released names, by the inverse of each rule."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export_folder(
     """
     networks = _networks(folder)
     if not networks:
-        raise BadInput(f"{folder}: holds none of {', '.join(known_roles())}, and other networks have no TensorFlow side")
+        raise BadInput(f"{folder}: holds none of {', '.join(known_roles())}, and other networks cannot be exported")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: exists and is not an empty folder; name a new one")
     partial = out.parent / f".{out.name}.partial"
@@ -62,10 +62,10 @@ def _networks(folder: Path) -> dict[str, tuple[Path, NetworkConfig]]:
     """Known network -> its folder and configuration; networks that only their user knows are left out."""
     networks = read_json(folder / MARK).get("networks", {})
     if not isinstance(networks, dict):
-        raise DamagedFile(folder / MARK, "`networks` is no table of folders", "convert the release again")
+        raise DamagedFile(folder / MARK, "`networks` is not a table of folders", "convert the release again")
     for place in networks.values():
         if not isinstance(place, str) or not (folder / place).resolve().is_relative_to(folder.resolve()):
-            raise DamagedFile(folder / MARK, f"{place!r} is no folder inside {folder}", "convert the release again")
+            raise DamagedFile(folder / MARK, f"{place!r} is not a folder inside {folder}", "convert the release again")
     known = set(known_roles())
     return {name: (folder / place, _config(folder / place / "config.json")) for name, place in networks.items() if name in known}
 
@@ -74,7 +74,7 @@ def _config(path: Path) -> NetworkConfig:
     try:
         return config_from_json(read_json(path))
     except (ValueError, TypeError) as error:
-        raise DamagedFile(path, f"is no configuration ({error})", "convert the release again") from error
+        raise DamagedFile(path, f"is not a configuration ({error})", "convert the release again") from error
 
 
 def _export(folder: Path, config: NetworkConfig, target: Path, data_format: str) -> None:

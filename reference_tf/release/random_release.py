@@ -57,7 +57,7 @@ def configs(
 ) -> dict[str, NetworkConfig]:
     """The four networks at a resolution. The defaults are the release's (RELEASE_FORMAT, "Sizes at 256 px").
 
-    Channels are min(`base` / r, `most`); `width` is MobileNetV1's multiplier. Raises ValueError for a resolution that is no power
+    Channels are min(`base` / r, `most`); `width` is MobileNetV1's multiplier. Raises ValueError for a resolution that is not a power
     of two.
     """
     channels = channel_schedule(resolution, base, most)
@@ -82,7 +82,7 @@ def export_release(
 ) -> list[Path]:
     """Write the networks and dlatents.pkl into `folder`, each network as `NAME.savedmodel.zip` or, not `zipped`, as a folder.
 
-    `variables` holds the values of those networks that are not to be random; `dlatents` [M, latent + labels] the latents, else
+    `variables`: the values of networks that are not to be random; `dlatents` [M, latent + labels] the latents, else
     250 random ones whose last entries are softmax probabilities. Returns the paths written. What stood there under these names
     is replaced. Raises as `export_network` does.
     """

@@ -30,7 +30,7 @@ def export_network(
 
     `network` is the configuration's ("generator", "encoder", "discriminator", "classifier"). `variables` are assigned by name;
     None draws random ones from the seed. With data_format "NCHW" the graph has the original's convolutions, with "NHWC"
-    transposes stand round each, so that the graph runs on a CPU; inputs and outputs have the same shapes in both. Returns the
+    each has a transpose before and after it, so that the graph runs on a CPU; inputs and outputs have the same shapes in both. Returns the
     variables by name. Raises BadInput for a network that the configuration is not of, and MappingError as `assign` does.
     """
     if network != config.network:
@@ -46,9 +46,9 @@ def export_network(
 
 
 def save(model: Any, folder: Path | str) -> None:
-    """Write a model's SavedModel. Only tracing happens, so that NCHW convolutions may stand in it on a CPU.
+    """Write a model as a SavedModel. It is only traced, so that it may contain NCHW convolutions on a CPU.
 
-    What Keras has to say is swallowed: that no model here was compiled, which is meant.
+    Keras's warning that the model was not compiled is suppressed: it is not meant to be.
     """
     level = tf.get_logger().level
     tf.get_logger().setLevel("ERROR")
@@ -60,7 +60,7 @@ def save(model: Any, folder: Path | str) -> None:
 
 
 def _without_uuid(path: Path) -> None:
-    """Take the one random value out of a SavedModel, so that the same weights give the same bytes."""
+    """Remove the one random value of a SavedModel, so that the same weights give the same bytes."""
     if path.is_file():  # TensorFlow before 2.12 writes none
         fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
         fingerprint.uuid = ""

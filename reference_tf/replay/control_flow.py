@@ -46,7 +46,7 @@ def outputs(evaluator: Evaluator, node: Node, inputs: Sequence[Any]) -> Sequence
     if node.op in OPERATIONS:
         return OPERATIONS[node.op](evaluator, node, inputs)
     if is_random(node.op):
-        raise BadInput("it draws random numbers, which no other implementation draws alike")
+        raise BadInput("it draws random numbers, which no other implementation can repeat")
     if definition(node.op).is_stateful:
         raise BadInput("it keeps state that is not in the file")
     return compute(node, inputs, evaluator.precision)

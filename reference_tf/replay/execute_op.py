@@ -102,5 +102,5 @@ def _plain(value: Any, kind: str, precision: Precision) -> Any:
     return value
 
 
-# A kind of attribute in an OpDef -> the field of AttrValue that holds it.
+# The type of an attribute in an OpDef -> the field of AttrValue with its value.
 _FIELDS = {"string": "s", "int": "i", "float": "f", "bool": "b", "type": "type", "shape": "shape", "tensor": "tensor", "func": "func"}

@@ -127,10 +127,10 @@ def _spread(kernel: Tensor, dilations: Sequence[int]) -> Tensor:
     """A kernel [h, w, ...] with dilation - 1 zeros between its values on both axes."""
     for axis, step in ((0, dilations[1]), (1, dilations[2])):
         shape = kernel.shape.as_list()
-        apart = tf.expand_dims(kernel, axis + 1)
+        spaced = tf.expand_dims(kernel, axis + 1)
         pads = [[0, 0]] * (len(shape) + 1)
         pads[axis + 1] = [0, step - 1]
-        whole = tf.reshape(tf.pad(apart, pads), [*shape[:axis], shape[axis] * step, *shape[axis + 1 :]])
+        whole = tf.reshape(tf.pad(spaced, pads), [*shape[:axis], shape[axis] * step, *shape[axis + 1 :]])
         kernel = tf.gather(whole, tf.range((shape[axis] - 1) * step + 1), axis=axis)
     return kernel
 

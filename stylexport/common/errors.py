@@ -9,7 +9,17 @@ import os
 
 
 class StylexportError(Exception):
-    """Base of every error that is the input's or the user's doing."""
+    """Base of every error whose cause is the input. Any other exception is a fault of StylExport's.
+
+    Example:
+        >>> from stylexport import StylexportError, inspect
+        >>> try:
+        ...     inspect("nowhere")
+        ... except StylexportError as error:
+        ...     print(error)
+        nowhere: no such file or folder; check the path
+
+    """
 
     exit_code = 2
 

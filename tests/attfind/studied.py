@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from stylexport.attfind.effects.create_run import create_run
 from stylexport.attfind.effects.load_run import open_model
 from stylexport.attfind.select.attributes import Attribute, Selection, write_attributes
+from stylexport.common.types import Array
 from stylexport.demonstration import digits_as_images
 
-Array = NDArray[Any]
 IMAGES = 24
 # coordinate, direction, target: of b4.conv1, b8.conv0 (its first) and twice b32.conv1, among the embedded release's 108
 CHOSEN = ((9, 1, 0), (98, 1, 1), (16, 0, 0), (99, 1, 0))

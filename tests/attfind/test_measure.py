@@ -18,10 +18,10 @@ from stylexport.attfind.effects.measure import effects_of, measure
 from stylexport.attfind.model import Autoencoder
 from stylexport.common.errors import BadInput
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.processor
 
-ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(11)
 DECODE = torch.tensor(RNG.normal(size=(12, 5)), dtype=torch.float32)  # a latent of 5 entries to an image [3, 2, 2]
 JUDGE = torch.tensor(RNG.normal(size=(3, 12)), dtype=torch.float32)  # an image to 3 logits

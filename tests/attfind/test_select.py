@@ -262,7 +262,7 @@ def test_images_that_are_not_measured_do_not_count() -> None:
         ({"image": 1}, "about all images"),
         ({"strategy": "subset", "image": 5}, "images 0 to 3"),
         ({"strategy": "independent", "image": 0, "target": 0}, "of class a already"),
-        ({"strategy": "best"}, "none of global"),
+        ({"strategy": "best"}, "not one of global"),
     ],
 )
 def test_a_question_without_an_answer_is_refused(question: dict[str, object], why: str) -> None:

@@ -103,7 +103,7 @@ def test_a_part_cut_short_is_named(tmp_path: Path) -> None:
     run = begun(tmp_path / "run", (0, 1, 2, 3))
     part = tmp_path / "run" / "parts" / "000002.npy"
     part.write_bytes(part.read_bytes()[:200])
-    with pytest.raises(DamagedFile, match=r"000002\.npy.*delete it and run again: only it is measured anew"):
+    with pytest.raises(DamagedFile, match=r"000002\.npy.*delete it and run again: only this image is measured again"):
         run.finish()
 
 

@@ -19,6 +19,7 @@ from stylexport.checkpoints.fetch import BytesProgress, Fetched, TransferError, 
 from stylexport.checkpoints.registry import Entry
 from stylexport.common.errors import BadInput, DamagedFile
 from tests.checkpoints.server import Behaviour, serve
+from tests.conftest import ROOT
 
 DATA = random.Random(2).randbytes(300_000)
 OTHER = random.Random(3).randbytes(300_000)
@@ -263,7 +264,7 @@ def test_what_a_killed_run_left_does_no_harm(server: Behaviour, tmp_path: Path) 
         "from stylexport.checkpoints.fetch import fetch; from stylexport.checkpoints.registry import Entry; "
         f"fetch(['r'], {str(tmp_path)!r}, registry={{'r': Entry('r', {entry(server).url!r}, None, None, '', '')}})"
     )
-    run = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
+    run = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     part = tmp_path / ".file.bin.part"
     while not (part.exists() and part.stat().st_size > 30_000):
         assert run.poll() is None

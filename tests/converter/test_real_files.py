@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
+from stylexport.common.types import Array
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.output.ledger import read_ledger
 from stylexport.inspection import inspect
 from tests.conftest import run
-
-Array = NDArray[Any]
 
 TABLE = """
 network: pitch

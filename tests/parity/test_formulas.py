@@ -7,7 +7,7 @@ import torch
 
 from stylexport.common.distance import relative_error
 from stylexport.parity.explain import formulas
-from stylexport.parity.explain.hypotheses.forms import plain_form
+from stylexport.parity.explain.hypotheses.layer_formulas import plain_formula
 from tests.parity.broken import random, suspect
 
 LAYERS = (
@@ -35,7 +35,7 @@ LAYERS = (
 @pytest.mark.parametrize(("kind", "layer"), LAYERS)
 def test_a_plain_form_gives_what_its_module_gives(kind: str, layer: str) -> None:
     right = suspect(kind, layer, lambda net: None)
-    form = plain_form(right)
+    form = plain_formula(right)
     assert form is not None
     with torch.no_grad():
         assert relative_error(form.output(), right.expected) < 1e-13

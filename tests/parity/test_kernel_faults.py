@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from stylexport.checkpoints import EMBEDDED_RECORDING
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recorder, Recording
+from stylexport.parity.proof import verify, verify_module
 from stylexport.parity.report import SCHEMA, print_tree, to_json, write
 from stylexport.parity.result import Report
 from stylexport.parity.verdict import UNIT, explained_by_rounding
-from stylexport.parity.verify import verify, verify_module
 from tests.parity.schema import violations
 
 NAMED = "MaxPool3D at pool: TensorFlow's float32 kernel is off by 0.76 from its definition on the same inputs"
@@ -88,7 +88,7 @@ def test_the_right_port_passes_by_float64_and_the_node_is_listed(recording: Path
     assert report.verdict == "pass"
     assert rows["before"].ratio is not None
     assert (rows["pool"].ratio, rows["behind"].ratio) == (None, None)
-    assert [fault.node for fault in report.kernel_faults] == ["pool"]
+    assert [fault.tensor for fault in report.kernel_faults] == ["pool"]
     assert report.kernel_faults[0].error == rows["pool"].floor == pytest.approx(floors(recording)[1])
 
 
@@ -111,7 +111,7 @@ def test_the_node_is_in_the_terminal_in_both_files_for_programs_and_on_the_page(
     assert "the original's own float32 disagrees with its float64 replay:\n  mine: MaxPool3D at pool" in shown(report)
     assert "1 node; 2 layers there and behind are judged by float64 alone." in shown(report)
     values, schema = json.loads((tmp_path / "report.json").read_text()), json.loads(SCHEMA.read_text())
-    assert [row["node"] for row in values["kernel_faults"]] == ["pool"]
+    assert [row["tensor"] for row in values["kernel_faults"]] == ["pool"]
     assert list(violations(values, schema, schema)) == []
     assert 'name="the original\'s own float32" tests="1" failures="0"' in (tmp_path / "junit.xml").read_text()
     assert "MaxPool3D at pool" in (tmp_path / "index.html").read_text()

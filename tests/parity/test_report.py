@@ -129,7 +129,7 @@ def test_junit_has_a_suite_a_network_and_a_case_a_layer(tmp_path: Path) -> None:
 def test_junit_says_cause_and_remedy_of_a_fault(tmp_path: Path) -> None:
     write(faulty(), tmp_path)
     told = failure(cases(tmp_path)["generator", FAULTY])
-    assert told == {"type": "fault", "message": "kernel_flipped (weight is turned round in both axes): do not turn the kernel round"}
+    assert told == {"type": "fault", "message": "kernel_flipped (weight is flipped in both axes): do not flip the kernel"}
 
 
 def test_junit_counts_what_fails(tmp_path: Path) -> None:

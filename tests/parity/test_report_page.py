@@ -101,7 +101,7 @@ def test_the_page_tells_the_first_fault(tmp_path: Path) -> None:
     text = words(page(faulty(), tmp_path).text)
     assert "fault: a different function" in text
     assert "First fault: kernel_flipped in the generator layer synthesis.b32.conv0" in text
-    assert "found weight is turned round in both axes remedy do not turn the kernel round" in text
+    assert "found weight is flipped in both axes remedy do not flip the kernel" in text
     assert "with this put right 3.4e-10 is left; with the next best explanation, kernel_transposed_hw, 4.1e-01" in text
 
 
@@ -233,7 +233,7 @@ def test_the_verdict_is_the_first_line() -> None:
 def test_the_terminal_says_cause_and_remedy() -> None:
     text = terminal(faulty())
     assert "first fault: generator synthesis.b32.conv0: kernel_flipped\n" in text
-    assert "  remedy: do not turn the kernel round\n" in text
+    assert "  remedy: do not flip the kernel\n" in text
 
 
 def test_a_block_that_passes_is_one_line_and_one_with_a_fault_is_opened() -> None:

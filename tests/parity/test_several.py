@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylexport.parity.explain.fault_budget import explainer
 from stylexport.parity.explain.search import explain_briefly
-from stylexport.parity.verify import verify
+from stylexport.parity.proof import verify
 from tests.parity.broken import suspect
 
 

@@ -56,7 +56,7 @@ def test_a_variance_too_large_for_its_epsilon_is_told() -> None:
 def test_a_kernel_that_turning_round_leaves_as_it_is_is_told() -> None:
     kernel = random(6, 6, 3, 3)
     module = layer_with("encoder", "b8.conv0", weight=kernel + kernel.flip(2, 3))
-    assert vacuous(module) == ("weight is symmetric under turning round: a kernel turned round is not seen",)
+    assert vacuous(module) == ("weight is symmetric when flipped: a flipped kernel is not seen",)
 
 
 def test_a_kernel_symmetric_in_height_and_width_is_told() -> None:

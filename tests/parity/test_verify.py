@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.parity.verify import verify
+from stylexport.parity.proof import verify
 from stylexport.torch_models import StylEx
 from tests.conftest import run
 

@@ -135,7 +135,7 @@ def looks_like_probabilities(logits: Tensor) -> bool:
 
 def _refuse(weights: Path | None, what: str) -> None:
     if weights is not None:
-        raise BadInput(f"--weights {weights}: {what} has weights of its own; leave it out")
+        raise BadInput(f"--weights {weights}: {what} brings its own weights; leave --weights out")
 
 
 def _converted(module: nn.Module) -> Preprocessing:

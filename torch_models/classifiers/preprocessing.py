@@ -42,7 +42,7 @@ class Preprocessing:
         if any(value <= 0 for value in self.std):
             raise BadInput(f"std: {self.std} holds a number that is not positive")
         if self.size is not None and min(self.size) < 1:
-            raise BadInput(f"size: {self.size} is no size of an image")
+            raise BadInput(f"size: {self.size} is not the size of an image")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise BadInput(f"range: {self.range} does not run from black up to white")
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.text import listing
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which programs put the state dict
 PREFIXES = ("_orig_mod.", "module.")  # torch.compile's and DataParallel's
@@ -37,7 +38,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
     if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise BadInput(f"{path}: is no state dict (names and tensors); save model.state_dict()")
+        raise BadInput(f"{path}: is not a state dict (names and tensors); save model.state_dict()")
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): value for name, value in found.items()}
@@ -52,7 +53,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> N
     extra = [name for name in weights if name not in own]
     wrong = [f"{n} {list(w.shape)} for {list(own[n].shape)}" for n, w in weights.items() if n in own and w.shape != own[n].shape]
     found = (("it lacks", missing), ("the module lacks", extra), ("of another shape:", wrong))
-    if faults := [f"{what} {_first(names)}" for what, names in found if names]:
+    if faults := [f"{what} {listing(names, 3)}" for what, names in found if names]:
         raise BadInput(f"{path}: is of another network than the classifier's: {'; '.join(faults)}")
     module.load_state_dict(weights, strict=False)
 
@@ -66,7 +67,3 @@ def as_torchvision(build: Callable[..., nn.Module], weights: Mapping[str, Tensor
     module = build(num_classes=classes.pop()) if len(classes) == 1 else build()
     load_into(module, renamed, path)
     return module
-
-
-def _first(names: list[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")

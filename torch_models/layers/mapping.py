@@ -10,7 +10,7 @@ from stylexport.torch_models.layers.equalized import Dense, LeakyReLU
 from stylexport.torch_models.layers.precision import full_dtype
 
 
-class Mapping(nn.Module):
+class MappingNetwork(nn.Module):
     """z [N, z] -> w [N, latent]: normalise by the second moment, then `fc0` ... of dense and leaky ReLU."""
 
     def __init__(self, config: GeneratorConfig) -> None:

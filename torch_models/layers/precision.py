@@ -31,7 +31,7 @@ def full_dtype(x: Tensor) -> torch.dtype:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """A context in which matrix products keep their operands' dtype. It is no context at all where autocast is off."""
+    """A context in which matrix products keep their operands' dtype. An empty context where autocast is off."""
     return torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext()
 
 

@@ -23,7 +23,7 @@ class Fir(nn.Module):
     """A FIR filter along both spatial axes: taps normalised to sum `axis_gain` an axis (2 makes up for inserted zeros).
 
     It has methods and no forward: what it returns belongs to the layer that asked, which may go on in place. The 2-d kernel is a
-    buffer outside the state dict, because `config.json` already tells it. Raises ValueError for fewer than two taps or taps that
+    buffer outside the state dict, because `config.json` holds the taps. Raises ValueError for fewer than two taps or taps that
     sum to zero.
     """
 
@@ -33,12 +33,12 @@ class Fir(nn.Module):
         super().__init__()
         if len(taps) < 2 or not sum(taps):
             raise ValueError(f"a resampling filter needs two taps or more with a sum other than zero, not {tuple(taps)}")
-        # Turned round here, because PyTorch's convolution is a correlation.
+        # Reversed, because PyTorch's convolution is a correlation.
         self.taps = tuple(t * axis_gain / sum(taps) for t in reversed(taps))
         self.reset_kernel()
 
     def reset_kernel(self, device: torch.device | str | None = None) -> None:
-        """Make the kernel buffer anew on `device` (a network that was built on the meta device has none)."""
+        """Make the kernel buffer on `device` (a network that was built on the meta device has no values in it)."""
         taps = torch.tensor(self.taps, device=device)
         self.register_buffer("kernel", torch.outer(taps, taps), persistent=False)
 
@@ -95,7 +95,7 @@ def sum_terms(terms: Sequence[Tensor]) -> Tensor:
 def conv_transpose_up(x: Tensor, weight: Tensor, fir: Fir) -> Tensor:
     """Double `x` [N, I, H, W] by a transposed convolution of stride 2 and smooth it: [N, O, 2 H, 2 W].
 
-    `weight` is [O, I, 3, 3] as the state dict holds it: turned round in both spatial axes against the correlation kernel that
+    `weight` is [O, I, 3, 3] as the state dict holds it: flipped in both spatial axes against the correlation kernel that
     TensorFlow stores, which is what `F.conv_transpose2d` scatters, so it is passed on unflipped. The filter's gain must be 2 an
     axis; its padding is (1, 1) for four taps and a 3x3 kernel.
     """

@@ -14,7 +14,15 @@ class Styles(NamedTuple):
     """The styles of a batch in the released order, each [N, C], C the layer's input channels. One row may stand for all N.
 
     `conv`: b4.conv1, b8.conv0, b8.conv1, b16.conv0, ...; their concatenation is StyleSpace (5,760 coordinates at 256 px).
-    `torgb`: b4, b8, b16, ...; no part of AttFind's coordinates.
+    `torgb`: b4, b8, b16, ...; not among AttFind's coordinates.
+
+    Example:
+        >>> import torch
+        >>> vectors = StyleVectors(GeneratorConfig(resolution=8, channels=(6, 4), latent=5, labels=2))
+        >>> styles = vectors(torch.zeros(1, 7))
+        >>> [style.shape[1] for style in styles.conv], [style.shape[1] for style in styles.torgb]
+        ([6, 6, 4], [6, 4])
+
     """
 
     conv: tuple[Tensor, ...]

@@ -1,4 +1,8 @@
-"""A classifier's steps from Keras's own model configuration (HDF5, .keras, or a SavedModel's metadata)."""
+"""A classifier's steps from Keras's own model configuration (HDF5, .keras, or a SavedModel's metadata).
+
+The configuration is JSON of the user's, so every value is checked as it is read: `_entry`, `_text`, `_number` and `_pair` raise NotAChain
+for one that is missing or of another type.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +47,42 @@ _ACTIVATIONS = [
 
 def read_steps(model: Mapping[str, Any], variables: Sequence[Variable]) -> tuple[list[Step], int | None]:
     """The steps of a model, and its input's height where the configuration tells it. Raises NotAChain."""
-    try:
-        layers = list(_chain(model))
-        steps = [step for kind, config in layers for step in _steps(kind, config, variables)]
-        return steps, next((h for kind, config in layers if (h := _height(config))), None)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise NotAChain(f"Keras's configuration is not one of a chain of layers ({error!r})") from error
+    layers = list(_chain(model))
+    steps = [step for kind, config in layers for step in _steps(kind, config, variables)]
+    return steps, next((h for kind, config in layers if (h := _height(config))), None)
+
+
+def _entry(values: Any, name: str) -> Any:
+    """An entry that Keras always writes. Raises NotAChain where it is missing."""
+    if not isinstance(values, Mapping) or name not in values:
+        raise NotAChain(f"Keras's configuration lacks `{name}` in {str(values)[:60]}")
+    return values[name]
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise NotAChain(f"Keras's configuration has {what} {str(value)[:60]!r} where a list belongs")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise NotAChain(f"Keras's configuration has {what} {str(value)[:60]!r} where a name belongs")
+    return value
+
+
+def _number(value: Any, what: str) -> float:
+    if not isinstance(value, int | float):
+        raise NotAChain(f"Keras's configuration has {what} {str(value)[:60]!r} where a number belongs")
+    return float(value)
+
+
+def _pair(value: Any, what: str) -> tuple[int, int]:
+    """One number for both axes, or one for each."""
+    pair = [value, value] if isinstance(value, int) else value
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(n, int) for n in pair):
+        raise NotAChain(f"Keras's configuration has {what} {str(value)[:60]!r} where two whole numbers belong")
+    return pair[0], pair[1]
 
 
 def momentum(model: Mapping[str, Any]) -> float | None:
@@ -71,21 +105,25 @@ def _all_layers(model: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _chain(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(class, configuration) of each layer, input first; models inside the model opened."""
-    config = model["config"]
-    layers = config if isinstance(config, list) else config["layers"]  # Keras before 2.2 wrote a Sequential's layers bare
-    if model["class_name"] != "Sequential" and not isinstance(config, list):
+    config = _entry(model, "config")
+    # Keras before 2.2 wrote a Sequential's layers without a table around them.
+    layers = config if isinstance(config, list) else _list(_entry(config, "layers"), "layers")
+    if _entry(model, "class_name") != "Sequential" and not isinstance(config, list):
         layers = _from_output(layers, config)
     for layer in layers:
-        if layer["class_name"] in _MODELS:
+        kind, own = _text(_entry(layer, "class_name"), "the class"), _entry(layer, "config")
+        if kind in _MODELS:
             yield from _chain(layer)
+        elif isinstance(own, Mapping):
+            yield kind, own
         else:
-            yield layer["class_name"], layer["config"]
+            raise NotAChain(f"Keras's configuration of a {kind} is no table of settings")
 
 
 def _from_output(layers: list[Any], config: Mapping[str, Any]) -> list[Any]:
-    named = {layer.get("name") or layer["config"]["name"]: layer for layer in layers}
-    name = next(_references(config["output_layers"], named), None)
-    chain = []
+    named = {_name(layer): layer for layer in layers}
+    name = next(_references(_entry(config, "output_layers"), named), None)
+    chain: list[Any] = []
     while name is not None:
         chain.append(named[name])
         before = set(_references(named[name].get("inbound_nodes", []), named))
@@ -95,6 +133,11 @@ def _from_output(layers: list[Any], config: Mapping[str, Any]) -> list[Any]:
             raise NotAChain("the layers run in a circle")
         name = next(iter(before), None)
     return chain[::-1]
+
+
+def _name(layer: Any) -> str:
+    own = layer.get("name") if isinstance(layer, Mapping) else None
+    return _text(own or _entry(_entry(layer, "config"), "name"), "the name")
 
 
 def _references(value: Any, named: Mapping[str, Any]) -> Iterator[str]:
@@ -125,30 +168,27 @@ def _steps(kind: str, config: Mapping[str, Any], variables: Sequence[Variable]) 
 
 
 def _weight(config: Mapping[str, Any], variables: Sequence[Variable], *tails: str) -> str:
-    name = config["name"]
+    name = _text(_entry(config, "name"), "the name")
     found = [v for v in variables if v.slot is None and any(f"/{v.name}".endswith(f"/{name}/{tail}") for tail in tails)]
     if len(found) != 1:
         raise NotAChain(f"layer {name} has {len(found)} variables called {tails[0]}")
     return found[0].key
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
 def _conv(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
     yield Conv(
         _weight(config, variables, "kernel"),
-        stride=_pair(config.get("strides", 1)),
-        dilation=_pair(config.get("dilation_rate", 1)),
-        padding=config["padding"],
+        stride=_pair(config.get("strides", 1), "strides"),
+        dilation=_pair(config.get("dilation_rate", 1), "dilations"),
+        padding=_text(_entry(config, "padding"), "the padding"),
     )
     yield from _tail(config, variables)
 
 
 def _depthwise(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
     kernel = _weight(config, variables, "depthwise_kernel", "kernel")
-    yield Conv(kernel, True, _pair(config.get("strides", 1)), _pair(config.get("dilation_rate", 1)), config["padding"])
+    stride, dilation = _pair(config.get("strides", 1), "strides"), _pair(config.get("dilation_rate", 1), "dilations")
+    yield Conv(kernel, True, stride, dilation, _text(_entry(config, "padding"), "the padding"))
     yield from _tail(config, variables)
 
 
@@ -167,27 +207,27 @@ def _activation(config: Mapping[str, Any], variables: Sequence[Variable]) -> Ite
     name = config.get("activation") or "linear"
     name = name.get("config", name) if isinstance(name, Mapping) else name
     if name not in _ACTIVATIONS:
-        raise NotAChain(f"layer {config['name']} has the activation {name!r}")
+        raise NotAChain(f"layer {config.get('name')} has the activation {name!r}")
     if name != "linear":
         name = {"silu": "swish", "hard_silu": "hard_swish"}.get(name, name)  # Keras 3's words and Keras 2's
         yield Activation(name, 0.2 if name == "leaky_relu" else 0.0)
 
 
 def _relu(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
-    most, slope = config.get("max_value"), float(config.get("negative_slope") or 0.0)
+    most, slope = config.get("max_value"), _number(config.get("negative_slope") or 0.0, "a slope")
     if most not in (None, 6, 6.0) or config.get("threshold") or (slope and most):
-        raise NotAChain(f"layer {config['name']} is a ReLU with max_value {most}, slope {slope}, threshold {config.get('threshold')}")
+        raise NotAChain(f"layer {config.get('name')} is a ReLU with max_value {most}, slope {slope}, threshold {config.get('threshold')}")
     yield Activation("leaky_relu", slope) if slope else Activation("relu" if most is None else "relu6")
 
 
 def _leaky(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
     slope = config.get("alpha", config.get("negative_slope", 0.3))
-    yield Activation("leaky_relu", float(slope["value"] if isinstance(slope, Mapping) else slope))
+    yield Activation("leaky_relu", _number(slope.get("value") if isinstance(slope, Mapping) else slope, "a slope"))
 
 
 def _norm(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
     yield BatchNorm(
-        float(config["epsilon"]),
+        _number(_entry(config, "epsilon"), "an epsilon"),
         _weight(config, variables, "gamma") if config.get("scale", True) else None,
         _weight(config, variables, "beta") if config.get("center", True) else None,
         _weight(config, variables, "moving_mean"),
@@ -196,8 +236,11 @@ def _norm(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[
 
 
 def _pad(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
-    (top, bottom), (left, right) = (_pair(sides) for sides in config["padding"])
-    yield Pad((top, bottom, left, right))
+    padding = _entry(config, "padding")
+    if not isinstance(padding, list | tuple) or len(padding) != 2:
+        raise NotAChain(f"Keras's configuration has the padding {str(padding)[:60]!r} where two pairs belong")
+    rows, columns = (_pair(sides, "padding") for sides in padding)
+    yield Pad((*rows, *columns))
 
 
 def _pool(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
@@ -205,15 +248,15 @@ def _pool(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[
 
 
 def _average(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
-    yield Pool(_pair(config["pool_size"])[0])
+    yield Pool(_pair(_entry(config, "pool_size"), "a window")[0])
 
 
 def _dropout(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
-    yield Dropout(float(config["rate"]))
+    yield Dropout(_number(_entry(config, "rate"), "a rate"))
 
 
 def _rescaling(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:
-    yield Scale(float(config["scale"]), float(config.get("offset", 0.0)))
+    yield Scale(_number(_entry(config, "scale"), "a scale"), _number(config.get("offset", 0.0), "an offset"))
 
 
 def _softmax(config: Mapping[str, Any], variables: Sequence[Variable]) -> Iterator[Step]:

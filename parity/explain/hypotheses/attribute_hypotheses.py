@@ -1,7 +1,7 @@
 """Hypotheses on a layer's constants: epsilon, padding, slope, gain, taps, scales, multipliers, groups, activations.
 
-Each constant is a `Dial`: where it lies, what it is, what else it might be (the original's own value first, as its graph has it), and how
-to set it. A dial that turns continuously can also be fitted.
+A `Constant` says where it lies, what it is, what else it might be (the original's own value first, as its graph has it), and how to set it.
+One that is a continuous number can also be fitted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ POINTWISE = (
 
 
 @dataclass(frozen=True)
-class Dial:
+class Constant:
     """A constant of a module: `value` now, `original` as the original's configuration has it (None unknown), `others` to try.
 
     `set` gives a module the value. `fitted`: whether any number may be tried.
@@ -66,7 +66,7 @@ class Dial:
     fitted: bool = True
 
     def hypothesis(self, value: Any, evidence: int = SUPPOSED) -> Hypothesis:
-        """The dial put to `value`."""
+        """The constant set to `value`."""
         return Hypothesis(
             self.cause,
             f"{self.words} is {number(self.value)}, the original's {number(value)}",
@@ -77,25 +77,25 @@ class Dial:
 
 
 def attribute_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
-    """Every dial at every other value, then all the dials at once that the original's configuration has otherwise."""
-    for dial in dials(suspect):
-        if dial.original is not None and dial.original != dial.value:
-            yield dial.hypothesis(dial.original, SEEN)
+    """Every constant at every other value, the original's first."""
+    for constant in constants(suspect):
+        if constant.original is not None and constant.original != constant.value:
+            yield constant.hypothesis(constant.original, SEEN)
         # A number that the original's graph confirms is not what is wrong.
-        confirmed = dial.fitted and dial.original is not None
-        for value in dict.fromkeys(() if confirmed else dial.others):
-            if value not in (dial.value, dial.original):
-                yield dial.hypothesis(value)
+        confirmed = constant.fitted and constant.original is not None
+        for value in dict.fromkeys(() if confirmed else constant.others):
+            if value not in (constant.value, constant.original):
+                yield constant.hypothesis(value)
 
 
-def dials(suspect: Suspect) -> Iterator[Dial]:
+def constants(suspect: Suspect) -> Iterator[Constant]:
     """The constants of the layer's own module and of those inside it."""
     for path, module in suspect.module.named_modules():
         for kind, make in MAKERS:
             if isinstance(module, kind):
-                for dial in make(suspect, path, module):
+                for constant in make(suspect, path, module):
                     prefix = ".".join(part for part in (suspect.layer, path) if part)
-                    yield replace(dial, words=f"{prefix}.{dial.words}", set=_inside(path, dial.set))
+                    yield replace(constant, words=f"{prefix}.{constant.words}", set=_inside(path, constant.set))
 
 
 def _inside(path: str, setter: Callable[[nn.Module, Any], None]) -> Callable[[nn.Module, Any], None]:
@@ -110,46 +110,48 @@ def _attribute(name: str) -> Callable[[nn.Module, Any], None]:
     return put
 
 
-# --- one maker a kind of module -------------------------------------------------------------------------------------------------------
+# --- one function for each kind of module --------------------------------------------------------------------------------
 
 
-def _activated(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _activated(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """Slope and gain of StyleGAN2's activation; its presence."""
     config, now = suspect.config, module.activation
     if now is None:
         slope, gain = setting(config, "leaky_slope") or 0.2, setting(config, "gain") or SQRT2
-        yield Dial("activation", "activation", "none", None, (LeakyReLU(slope, gain),), _attribute("activation"), fitted=False)
+        yield Constant("activation", "activation", "none", None, (LeakyReLU(slope, gain),), _attribute("activation"), fitted=False)
         return
     slopes = (setting(config, "leaky_slope"), *SLOPES)
     if not isinstance(now, LeakyReLU):
         whole = LeakyReLU(slopes[0] or 0.2, float(getattr(now, "gain", SQRT2)))
-        yield Dial("activation", "activation", type(now).__name__, None, (whole,), _attribute("activation"), fitted=False)
+        yield Constant("activation", "activation", type(now).__name__, None, (whole,), _attribute("activation"), fitted=False)
         return
 
-    def turn_slope(module: Any, value: float) -> None:
+    def set_slope(module: Any, value: float) -> None:
         module.activation = replace(module.activation, slope=value)
 
-    def turn_gain(module: Any, value: float) -> None:
+    def set_gain(module: Any, value: float) -> None:
         module.activation = replace(module.activation, gain=value)
 
-    yield Dial("leaky_slope", "activation.slope", now.slope, setting(config, "leaky_slope"), SLOPES, turn_slope)
-    yield Dial("gain", "activation.gain", now.gain, setting(config, "gain"), GAINS, turn_gain)
+    yield Constant("leaky_slope", "activation.slope", now.slope, setting(config, "leaky_slope"), SLOPES, set_slope)
+    yield Constant("gain", "activation.gain", now.gain, setting(config, "gain"), GAINS, set_gain)
     if not isinstance(module, SynthesisLayer):
-        yield Dial("activation", "activation", now, None, (None,), _attribute("activation"), fitted=False)
+        yield Constant("activation", "activation", now, None, (None,), _attribute("activation"), fitted=False)
 
 
-def _demodulated(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
-    yield Dial("demodulation", "epsilon", module.epsilon, setting(suspect.config, "demodulation_epsilon"), EPSILONS, _attribute("epsilon"))
+def _demodulated(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
+    yield Constant(
+        "demodulation", "epsilon", module.epsilon, setting(suspect.config, "demodulation_epsilon"), EPSILONS, _attribute("epsilon")
+    )
 
 
-def _multiplied(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _multiplied(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     original = None
     if suspect.config is not None:
         original = setting(suspect.config, "mapping_lr_multiplier") if suspect.layer.startswith("mapping") else 1.0
-    yield Dial("lr_multiplier", "lr_multiplier", module.lr_multiplier, original, MULTIPLIERS, _attribute("lr_multiplier"))
+    yield Constant("lr_multiplier", "lr_multiplier", module.lr_multiplier, original, MULTIPLIERS, _attribute("lr_multiplier"))
 
 
-def _filter(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _filter(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """A filter's taps as the constructor takes them, scaled to the gain of its place: 2 an axis where it doubles."""
     gain = 1.0 if suspect.network in ("encoder", "discriminator") else 2.0
     now = tuple(reversed(module.taps))
@@ -166,39 +168,39 @@ def _filter(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
     known = None if original is None else scaled(original, gain)
     now = known if known is not None and _near(now, known) else now
     others = [scaled(now, gain), tuple(reversed(now)), *(scaled(t, gain) for t in TAPS)]
-    yield Dial("fir_filter", "taps", now, known, others, taps, fitted=False)
+    yield Constant("fir_filter", "taps", now, known, others, taps, fitted=False)
 
 
 def _near(one: Sequence[float], other: Sequence[float]) -> bool:
     return len(one) == len(other) and all(math.isclose(a, b, rel_tol=1e-12) for a, b in zip(one, other, strict=True))
 
 
-def _summed(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _summed(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     original = setting(suspect.config, "residual_scale")
-    yield Dial("residual_scale", "residual_scale", module.residual_scale, original, SCALES, _attribute("residual_scale"))
+    yield Constant("residual_scale", "residual_scale", module.residual_scale, original, SCALES, _attribute("residual_scale"))
 
 
-def _grouped(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _grouped(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     config = suspect.config
-    yield Dial("mbstd", "group", module.group, setting(config, "mbstd_group"), GROUPS, _attribute("group"), fitted=False)
-    yield Dial("mbstd", "epsilon", module.epsilon, setting(config, "mbstd_epsilon"), EPSILONS, _attribute("epsilon"))
+    yield Constant("mbstd", "group", module.group, setting(config, "mbstd_group"), GROUPS, _attribute("group"), fitted=False)
+    yield Constant("mbstd", "epsilon", module.epsilon, setting(config, "mbstd_epsilon"), EPSILONS, _attribute("epsilon"))
 
 
-def _normalised(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _normalised(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     name = "epsilon" if isinstance(module, BatchNorm) else "eps"
-    yield Dial("bn_epsilon", name, getattr(module, name), layer_spec(suspect, "epsilon"), BN_EPSILONS, _attribute(name))
+    yield Constant("bn_epsilon", name, getattr(module, name), layer_spec(suspect, "epsilon"), BN_EPSILONS, _attribute(name))
 
 
-def _padded(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _padded(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """Padding of a classifier's convolution: by name, as four numbers, and TensorFlow's computed here, not in `torch_models`."""
     explicit = _explicit(suspect, module.weight, module.stride, module.dilation)
     others = ["same", "valid", *explicit]
-    yield Dial("padding", "padding", module.padding, layer_spec(suspect, "padding"), others, _attribute("padding"), fitted=False)
+    yield Constant("padding", "padding", module.padding, layer_spec(suspect, "padding"), others, _attribute("padding"), fitted=False)
     for name in ("stride", "dilation"):
-        yield Dial("padding", name, getattr(module, name), layer_spec(suspect, name), ((1, 1), (2, 2)), _attribute(name), fitted=False)
+        yield Constant("padding", name, getattr(module, name), layer_spec(suspect, name), ((1, 1), (2, 2)), _attribute(name), fitted=False)
 
 
-def _convolution(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _convolution(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """Padding of a user's convolution, put round it as explicit zeros."""
 
     def pads(module: Any, value: Pads) -> None:
@@ -209,9 +211,9 @@ def _convolution(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
         module.__dict__["forward"] = forward
 
     others = _explicit(suspect, module.weight, module.stride, module.dilation)
-    yield Dial("padding", "padding", module.padding, None, others, pads, fitted=False)
+    yield Constant("padding", "padding", module.padding, None, others, pads, fitted=False)
     for name in ("stride", "dilation"):
-        yield Dial("padding", name, getattr(module, name), None, ((1, 1), (2, 2)), _attribute(name), fitted=False)
+        yield Constant("padding", name, getattr(module, name), None, ((1, 1), (2, 2)), _attribute(name), fitted=False)
 
 
 def _explicit(suspect: Suspect, weight: Tensor, stride: Sequence[int], dilation: Sequence[int]) -> list[Pads]:
@@ -225,7 +227,7 @@ def _explicit(suspect: Suspect, weight: Tensor, stride: Sequence[int], dilation:
     return list(dict.fromkeys(pads))
 
 
-def _pointwise(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
+def _pointwise(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """Another activation in an activation's place: the copy's forward becomes the other's."""
     name = _activation_name(module)
 
@@ -233,10 +235,10 @@ def _pointwise(suspect: Suspect, path: str, module: Any) -> Iterator[Dial]:
         slope = layer_spec(suspect, "slope") or 0.2
         module.__dict__["forward"] = ACTIVATIONS[value](slope)
 
-    yield Dial("activation", "activation", name, layer_spec(suspect, "activation"), list(ACTIVATIONS), become, fitted=False)
+    yield Constant("activation", "activation", name, layer_spec(suspect, "activation"), list(ACTIVATIONS), become, fitted=False)
     if isinstance(module, nn.LeakyReLU):
         slope = _attribute("negative_slope")
-        yield Dial("leaky_slope", "slope", module.negative_slope, layer_spec(suspect, "slope"), SLOPES, slope)
+        yield Constant("leaky_slope", "slope", module.negative_slope, layer_spec(suspect, "slope"), SLOPES, slope)
 
 
 def _activation_name(module: nn.Module) -> str:
@@ -260,7 +262,7 @@ def layer_spec(suspect: Suspect, name: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-MAKERS: tuple[tuple[Any, Callable[[Suspect, str, Any], Iterator[Dial]]], ...] = (
+MAKERS: tuple[tuple[Any, Callable[[Suspect, str, Any], Iterator[Constant]]], ...] = (
     ((SynthesisLayer, Conv, Dense), _activated),
     (SynthesisLayer, _demodulated),
     (Dense, _multiplied),

@@ -1,7 +1,7 @@
-"""A dear layer made cheap: one sample and a few output channels, where the layer treats both separately.
+"""Reduces an expensive layer to one sample and a few output channels, where the layer treats both separately.
 
-Sixteen channels of 512 and one sample of four make an experiment a hundred times cheaper. Whether a layer may be cut is not assumed:
-the cut layer must give the cut output.
+Measured on one core, for a synthesis layer of 256 channels at 64 px and four samples: a flipped kernel is explained in 2.1 s instead of
+6.6, a missing demodulation in 5.0 s instead of 9.4. Whether a layer may be cut is not assumed: the cut layer must give the cut output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE
 from stylexport.parity.explain.hypotheses.tensors import assign, own_tensors
 from stylexport.parity.explain.suspect import Suspect
 
-DEAR = 2e8  # multiplications of one run
+EXPENSIVE = 2e8  # multiplications of one run
 CHANNELS = 16
 CUT = ("weight", "bias")  # what has one row an output channel
 
@@ -30,13 +30,10 @@ def cost(suspect: Suspect) -> float:
     return float(max(suspect.expected.numel(), suspect.given.numel()) * fan_in)
 
 
-def reduced(suspect: Suspect, output: Tensor, channels: bool = True) -> Suspect:
-    """A smaller suspect that errs as this one does, whose module gives `output`; itself where it is cheap or cannot be cut.
-
-    `channels`: whether these may be cut, too.
-    """
-    for cut in (_one_sample, _few_channels) if channels else (_one_sample,):
-        if cost(suspect) < DEAR:
+def reduced(suspect: Suspect, output: Tensor) -> Suspect:
+    """A smaller suspect that errs as this one does, whose module gives `output`; itself where it is cheap or cannot be cut."""
+    for cut in (_one_sample, _few_channels):
+        if cost(suspect) < EXPENSIVE:
             break
         try:
             small, wanted = cut(suspect, output)
@@ -47,7 +44,7 @@ def reduced(suspect: Suspect, output: Tensor, channels: bool = True) -> Suspect:
     return suspect
 
 
-def telling_channels(*pairs: tuple[Tensor, Tensor]) -> Tensor | None:
+def most_different_channels(*pairs: tuple[Tensor, Tensor]) -> Tensor | None:
     """The channels (axis 1) in which tensors differ most, and as many spread over the others; None where there are too few to choose."""
     if any(a.shape != b.shape for a, b in pairs) or pairs[0][0].ndim < 2 or (count := pairs[0][0].shape[1]) <= CHANNELS:
         return None
@@ -77,7 +74,7 @@ def _one_sample(suspect: Suspect, output: Tensor) -> tuple[Suspect, Tensor]:
 def _few_channels(suspect: Suspect, output: Tensor) -> tuple[Suspect, Tensor]:
     """Sixteen output channels, more or less."""
     expected, given = suspect.expected, suspect.given
-    chosen = telling_channels((output, expected), (given, expected))
+    chosen = most_different_channels((output, expected), (given, expected))
     if chosen is None:
         return suspect, output
     count = expected.shape[1]

@@ -1,7 +1,7 @@
-"""Hypotheses on a layer's tensors: turned round, transposed, permuted, scaled, swapped with one another, zero, or simply others.
+"""Hypotheses on a layer's tensors: flipped, transposed, permuted, scaled, swapped with one another, zero, or of other values.
 
-Where the original's tensors are known, one look tells which turn leads to them (`by_sight`); what no turn explains is replaced. Every turn
-that is possible is tried besides, because a module's code may turn a kernel that lies right in the file.
+Where the original's tensors are known, comparing them shows which change leads to them (`shown_by_tensors`); what none explains is
+replaced. Every permutation that is possible is tried as well, because a module's code may permute a kernel that is right in the file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from stylexport.parity.explain.causes import ORDER
 from stylexport.parity.explain.hypotheses.hypothesis import SEEN, Hypothesis, number, setting, together
 from stylexport.parity.explain.hypotheses.tensors import assign, close, differing, factor, in_words, own_tensors, permutation
-from stylexport.parity.explain.hypotheses.weight_permutations import TURNS, Turn
+from stylexport.parity.explain.hypotheses.weight_permutations import PERMUTATIONS, Permutation
 from stylexport.parity.explain.suspect import Suspect
 
-Turned = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+NewTensors = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 # Tensors that swap places: cause, the two names, in words.
@@ -33,8 +33,8 @@ LAST_LAYERS = ("head", "out", "output", "outputs", "logits", "fc", "classifier",
 
 
 def weight_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
-    """What the tensors show, each alone and all together, and every turn besides."""
-    seen = by_sight(suspect)
+    """What the tensors show, each alone and all together, then every permutation."""
+    seen = shown_by_tensors(suspect)
     yield from seen
     if len(seen) > 1:
         whole = seen[0]
@@ -44,8 +44,8 @@ def weight_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
     yield from _supposed(suspect)
 
 
-def by_sight(suspect: Suspect) -> list[Hypothesis]:
-    """The fewest changes that turn the port's tensors into the original's, the most specific first; none where they are the same."""
+def shown_by_tensors(suspect: Suspect) -> list[Hypothesis]:
+    """The fewest changes from the port's tensors to the original's, the most specific first; none where they are the same."""
     own, original = own_tensors(suspect.module), suspect.weights
     left = differing(own, original)
     found: dict[str, list[Hypothesis]] = {}
@@ -65,13 +65,13 @@ def by_sight(suspect: Suspect) -> list[Hypothesis]:
 
 
 def _all_of(hypotheses: list[Hypothesis]) -> Hypothesis:
-    """All at once; no more than three are told of."""
+    """All at once; the detail names three at most."""
     whole = hypotheses[0]
     for other in hypotheses[1:]:
         whole = together(whole, other)
-    told = "; ".join(hypothesis.detail for hypothesis in hypotheses[:3])
+    named = "; ".join(hypothesis.detail for hypothesis in hypotheses[:3])
     more = f"; and {len(hypotheses) - 3} tensors more" if len(hypotheses) > 3 else ""
-    return replace(whole, detail=told + more)
+    return replace(whole, detail=named + more)
 
 
 def _explained(suspect: Suspect, name: str, own: Tensor | None, original: Tensor) -> Hypothesis:
@@ -83,13 +83,13 @@ def _explained(suspect: Suspect, name: str, own: Tensor | None, original: Tensor
         cause = "bias_missing" if last == "bias" else "weight_value"
         return _replaced(cause, name, f"{label} is {'absent' if own is None else 'all zeros'}, the original's is not", original)
     if last in ("weight", "const"):
-        for turn in TURNS:
-            if turn.fits(own) and close(turn.turn(own), original):
-                return _turned(turn, name, label, SEEN)
+        for known in PERMUTATIONS:
+            if known.fits(own) and close(known.undo(own), original):
+                return _permuted(known, name, label, SEEN)
     if suspect.layer.startswith("style_vectors") and last == "bias":
-        for plus, said in ((1.0, "lacks the one that it should not have lost"), (-1.0, "already holds the one that is added to a style")):
+        for plus, words in ((1.0, "lacks 1: one was subtracted from it"), (-1.0, "already holds the one that is added to a style")):
             if close(own + plus, original):
-                return _scaled("style_plus_one_missing", name, f"{label} {said}", 1.0, plus)
+                return _scaled("style_plus_one_missing", name, f"{label} {words}", 1.0, plus)
     for axis in range(min(original.ndim, 2)):
         if (order := permutation(own, original, axis)) is not None:
             return _reordered(suspect, name, label, axis, order)
@@ -118,12 +118,12 @@ def values_in_words(own: Tensor, original: Tensor) -> str:
 
 
 def _supposed(suspect: Suspect) -> Iterator[Hypothesis]:
-    """Every turn that fits the layer's tensors, whatever the original's are."""
+    """Every permutation that fits the layer's tensors, whatever the original's are."""
     own = own_tensors(suspect.module)
     for name, value in own.items():
         last, label = name.rpartition(".")[2], _label(suspect, name)
         if last == "weight":
-            yield from (_turned(turn, name, label) for turn in TURNS if turn.fits(value))
+            yield from (_permuted(known, name, label) for known in PERMUTATIONS if known.fits(value))
             for axis in (0, 1):
                 if value.ndim in (2, 4) and value.shape[axis] in (2, 3):
                     order = list(reversed(range(value.shape[axis])))
@@ -137,7 +137,7 @@ def _supposed(suspect: Suspect) -> Iterator[Hypothesis]:
 
 
 def _swaps(suspect: Suspect, own: Mapping[str, Tensor]) -> Iterator[tuple[Hypothesis, tuple[str, str]]]:
-    """Pairs of vectors of a BatchNorm that may have changed places."""
+    """Pairs of vectors of a BatchNorm that may be swapped."""
     for name in own:
         path, dot, last = name.rpartition(".")
         for cause, one, other, words in SWAPS:
@@ -147,7 +147,7 @@ def _swaps(suspect: Suspect, own: Mapping[str, Tensor]) -> Iterator[tuple[Hypoth
                 yield _hypothesis(cause, f"{label}: {words}", _swap(first, second)), (first, second)
 
 
-def _swap(first: str, second: str) -> Turned:
+def _swap(first: str, second: str) -> NewTensors:
     return lambda own: {first: own[second], second: own[first]}
 
 
@@ -159,20 +159,22 @@ def _label(suspect: Suspect, name: str) -> str:
     return f"{suspect.layer}.{name}"
 
 
-def _hypothesis(cause: str, detail: str, turned: Turned, evidence: int = 1, replaces: bool = False, remedy: str = "") -> Hypothesis:
+def _hypothesis(
+    cause: str, detail: str, new_tensors: NewTensors, evidence: int = 1, replaces: bool = False, remedy: str = ""
+) -> Hypothesis:
     def change(module: nn.Module) -> None:
-        for name, value in turned(own_tensors(module)).items():
+        for name, value in new_tensors(own_tensors(module)).items():
             assign(module, name, value.clone())
 
-    return Hypothesis(cause, detail, remedy, evidence, module=change, replaces=replaces)
+    return Hypothesis(cause, detail, evidence=evidence, module=change, replaces=replaces)
 
 
-def _of(cause: str, detail: str, name: str, turn: Callable[[Tensor], Tensor], evidence: int = 1) -> Hypothesis:
-    return _hypothesis(cause, detail, lambda own: {name: turn(own[name])}, evidence)
+def _of(cause: str, detail: str, name: str, change: Callable[[Tensor], Tensor], evidence: int = 1) -> Hypothesis:
+    return _hypothesis(cause, detail, lambda own: {name: change(own[name])}, evidence)
 
 
-def _turned(turn: Turn, name: str, label: str, evidence: int = 1) -> Hypothesis:
-    return _of(turn.cause, f"{label} {turn.detail}", name, turn.turn, evidence)
+def _permuted(known: Permutation, name: str, label: str, evidence: int = 1) -> Hypothesis:
+    return _of(known.cause, f"{label} {known.detail}", name, known.undo, evidence)
 
 
 def _scaled(cause: str, name: str, detail: str, ratio: float, plus: float) -> Hypothesis:

@@ -1,4 +1,4 @@
-"""The ways in which a kernel may lie wrong, as a table: each turn puts right what it names, and fits some shapes only."""
+"""The ways in which a kernel's axes may be permuted or flipped, as a table: each row undoes what it names, and fits some shapes only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A way in which a tensor may lie wrong, its own inverse put as what sets it right."""
+class Permutation:
+    """A way in which a tensor's axes may be wrong, and `undo`, which puts them right."""
 
     cause: str
     detail: str
     fits: Callable[[Tensor], bool]
-    turn: Callable[[Tensor], Tensor]
+    undo: Callable[[Tensor], Tensor]
 
 
 def _tall(t: Tensor) -> bool:
@@ -48,30 +48,30 @@ def _from_memory(t: Tensor) -> Tensor:
     return t.reshape(height, width, inputs, out).permute(3, 2, 0, 1)
 
 
-TURNS: tuple[Turn, ...] = (
-    Turn("kernel_flipped", "is turned round in height and width", lambda t: _tall(t) and _wide(t), lambda t: t.flip(-2, -1)),
-    Turn("kernel_flipped", "is turned round in height", _tall, lambda t: t.flip(-2)),
-    Turn("kernel_flipped", "is turned round in width", _wide, lambda t: t.flip(-1)),
-    Turn("kernel_transposed_hw", "has height and width swapped", _square_map, lambda t: t.transpose(-2, -1)),
-    Turn("kernel_transposed_hw", "is turned by a quarter", _square_map, lambda t: t.transpose(-2, -1).flip(-2)),
-    Turn("kernel_transposed_hw", "is turned by a quarter", _square_map, lambda t: t.transpose(-2, -1).flip(-1)),
-    Turn(
-        "kernel_transposed_hw", "has height and width swapped, and is turned round", _square_map, lambda t: t.transpose(-2, -1).flip(-2, -1)
+PERMUTATIONS: tuple[Permutation, ...] = (
+    Permutation("kernel_flipped", "is flipped in height and width", lambda t: _tall(t) and _wide(t), lambda t: t.flip(-2, -1)),
+    Permutation("kernel_flipped", "is flipped in height", _tall, lambda t: t.flip(-2)),
+    Permutation("kernel_flipped", "is flipped in width", _wide, lambda t: t.flip(-1)),
+    Permutation("kernel_transposed_hw", "has height and width swapped", _square_map, lambda t: t.transpose(-2, -1)),
+    Permutation("kernel_transposed_hw", "is rotated by 90 degrees", _square_map, lambda t: t.transpose(-2, -1).flip(-2)),
+    Permutation("kernel_transposed_hw", "is rotated by 90 degrees", _square_map, lambda t: t.transpose(-2, -1).flip(-1)),
+    Permutation(
+        "kernel_transposed_hw", "has height and width swapped, and is flipped", _square_map, lambda t: t.transpose(-2, -1).flip(-2, -1)
     ),
-    Turn("in_out_swapped", "has inputs and outputs swapped", _square_channels, lambda t: t.transpose(0, 1)),
-    Turn(
+    Permutation("in_out_swapped", "has inputs and outputs swapped", _square_channels, lambda t: t.transpose(0, 1)),
+    Permutation(
         "in_out_swapped",
         "has inputs and outputs, and height and width swapped",
         lambda t: t.ndim == 4 and _square_channels(t) and _square_map(t),
         lambda t: t.permute(1, 0, 3, 2),
     ),
-    Turn(
+    Permutation(
         "in_out_swapped",
-        "has inputs and outputs swapped, and is turned round",
+        "has inputs and outputs swapped, and is flipped",
         lambda t: t.ndim == 4 and _square_channels(t) and _tall(t) and _wide(t),
         lambda t: t.transpose(0, 1).flip(-2, -1),
     ),
-    Turn(
+    Permutation(
         "in_out_swapped",
         "was reshaped where it had to be transposed",
         lambda t: _two_channels(t) or (t.ndim == 4 and t.shape[2] * t.shape[3] > 1),

@@ -99,12 +99,12 @@ def command(
     # MKL's results depend on where arrays lie in memory unless this is set; a run that goes on must give the same bytes.
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     from stylexport.attfind.api import AttFind
-    from stylexport.attfind.effects.create_run import Settings
+    from stylexport.attfind.effects.create_run import SHARE, Settings
 
     asked = None if batch == "auto" else int(batch)
     changes = {name: value for name, value in named.items() if value is not None}
     explainer = AttFind(model, spec, weights=weights, preprocessing=changes, device=device)
-    settings = Settings(query, limit, names, shift, precision, search, asked, share)
+    settings = Settings(query, limit, names, shift, precision, search, asked, share or SHARE)
     with steps_progress() as progress:
         found = explainer.measure(latents, settings, images=images, out=out, compiled=compiling, progress=progress)
     if found is None:  # the main process speaks for all

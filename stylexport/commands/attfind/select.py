@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,7 +61,7 @@ def command(
     from stylexport.attfind.select.rules import Rules
 
     rules = Rules(threshold=threshold, candidates=candidates)
-    options = {"top": top, "strategy": strategy, "image": image, "discriminator": discriminator, "add_effects": add_effects}
+    options: dict[str, Any] = {"top": top, "strategy": strategy, "image": image, "discriminator": discriminator, "add_effects": add_effects}
     found = AttFind(model, device=device).select(run, target, rules=rules, **options)
     if as_json:
         print_json(found.to_json())

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
 from stylexport.converter.output.ledger import Ledger
 from stylexport.torch_models import MobileNetV1
 from stylexport.torch_models.config import MobileNetV1Config
 
-Array = NDArray[Any]
 # Float32 rounding through 28 layers; a wrong epsilon of 1e-5 for 1e-3 is 100 times as much.
 ROUNDING = 1e-5
 

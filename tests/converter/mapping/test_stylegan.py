@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 import torch
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.converter.output.convert import Conversion, convert
 from stylexport.reference_tf.networks import build, forward
 from stylexport.reference_tf.networks.variables import assign, draw
@@ -24,7 +24,6 @@ from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, G
 
 pytestmark = pytest.mark.tensorflow
 
-Array = NDArray[Any]
 Configs = dict[str, NetworkConfig]
 # Float32 rounding as a share of the norm, through up to 13 layers.
 ROUNDING = 1e-5

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.reference_tf.networks import build, forward
 from stylexport.reference_tf.networks.variables import assign, draw
 from stylexport.torch_models.config import NetworkConfig
@@ -14,7 +14,6 @@ from tests.reference_tf.sizes import DISCRIMINATOR, ENCODER, GENERATOR
 
 pytestmark = pytest.mark.tensorflow
 
-Array = NDArray[Any]
 RNG = np.random.default_rng(41)
 
 

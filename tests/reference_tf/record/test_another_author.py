@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stylexport.converter.output.convert import convert
+from stylexport.parity.proof import verify
 from stylexport.parity.result import Report
-from stylexport.parity.verify import verify
 from stylexport.reference_tf.record import record
 from tests.reference_tf.record.another_arithmetic import FUSED, PLAIN, Hand
 from tests.reference_tf.record.another_author import Sizes, save

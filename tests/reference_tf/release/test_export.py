@@ -13,7 +13,7 @@ import tf_keras
 
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
 from stylexport.converter.output.convert import convert
-from stylexport.converter.output.safetensors_file import Spec, Writer, read
+from stylexport.converter.output.safetensors_file import Writer, read
 from stylexport.reference_tf.networks import forward
 from stylexport.reference_tf.networks.variables import load_variables
 from stylexport.reference_tf.release.export import export_folder
@@ -70,7 +70,7 @@ def test_a_folder_that_is_not_whole_is_refused_and_nothing_is_left(converted: Pa
     folder = only_the_encoder(converted, tmp_path / "broken")
     tensors = dict(read(folder / "encoder" / "model.safetensors"))
     dropped = tensors.pop("b4.fc.bias")
-    specs = [Spec(name, "float32", array.shape) for name, array in tensors.items()]
+    specs = {name: ("float32", array.shape) for name, array in tensors.items()}
     with Writer(tmp_path / "less", specs) as file:
         for name, array in tensors.items():
             file.write(name, [np.ascontiguousarray(array)])
@@ -122,7 +122,7 @@ def test_a_folder_of_other_networks_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("networks", [["encoder"], 3, {"encoder": 3}, {"encoder": "../converted/encoder"}, {"encoder": "/etc"}])
 def test_an_index_that_leads_elsewhere_is_refused(networks: object, tmp_path: Path) -> None:
     (tmp_path / "stylex.json").write_text(json.dumps({"networks": networks}))
-    with pytest.raises(DamagedFile, match=r"stylex\.json: .*(no table of folders|is no folder inside)"):
+    with pytest.raises(DamagedFile, match=r"stylex\.json: .*(not a table of folders|is not a folder inside)"):
         export_folder(tmp_path, tmp_path / "out")
 
 

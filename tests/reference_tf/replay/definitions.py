@@ -11,9 +11,9 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stylexport.common.types import Array
+
 Padding = str | Sequence[tuple[int, int]]
 
 

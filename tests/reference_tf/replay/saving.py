@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.formats.savedmodel.functions import Function, inference
 from stylexport.reference_tf.replay import kernels
 from stylexport.reference_tf.replay.walk import walk
-
-Array = NDArray[Any]
 
 
 class Method(tf.Module):

@@ -6,15 +6,14 @@ Its ONNX file, made from the same weights by another program, is run by ONNX's o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.graph.schedule import schedule
@@ -23,7 +22,6 @@ from tests.reference_tf.replay.saving import callable_at, distance, values
 
 pytestmark = pytest.mark.tensorflow
 
-Array = NDArray[Any]
 NAMES = ["contour", "note", "onset"]
 # Two seconds of noise that swells and fades: no band is silent, where the logarithm would make much of the last digit.
 SECONDS = np.arange(43844) / 22050

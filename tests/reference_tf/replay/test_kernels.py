@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.reference_tf.replay.kernels import run
 from tests.reference_tf.replay.definitions import (
     bilinear,
@@ -29,7 +29,6 @@ from tests.reference_tf.replay.saving import Method, distance, replayed, saved, 
 
 pytestmark = pytest.mark.tensorflow
 
-Array = NDArray[Any]
 RNG = np.random.default_rng(12)
 MAPS = RNG.standard_normal((2, 6, 8, 10)).astype(np.float32)  # [N, C, H, W]
 VOLUME = RNG.standard_normal((2, 3, 4, 5, 6)).astype(np.float32)  # [N, C, D, H, W]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.reference_tf.networks import forward
@@ -21,7 +20,6 @@ from tests.reference_tf.sizes import ALL, DISCRIMINATOR
 
 pytestmark = pytest.mark.tensorflow
 
-Array = NDArray[Any]
 RNG = np.random.default_rng(8)
 IMAGES = RNG.uniform(-1, 1, (4, 3, 16, 16)).astype(np.float32)
 PROBABILITIES = np.array([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], np.float32)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.functions import Function, Input
 from stylexport.converter.graph.graph import Graph, Node
@@ -22,7 +22,6 @@ from tests.reference_tf.replay.saving import Method, callable_at, distance, save
 
 pytestmark = pytest.mark.tensorflow
 
-Array = NDArray[Any]
 RNG = np.random.default_rng(8)
 X = RNG.standard_normal((5, 3)).astype(np.float32)
 W = RNG.standard_normal((3, 4)).astype(np.float32)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylexport.checkpoints import EMBEDDED
 from stylexport.torch_models.classifiers.open import Classifier, open_classifier
 from stylexport.torch_models.stylex import StylEx
 
-DIGITS = Path(__file__).parents[3] / "checkpoints" / "demo" / "digits.npz"
+DIGITS = EMBEDDED / "digits.npz"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
-"""Hypotheses on a layer's code: a plain form of the layer (`stylexport.parity.explain.formulas`) is broken in one place until it errs as
-the port does.
+"""Hypotheses on a layer's code: its plain formula (`stylexport.parity.explain.formulas`) is changed in one place until it errs as the
+port does.
 
 No constant or tensor of a module can be set right where its forward leaves something out. So the original's own tensors and constants go
 into a formula that owes nothing to the module, which must give what the original gave, and then one fact of it is changed.
@@ -21,18 +21,18 @@ from stylexport.parity.difference import finite_error
 from stylexport.parity.explain import formulas
 from stylexport.parity.explain.causes import CAUSES, ORDER
 from stylexport.parity.explain.hypotheses.attribute_hypotheses import BN_EPSILONS, EPSILONS, GROUPS, SLOPES, SQRT2, TAPS
-from stylexport.parity.explain.hypotheses.forms import Facts, Form, plain_form, speaking_form
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE, number
 from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypotheses
-from stylexport.parity.explain.hypotheses.weight_permutations import TURNS
+from stylexport.parity.explain.hypotheses.layer_formulas import Facts, LayerFormula, plain_formula, valid_formula
+from stylexport.parity.explain.hypotheses.weight_permutations import PERMUTATIONS
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.verdict import EXACT
 from stylexport.torch_models.layers.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
-class Break:
-    """One way to err: what the code would do, and what the layer would then give."""
+class CodeChange:
+    """One mistake that a layer's code may hold: what it does, and the output that it gives."""
 
     cause: str
     detail: str
@@ -40,31 +40,33 @@ class Break:
     part: Callable[[Tensor], Tensor] = field(default=lambda whole: whole)
 
     @property
-    def remedy(self) -> str:
+    def advice(self) -> str:
         """What to do, in words."""
         return f"in the layer's code: {CAUSES[self.cause].remedy}"
 
     def residual(self, wrong: Tensor) -> float:
-        """The distance to what the port gives, over its norm; infinite where it cannot be computed."""
+        """The relative distance from what the port gives; infinite where it cannot be computed."""
         try:
             return finite_error(self.run(), self.part(wrong))
         except IMPOSSIBLE:
             return float("inf")
 
 
-def breaks(suspect: Suspect, wrong: Tensor) -> Iterator[Break]:
-    """Every break that the layer admits and that may give `wrong`, the most specific first."""
+def code_changes(suspect: Suspect, wrong: Tensor) -> Iterator[CodeChange]:
+    """Every mistake that the layer's code may hold and that may give `wrong`, the most specific first."""
     found = list(_after(suspect.expected))
-    form = speaking_form(suspect, wrong)
-    if form is not None:
-        found += _breaks(form)
+    formula = valid_formula(suspect, wrong)
+    if formula is not None:
+        found += _changes(formula)
         for hypothesis in input_hypotheses(suspect):
             if hypothesis.arguments is not None and (other := _changed(suspect, hypothesis.arguments)) is not None:
-                found.append(Break(hypothesis.cause, hypothesis.detail, replace(other, channels=form.channels).output, form.part))
+                found.append(
+                    CodeChange(hypothesis.cause, hypothesis.detail, replace(other, channels=formula.channels).output, formula.part)
+                )
     elif _is_right(suspect):
         for hypothesis in input_hypotheses(suspect):
             if hypothesis.arguments is not None:
-                found.append(Break(hypothesis.cause, hypothesis.detail, partial(hypothesis.output, suspect)))
+                found.append(CodeChange(hypothesis.cause, hypothesis.detail, partial(hypothesis.output, suspect)))
     yield from sorted(found, key=lambda item: ORDER[item.cause])
 
 
@@ -76,9 +78,9 @@ def _is_right(suspect: Suspect) -> bool:
         return False
 
 
-def _changed(suspect: Suspect, arguments: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Form | None:
+def _changed(suspect: Suspect, arguments: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> LayerFormula | None:
     try:
-        return plain_form(replace(suspect, args=arguments(suspect.args)))
+        return plain_formula(replace(suspect, args=arguments(suspect.args)))
     except IMPOSSIBLE:
         return None
 
@@ -164,30 +166,37 @@ ROWS: tuple[tuple[str, str, str, Callable[[Any, Facts], list[dict[str, Any]]]], 
 )
 
 
-def _breaks(form: Form) -> Iterator[Break]:
-    """The rows of the table that this form has the facts for, and the turns of its weight."""
+def _changes(formula: LayerFormula) -> Iterator[CodeChange]:
+    """The rows of the table that this formula has the facts for, and the permutations of its weight."""
     for name, cause, words, others in ROWS:
-        if name in form.facts:
-            for change in others(form.facts[name], form.facts):
+        if name in formula.facts:
+            for change in others(formula.facts[name], formula.facts):
                 shown = ", ".join(f"{key} {number(value)}" for key, value in change.items() if not isinstance(value, Tensor))
-                yield Break(cause, f"the code {words}{f' ({shown})' if shown else ''}", partial(form.output, **change), form.part)
-    if isinstance(weight := form.facts.get("weight"), Tensor):
-        for turn in TURNS:
-            if turn.fits(weight):
-                yield Break(turn.cause, f"in the code the weight {turn.detail}", partial(form.output, weight=turn.turn(weight)), form.part)
+                yield CodeChange(
+                    cause, f"the code {words}{f' ({shown})' if shown else ''}", partial(formula.output, **change), formula.part
+                )
+    if isinstance(weight := formula.facts.get("weight"), Tensor):
+        for permutation in PERMUTATIONS:
+            if permutation.fits(weight):
+                yield CodeChange(
+                    permutation.cause,
+                    f"in the code the weight {permutation.detail}",
+                    partial(formula.output, weight=permutation.undo(weight)),
+                    formula.part,
+                )
 
 
-def _after(expected: Tensor) -> Iterator[Break]:
+def _after(expected: Tensor) -> Iterator[CodeChange]:
     """What the code might do to a layer's output, right as it is."""
     for name, make in ACTIVATIONS.items():
         if name != "linear":
-            yield Break("activation", f"{name} is applied behind the layer", partial(make(0.2), expected))
-    yield Break("activation", "the output is clipped to [-1, 1]", lambda: expected.clamp(-1, 1))
+            yield CodeChange("activation", f"{name} is applied behind the layer", partial(make(0.2), expected))
+    yield CodeChange("activation", "the output is clipped to [-1, 1]", lambda: expected.clamp(-1, 1))
     if expected.ndim >= 2 and expected.shape[1] == expected[0].numel():
         for words, change in (("softmax", lambda y: y.softmax(1)), ("log-softmax", lambda y: y.log_softmax(1)), ("sigmoid", torch.sigmoid)):
-            yield Break("logits_for_probabilities", f"{words} is applied to the output", partial(change, expected))
+            yield CodeChange("logits_for_probabilities", f"{words} is applied to the output", partial(change, expected))
     if expected.ndim >= 2 and 1 < expected.shape[1] <= 4:
-        yield Break("channel_order", "the output's channels are reversed", lambda: expected.flip(1))
+        yield CodeChange("channel_order", "the output's channels are reversed", lambda: expected.flip(1))
 
 
 def _other_pads(pads: formulas.Pads) -> list[formulas.Pads]:
@@ -205,19 +214,3 @@ def _filled(x: Tensor, pads: formulas.Pads) -> list[dict[str, Any]]:
         return []
     modes = ("reflect", "replicate", "circular")
     return [{"x": F.pad(x, (left, right, top, bottom), mode), "pads": (0, 0, 0, 0)} for mode in modes]
-
-
-def dials_of(form: Form) -> Iterator[tuple[str, str, float]]:
-    """Facts that are one number, which may be fitted: cause, fact, value."""
-    for name, cause in (
-        ("slope", "leaky_slope"),
-        ("gain", "gain"),
-        ("residual_scale", "residual_scale"),
-        ("lr_multiplier", "lr_multiplier"),
-        ("axis_gain", "fir_filter"),
-        ("plus", "style_plus_one_missing"),
-    ):
-        if isinstance(value := form.facts.get(name), float):
-            yield cause, name, value
-    if isinstance(epsilon := form.facts.get("epsilon"), float):
-        yield "bn_epsilon" if "variance" in form.facts else "demodulation" if "style" in form.facts else "mbstd", "epsilon", epsilon

@@ -39,8 +39,10 @@ def verify(converted: Path, recording: Path, *, device: str = "cpu", precision: 
         >>> from stylexport.checkpoints import EMBEDDED, EMBEDDED_RECORDING
         >>> _ = convert(EMBEDDED / "encoder.savedmodel.zip", "converted")
         >>> report = verify(Path("converted"), EMBEDDED_RECORDING)
-        >>> report.verdict, report.layers[0].name  # incomplete: three networks of the recording were not converted
-        ('incomplete', 'b32.fromrgb')
+        >>> report.layers[0].name, report.layers[0].verdict, report.first_fault
+        ('b32.fromrgb', 'pass', None)
+        >>> report.verdict  # the three other networks were recorded, too
+        'incomplete'
 
     """
     opened = Recording(recording)
@@ -64,6 +66,23 @@ def verify_module(
 
     The module is given the recorded variables, or those of `weights` (safetensors). Raises BadInput, and MappingError where they are not
     its tensors.
+
+    Example:
+        A recording as `stylexport record --mapping` writes it, of a graph that is one tanh:
+
+        >>> from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recorder
+        >>> x = np.linspace(-2, 2, 12, dtype=np.float32).reshape(4, 3)
+        >>> y = np.tanh(x.astype(np.float64))
+        >>> with Recorder(Path("recording")) as recorder:
+        ...     given, gave, exact = recorder.add("x", x), recorder.add("y", y.astype(np.float32)), recorder.add_exact("tap", y)
+        ...     tap = RecordedTap("output", "output", True, "y", "y", "Tanh", "", (4, 3), 4, 0, 3e-8, 6e-8, exact)
+        ...     recorder.finish({"mine": RecordedNetwork("mine", {}, None, 4, {"x": given}, {"x": ""}, {"0": gave}, (tap,), {})})
+        >>> verify_module(nn.Tanh(), Path("recording")).verdict
+        'pass'
+        >>> fault = verify_module(nn.Sigmoid(), Path("recording")).first_fault
+        >>> fault.layer, fault.cause
+        ('output', 'unknown')
+
     """
     opened = Recording(recording)
     network = next(iter(opened.networks.values()))

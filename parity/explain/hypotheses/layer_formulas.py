@@ -1,6 +1,4 @@
-"""From a suspect's module to its plain form (`stylexport.parity.explain.formulas`), with the original's own tensors and constants, where
-they are known.
-"""
+"""From a suspect's module to its plain formula, with the original's own tensors and constants where they are known."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from stylexport.parity.difference import finite_error
 from stylexport.parity.explain import formulas
 from stylexport.parity.explain.hypotheses.attribute_hypotheses import SQRT2, layer_spec
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE, setting
-from stylexport.parity.explain.hypotheses.reduced import DEAR, cost, rows, telling_channels
+from stylexport.parity.explain.hypotheses.reduced import EXPENSIVE, cost, most_different_channels, rows
 from stylexport.parity.explain.hypotheses.tensors import own_tensors
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.verdict import EXACT
@@ -31,7 +29,7 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Form:
+class LayerFormula:
     """A layer written out plainly: a formula, and every tensor and constant that goes into it."""
 
     formula: Callable[..., Tensor]
@@ -46,27 +44,27 @@ class Form:
         return self.formula(**facts)
 
     def part(self, whole: Tensor) -> Tensor:
-        """Those channels of an output that the form makes."""
+        """Those channels of an output that the formula makes."""
         return whole if self.channels is None else whole[:, self.channels]
 
 
-def speaking_form(suspect: Suspect, wrong: Tensor) -> Form | None:
-    """The layer's plain form, if it gives what the original gave, to rounding; where it is dear, for the channels that tell most."""
-    form = plain_form(suspect)
-    if form is None:
+def valid_formula(suspect: Suspect, wrong: Tensor) -> LayerFormula | None:
+    """The layer's plain formula, if it gives the original's output to rounding; of expensive layers, a few channels."""
+    formula = plain_formula(suspect)
+    if formula is None:
         return None
-    if "weight" in form.facts and cost(suspect) > DEAR and len(form.facts["weight"]) == suspect.expected.shape[1]:
-        form = replace(form, channels=telling_channels((wrong, suspect.expected)))
+    if "weight" in formula.facts and cost(suspect) > EXPENSIVE and len(formula.facts["weight"]) == suspect.expected.shape[1]:
+        formula = replace(formula, channels=most_different_channels((wrong, suspect.expected)))
     try:
-        speaks = finite_error(form.output(), form.part(suspect.expected)) <= EXACT
+        valid = finite_error(formula.output(), formula.part(suspect.expected)) <= EXACT
     except IMPOSSIBLE:
         return None
-    return form if speaks else None
+    return formula if valid else None
 
 
-def plain_form(suspect: Suspect) -> Form | None:
-    """The layer's form with the original's tensors and constants, where they are known, else the module's; None for other modules."""
-    for kind, make in FORMS:
+def plain_formula(suspect: Suspect) -> LayerFormula | None:
+    """The layer's formula with the original's tensors and constants, where they are known, else the module's; None for other modules."""
+    for kind, make in FORMULAS:
         if isinstance(suspect.module, kind):
             try:
                 return make(suspect, {**own_tensors(suspect.module), **suspect.weights})
@@ -102,11 +100,11 @@ def _bias(tensors: Mapping[str, Tensor]) -> Tensor:
     return tensors["bias"] if "bias" in tensors else weight.new_zeros(weight.shape[0])
 
 
-def _synthesis(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _synthesis(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     noise = suspect.args[2] if len(suspect.args) > 2 else suspect.kwargs.get("noise", "const")
     constant = {"const": tensors["noise_const"], "none": None}
-    return Form(
+    return LayerFormula(
         formulas.modulated,
         {
             **_modulation(suspect, tensors),
@@ -119,9 +117,9 @@ def _synthesis(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
     )
 
 
-def _to_rgb(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _to_rgb(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     plain = {"epsilon": None, "noise": None, "strength": 0.0, "slope": 1.0, "gain": 1.0}
-    return Form(formulas.modulated, {**_modulation(suspect, tensors), **plain, **_taps(suspect, None, 1.0)})
+    return LayerFormula(formulas.modulated, {**_modulation(suspect, tensors), **plain, **_taps(suspect, None, 1.0)})
 
 
 def _modulation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -132,15 +130,15 @@ def _modulation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> dict[str, An
     return {"x": x, "style": style, "weight": weight, "bias": _bias(tensors), "coefficient": coefficient, "pads": pads}
 
 
-def _conv(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _conv(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     x, weight = suspect.args[0], tensors["weight"]
     facts = {"x": x, "weight": weight, "bias": _bias(tensors), "coefficient": 1 / math.sqrt(weight[0].numel())}
     pads = formulas.same_pads(x, weight)
-    return Form(formulas.convolution, {**facts, "pads": pads, **_activation(suspect, module), **_taps(suspect, module.fir, 1.0)})
+    return LayerFormula(formulas.convolution, {**facts, "pads": pads, **_activation(suspect, module), **_taps(suspect, module.fir, 1.0)})
 
 
-def _dense(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _dense(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     weight = tensors["weight"]
     multiplier = module.lr_multiplier
@@ -148,58 +146,58 @@ def _dense(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
         multiplier = _constant(suspect, "mapping_lr_multiplier", 1.0) if suspect.layer.startswith("mapping") else 1.0
     facts = {"x": suspect.args[0], "weight": weight, "bias": _bias(tensors), "coefficient": 1 / math.sqrt(weight.shape[1])}
     plus = 1.0 if suspect.layer.startswith("style_vectors") else 0.0
-    return Form(formulas.dense, {**facts, **_activation(suspect, module), "lr_multiplier": multiplier, "plus": plus})
+    return LayerFormula(formulas.dense, {**facts, **_activation(suspect, module), "lr_multiplier": multiplier, "plus": plus})
 
 
-def _block(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _block(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     """The sum of a residual block: its branches as the original gave them, which the stubs in the module return."""
     module: Any = suspect.module
     x = suspect.args[0] if module.fromrgb is None else module.fromrgb(suspect.args[0])
     scale = _constant(suspect, "residual_scale", module.residual_scale)
-    return Form(formulas.residual, {"main": module.conv1(module.conv0(x)), "skip": module.skip(x), "residual_scale": scale})
+    return LayerFormula(formulas.residual, {"main": module.conv1(module.conv0(x)), "skip": module.skip(x), "residual_scale": scale})
 
 
-def _image(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _image(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     """The sum of toRGB and the image before, doubled."""
     module: Any = suspect.module
     x, image, conv, torgb, noise = suspect.args
     x = module.conv0(x, conv[0], noise[0])
     rgb = module.torgb(module.conv1(x, conv[-1], noise[-1]), torgb)
-    return Form(formulas.skip_image, {"image": image, "rgb": rgb, **_taps(suspect, module.upsample, 2.0)})
+    return LayerFormula(formulas.skip_image, {"image": image, "rgb": rgb, **_taps(suspect, module.upsample, 2.0)})
 
 
-def _deviation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _deviation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     group, epsilon = _constant(suspect, "mbstd_group", module.group), _constant(suspect, "mbstd_epsilon", module.epsilon)
     switches = {"apart": True, "last": True, "root": True, "unbiased": False, "present": True}
-    return Form(formulas.minibatch_std, {"x": suspect.args[0], "group": group, "epsilon": epsilon, **switches})
+    return LayerFormula(formulas.minibatch_std, {"x": suspect.args[0], "group": group, "epsilon": epsilon, **switches})
 
 
-def _padded(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _padded(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     x, weight = suspect.args[0], tensors["weight"]
     padding, stride, dilation = (layer_spec(suspect, name) or getattr(module, name) for name in ("padding", "stride", "dilation"))
     pads = formulas.same_pads(x, weight, stride, dilation) if padding == "same" else (0, 0, 0, 0)
     pads = pads if isinstance(padding, str) else tuple(padding)
     facts = {"x": x, "weight": weight, "bias": _bias(tensors), "stride": stride, "dilation": dilation}
-    return Form(formulas.padded_convolution, {**facts, "groups": module.groups, "pads": pads})
+    return LayerFormula(formulas.padded_convolution, {**facts, "groups": module.groups, "pads": pads})
 
 
-def _norm(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _norm(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     mean, variance = tensors["running_mean"], tensors["running_var"]
     scale, offset = tensors.get("weight", torch.ones_like(mean)), tensors.get("bias", torch.zeros_like(mean))
     facts = {"x": suspect.args[0], "mean": mean, "variance": variance, "scale": scale, "offset": offset}
-    return Form(formulas.batch_norm, {**facts, "epsilon": layer_spec(suspect, "epsilon") or module.epsilon})
+    return LayerFormula(formulas.batch_norm, {**facts, "epsilon": layer_spec(suspect, "epsilon") or module.epsilon})
 
 
-def _score(suspect: Suspect, tensors: Mapping[str, Tensor]) -> Form:
+def _score(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     image, probabilities = suspect.args
-    return Form(formulas.score, {"outputs": module.trunk(image), "probabilities": probabilities})
+    return LayerFormula(formulas.score, {"outputs": module.trunk(image), "probabilities": probabilities})
 
 
-FORMS: tuple[tuple[type, Callable[[Suspect, Mapping[str, Tensor]], Form]], ...] = (
+FORMULAS: tuple[tuple[type, Callable[[Suspect, Mapping[str, Tensor]], LayerFormula]], ...] = (
     (SynthesisLayer, _synthesis),
     (ToRGB, _to_rgb),
     (Conv, _conv),

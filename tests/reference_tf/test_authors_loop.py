@@ -12,11 +12,11 @@ from stylexport.attfind.effects.measure import measure
 from stylexport.common.json_files import read_json
 from stylexport.converter.formats.pickled.dlatents import read_dlatents
 from stylexport.reference_tf.networks import forward as run
-from stylexport.reference_tf.networks.effects_loop import LoopEffects, effects_loop
 from stylexport.reference_tf.release.build_demo import released
 from stylexport.reference_tf.release.digit_classifier import CLASSIFIER
 from stylexport.torch_models import StylEx
 from stylexport.torch_models.kinds import config_from_json
+from tests.reference_tf.authors_loop import LoopEffects, effects_loop
 
 pytestmark = pytest.mark.tensorflow
 
