@@ -32,7 +32,7 @@ MODULE, OPTIMISER = "module", "optimiser"
 MAY_DIFFER_ON_RESUME = {"data.workers"}
 
 
-def begin(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
+def claim(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
     """The metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput where the folder is another's."""
     held = _facts(out)
     if not resume:
@@ -91,7 +91,7 @@ def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> Non
 
 
 def _facts(out: Path) -> dict[str, Any] | None:
-    """What a finished or begun training says of itself."""
+    """The record of a finished training, or that of its checkpoint; None where there is neither."""
     if (path := out / METRICS).is_file():
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -124,5 +124,8 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _save_file(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    with whole_file(path) as partial:
-        save_file(own, partial, metadata)
+    try:
+        with whole_file(path) as partial:
+            save_file(own, partial, metadata)
+    except SafetensorError as error:  # as safetensors reports a full disk
+        raise BadInput(f"{path}: cannot be written ({error}); make room, or name another folder") from error
