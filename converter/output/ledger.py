@@ -51,7 +51,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Ledger:
-    """One network's conversion. `source` names file, format, versions, checksums; `config` is field, value, and what told it."""
+    """One network's conversion. `source`: file, format, versions, checksums; `config`: each field, its value, and where it was read."""
 
     network: str
     source: Mapping[str, Any]

@@ -33,7 +33,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8
 
 
 def _header(metadata: Mapping[str, str], entries: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The length and the JSON header that stand before the tensors' bytes, in a multiple of eight bytes."""
+    """The length and the JSON header before the tensors' bytes, padded to a multiple of eight bytes."""
     text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text

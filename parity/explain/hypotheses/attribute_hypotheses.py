@@ -153,7 +153,7 @@ def _multiplied(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
 
 def _filter(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """A filter's taps as the constructor takes them, scaled to the gain of its place: 2 an axis where it doubles."""
-    gain = 1.0 if suspect.network in ("encoder", "discriminator") else 2.0
+    gain = 1.0 if isinstance(suspect.module, Conv | ResidualBlock) else 2.0
     now = tuple(reversed(module.taps))
     original = setting(suspect.config, "fir")
 

@@ -242,6 +242,6 @@ def _known_factor(suspect: Suspect, own: Tensor, ratio: float) -> str:
 
 def _multiplier(suspect: Suspect) -> float:
     """The learning-rate multiplier of a dense layer as the original has it, 1 elsewhere."""
-    if suspect.network == "generator" and suspect.layer.startswith("mapping"):
+    if suspect.layer.startswith("mapping"):
         return float(setting(suspect.config, "mapping_lr_multiplier") or getattr(suspect.module, "lr_multiplier", 1.0))
     return 1.0
