@@ -12,8 +12,8 @@ from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.run_files import H5
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput
-from stylexport.converter.formats.tfrecord.effects_file import Effects as Records
-from stylexport.converter.formats.tfrecord.effects_file import read_effects, write_effects
+from stylexport.converter.formats.effects_file import Effects as Records
+from stylexport.converter.formats.effects_file import read_effects, write_effects
 
 
 def from_authors(path: str | os.PathLike[str], model: str | os.PathLike[str] | None = None, device: str = "cpu") -> Effects:

@@ -85,6 +85,15 @@ def compare(first: Effects, second: Effects, *, top: int = 10, places: int = 10)
     """Compares two runs. Raises BadInput where they differ in their coordinates or labels.
 
     `top` is K; the `places` largest differences are given.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> generator, zeros = np.random.default_rng(0), np.zeros((3, 4), np.float32)
+        >>> base = np.eye(2, dtype=np.float32)[[0, 1, 1]]
+        >>> run = Effects(generator.normal(size=(3, 2, 4, 2)), base, zeros, zeros, zeros[0], zeros[0], np.ones(3, bool))
+        >>> compare(run, replace(run, effects=2 * run.effects), top=2).least_overlap
+        1.0
+
     """
     if first.effects.shape[1:] != second.effects.shape[1:]:
         (_, _, size, labels), (_, _, other_size, other_labels) = first.effects.shape, second.effects.shape

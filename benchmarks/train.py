@@ -206,16 +206,16 @@ def main() -> int:
     for resolution in resolutions:
         speed = against_plain(resolution, given.batch, given.turns, accelerator, given.channels and tuple(given.channels))
         good &= speed["good"]
-        print(json.dumps(speed) if given.json else _speed(speed), flush=True)
+        print(json.dumps(speed) if given.json else speed_report(speed), flush=True)
         for batch in () if given.channels else given.memory:
             taken = memory(resolution, batch, accelerator)
-            print(json.dumps(taken) if given.json else _memory(taken), flush=True)
+            print(json.dumps(taken) if given.json else memory_report(taken), flush=True)
     if not gpu and RELEASED not in resolutions and not given.json:
         print(f"{RELEASED} px at the released size: not run, there is no GPU. {NVIDIA}")
     return 0 if good else 1
 
 
-def _speed(found: dict[str, Any]) -> str:
+def speed_report(found: dict[str, Any]) -> str:
     """A table of phases, a line of ratios, and at the released size NVIDIA's figure."""
     own, plain = (found["milliseconds"][name] for name in ("own", "plain"))
     channels = f"{found['channels'][0]} to {found['channels'][-1]} channels"
@@ -229,7 +229,7 @@ def _speed(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _memory(found: dict[str, Any]) -> str:
+def memory_report(found: dict[str, Any]) -> str:
     """A line a batch size."""
     own, plain = (
         "{most:.0f} MiB ({0:.0f} of them the step's)".format(v["most"] - v["resting"], **v) for v in (found["own"], found["plain"])

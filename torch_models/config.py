@@ -1,7 +1,7 @@
 """What a network's files say of its architecture: plain frozen dataclasses, no torch.
 
 The converter fills them from shapes, graph and Keras metadata; the PyTorch modules and the TensorFlow reference build from them;
-`config.json` beside each `model.safetensors` is one of them written out. Facts that a file does not tell keep the default given here,
+`config.json` beside each `model.safetensors` is one of them written out. Fields that a file does not hold keep the default given here,
 which is the value of the StyleGAN2 or MobileNetV1 paper, and the ledger names every default that was used.
 """
 
@@ -67,7 +67,7 @@ class NetworkConfig:
 
 
 def _tuples(config: object, *names: str) -> None:
-    """JSON has only lists: turn the named fields of a frozen dataclass into tuples."""
+    """JSON has only lists: the named fields of a frozen dataclass become tuples."""
     for name in names:
         value = getattr(config, name)
         object.__setattr__(config, name, tuple(value) if isinstance(value, list) else value)
@@ -207,7 +207,7 @@ class MobileNetV1Config(NetworkConfig):
 
 
 def log2(resolution: int) -> int:
-    """Base-2 logarithm of a resolution. Raises ValueError where it is no power of two of at least 4."""
+    """Base-2 logarithm of a resolution. Raises ValueError unless it is a power of two of at least 4."""
     if resolution < 4 or resolution & (resolution - 1):
         raise ValueError(f"a resolution is a power of two from 4, not {resolution}")
     return resolution.bit_length() - 1

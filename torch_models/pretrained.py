@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -95,8 +94,11 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
         """The mixin's hook: write both files, each through a temporary one, the configuration last."""
         # One file lists one tensor once, so views and channels-last tensors are laid out plainly.
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        with whole_file(save_directory / WEIGHTS) as partial:
-            save_file(tensors, partial, {"format": "pt"})
+        try:
+            with whole_file(save_directory / WEIGHTS) as partial:
+                save_file(tensors, partial, {"format": "pt"})
+        except SafetensorError as error:  # as safetensors reports a full disk
+            raise BadInput(f"{save_directory / WEIGHTS}: cannot be written ({error}); make room, or name another folder") from error
         with whole_file(save_directory / CONFIG) as partial:
             partial.write_text(json.dumps(self.config.to_json(), indent=2) + "\n", encoding="utf-8")
 
@@ -113,12 +115,6 @@ def open_network(folder: Path, role: str, map_location: str | torch.device = "cp
         raise DamagedFile(path, f"is of another network ({error})", "convert it again") from error
     network: PretrainedNetwork = kind.module.load().from_pretrained(folder, map_location=map_location)
     return network
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a file that is whole or absent."""
-    with whole_file(path) as partial:
-        write(partial)
 
 
 def _find(model_id: str, name: str, download: dict[str, Any]) -> Path:

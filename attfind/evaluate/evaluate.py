@@ -83,7 +83,18 @@ def evaluate(
 
     `top` is K, by default the longest list's; a shorter list moves whole from its end on. `random` is how many rankings are drawn with
     `seed`, each as long as the target's list; `distance` takes two batches of images to [B] (LPIPS). At most `batch` images are made at
-    once. Raises BadInput where there is nothing to move, or nothing to be moved.
+    once. Raises BadInput where no attribute or no image is there to move.
+
+    Example:
+        >>> from stylexport.attfind import Autoencoder
+        >>> model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+        >>> latents = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5]], np.float32)  # styles too; their first two are the logits
+        >>> low, high, zeros = latents.min(0), latents.max(0), np.zeros((2, 2, 3, 2), np.float32)
+        >>> effects = Effects(zeros, latents[:, :2], latents, latents, low, high, np.ones(2, bool), labels=("red", "green"))
+        >>> subject = Subject(effects, model, lambda images: images.flatten(1)[:, :2])
+        >>> evaluate(subject, {0: [Move(1, 0)]}, random=1).rankings[ATTRIBUTES].flipped.tolist()
+        [[[True]]]
+
     """
     longest, effects = max((len(own) for own in lists.values()), default=0), subject.effects
     if not longest:

@@ -112,7 +112,17 @@ def write_attributes(run: str | os.PathLike[str], found: Selection) -> Path:
 
 
 def read_attributes(run: str | os.PathLike[str]) -> Selection:
-    """The selection in RUN/attributes.json. Raises BadInput where there is none, DamagedFile where it is broken."""
+    """The selection in RUN/attributes.json. Raises BadInput where there is none, DamagedFile where it is broken.
+
+    Example:
+        >>> import tempfile
+        >>> run = tempfile.mkdtemp()
+        >>> beard = Attribute(direction=1, coordinate=700, layer="b32.conv0", channel=60, score=0.8, target=0)
+        >>> _ = write_attributes(run, Selection((beard,), {0: (beard,)}))
+        >>> read_attributes(run).attributes == (beard,)
+        True
+
+    """
     path = Path(run) / ATTRIBUTES
     if not path.is_file():
         raise BadInput(f"{path}: no attributes are selected yet; `stylexport attfind select {os.fspath(run)}` does it")

@@ -1,8 +1,8 @@
 """Models to measure AttFind on: the embedded release, its generator under other classifiers, and StylExes that are trained here.
 
-Everything comes from the digits of the embedded release; a nine turned upside down is a six, the third class. A generator that is trained
-here decodes the digits' principal components and the classifier's probabilities for a few hundred steps: blurred digits, of which the
-classifier thinks what it thinks of the originals. One model has random weights throughout, which nobody would explain.
+Everything comes from the digits of the embedded release; a nine turned upside down is a six, the third class. A generator is trained for
+a few hundred steps to decode the digits' principal components and the classifier's probabilities: it makes blurred digits that the
+classifier answers as it answers the originals. One model has random weights throughout, as a case that nobody would want explained.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Subject:
 
 
 def subjects(images: int = 100) -> Iterator[Subject]:
-    """Seven models as they are used and one of random weights; at most `images` latents each."""
+    """Seven trained models and one of random weights, with at most `images` latents each."""
     base = embedded(images)
     yield base
     yield with_classifier(base, seed=1, width=8)
@@ -79,9 +79,9 @@ def trained(
     optimiser = torch.optim.Adam([*generator.style_vectors.parameters(), *generator.synthesis.parameters()], 5e-3, betas=(0.5, 0.99))
     for _ in range(steps):
         rows = torch.randint(len(latents), (32,))
-        painted = generator(latents[rows])
-        said = F.kl_div(network(painted).log_softmax(1), latents[rows, latent:], reduction="batchmean")
-        loss = F.mse_loss(painted, pictures[rows]) + 0.1 * said
+        decoded = generator(latents[rows])
+        divergence = F.kl_div(network(decoded).log_softmax(1), latents[rows, latent:], reduction="batchmean")
+        loss = F.mse_loss(decoded, pictures[rows]) + 0.1 * divergence
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

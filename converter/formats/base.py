@@ -81,8 +81,8 @@ class Artefact(Protocol):
         ...
 
 
-class Plain:
-    """Of readers that verify everything as they read it, and whose format has no graph."""
+class TensorsOnly:
+    """What readers share that verify everything as they read it, and whose format has no graph."""
 
     def graphs(self) -> Iterator[Graph]:
         """None: the format has no graph."""

@@ -1,72 +1,109 @@
-"""Which reader opens a path: told by contents, not by the file's name; and what lies in a folder or zip of several."""
+"""Which reader opens a path, by what the file holds and not by its name; and what lies in a folder or zip of several.
+
+To add a reader: write a module with a class like `numpy_files.NpyFile` (the protocol is `base.Artefact`), and add a `Format` to
+FORMATS below. Nothing else names the formats.
+"""
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.converter.formats.archive import Archive, looks_like_zip
 from stylexport.converter.formats.base import Artefact
-from stylexport.converter.formats.checkpoint import bundle
+from stylexport.converter.formats.checkpoint.bundle import find_prefix, looks_like_bundle, open_bundle
 from stylexport.converter.formats.files import Folder, Zipped
+from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph, looks_like_graphdef
 from stylexport.converter.formats.savedmodel.saved_model import PB, SavedModel
-from stylexport.converter.formats.zips import SafeZip, looks_like_zip, open_zip
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its name, the module that reads it, and the word behind that module's `looks_like_` and `open_`.
+    """A format of single files. `read` opens a file of it, and gives None for a file of another format.
 
-    `signs` are first bytes without which a file is not worth asking about; the module, and what it needs, is imported only then.
+    A file that does not begin with one of `magics` is not asked about (no magics: any file is).
     """
 
     name: str
-    module: str
-    word: str
-    signs: tuple[bytes, ...] = ()
-
-    def looks_like(self, path: Path) -> bool:
-        """Whether the file at `path` is of this format."""
-        return (not self.signs or _begins(path, self.signs)) and bool(self._function("looks_like")(path))
-
-    def open(self, path: Path) -> Artefact:
-        """The file at `path`, opened by this format's reader."""
-        artefact: Artefact = self._function("open")(path)
-        return artefact
-
-    def _function(self, verb: str) -> Any:
-        return getattr(importlib.import_module(f"stylexport.converter.formats.{self.module}"), f"{verb}_{self.word}")
+    read: Callable[[Path], Artefact | None]
+    magics: tuple[bytes, ...] = ()
 
 
-# Endings that claim one of these formats: such a file among others is damaged if it is of none.
-_CLAIMS = (".zip", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".pkl", ".pickle", ".pb", ".tfrecord", ".index")
+# Each imports its reader when a file is asked about: h5py alone takes longer to import than a small SavedModel to convert.
+
+
+def _hdf5(path: Path) -> Artefact | None:
+    from stylexport.converter.formats.keras.hdf5 import looks_like_hdf5, open_hdf5
+
+    return open_hdf5(path) if looks_like_hdf5(path) else None
+
+
+def _keras_v3(path: Path) -> Artefact | None:
+    from stylexport.converter.formats.keras.keras_v3 import looks_like_keras_v3, open_keras_v3
+
+    return open_keras_v3(path) if looks_like_keras_v3(path) else None
+
+
+def _npz(path: Path) -> Artefact | None:
+    from stylexport.converter.formats.numpy_files import looks_like_npz, open_npz
+
+    return open_npz(path) if looks_like_npz(path) else None
+
+
+def _npy(path: Path) -> Artefact | None:
+    from stylexport.converter.formats.numpy_files import looks_like_npy, open_npy
+
+    return open_npy(path) if looks_like_npy(path) else None
+
+
+def _pickle(path: Path) -> Artefact | None:
+    from stylexport.converter.formats.pickled.dlatents import open_pickle_or_dlatents
+    from stylexport.converter.formats.pickled.pickles import looks_like_pickle
+
+    return open_pickle_or_dlatents(path) if looks_like_pickle(path) else None
+
+
+def _tfrecord(path: Path) -> Artefact | None:
+    from stylexport.converter.formats.tfrecord import TfRecordFile, looks_like_tfrecord
+
+    return TfRecordFile(path) if looks_like_tfrecord(path) else None
+
+
+def _checkpoint(path: Path) -> Artefact | None:
+    return open_bundle(path) if looks_like_bundle(path) else None
+
+
+def _graphdef(path: Path) -> Artefact | None:
+    return FrozenGraph(path) if looks_like_graphdef(path) else None
+
+
+# In the order of asking: the more certain signs first.
+FORMATS = (
+    Format("hdf5", _hdf5, (b"\x89HDF\r\n\x1a\n",)),
+    Format("keras", _keras_v3, (b"PK",)),
+    Format("npz", _npz, (b"PK",)),
+    Format("npy", _npy, (b"\x93NUMPY",)),
+    Format("pickle", _pickle),
+    Format("tfrecord", _tfrecord),
+    Format("checkpoint", _checkpoint),
+    Format("graphdef", _graphdef),
+)
 # Formats that hold data, not a network's weights.
 DATA_FORMATS = ("dlatents", "tfrecord")
-# In the order of asking: the more certain signs first.
-FILE_FORMATS = (
-    Format("hdf5", "keras.hdf5", "hdf5", (b"\x89HDF\r\n\x1a\n",)),
-    Format("keras", "keras.keras_v3", "keras_v3", (b"PK",)),
-    Format("npz", "numpy_files.npz", "npz", (b"PK",)),
-    Format("npy", "numpy_files.npz", "npy", (b"\x93NUMPY",)),
-    Format("dlatents", "pickled.dlatents", "dlatents"),
-    Format("pickle", "pickled.pickles", "pickle"),
-    Format("tfrecord", "tfrecord.records", "tfrecord"),
-    Format("checkpoint", "checkpoint.bundle", "bundle"),
-    Format("graphdef", "savedmodel.frozen_graph", "graphdef"),
-)
+# Endings that claim one of these formats: such a file among others is damaged if it is of none.
+_CLAIMS = (".zip", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".pkl", ".pickle", ".pb", ".tfrecord", ".index")
 
 
-def _begins(path: Path, signs: tuple[bytes, ...]) -> bool:
-    """Whether one of `signs` stands at the file's beginning, or where HDF5 allows it behind a block of the user's."""
+def _begins(path: Path, magics: tuple[bytes, ...]) -> bool:
+    """Whether one of `magics` stands at the file's beginning, or where HDF5 allows it behind a block of the user's."""
     try:
         with path.open("rb") as file:
             for offset in (0, 512, 1024, 2048):
                 file.seek(offset)
-                if file.read(16).startswith(signs):
+                if file.read(16).startswith(magics):
                     return True
     except OSError:
         pass
@@ -112,8 +149,8 @@ def _at(path: Path) -> Iterator[Artefact]:
         yield from _in_folder(path)
     elif path.exists():
         yield from _in_file(path)
-    elif bundle.looks_like_bundle(path):
-        yield bundle.open_bundle(path)
+    elif looks_like_bundle(path):
+        yield open_bundle(path)
     else:
         raise BadInput(f"{path}: no such file or folder; check the path")
 
@@ -122,11 +159,11 @@ def _in_folder(path: Path) -> Iterator[Artefact]:
     if _holds_saved_model(path):
         yield SavedModel(Folder(path))
         return
-    if bundle.looks_like_bundle(path) and not any(path.glob("*/")):
-        yield bundle.open_bundle(path)
+    if looks_like_bundle(path) and not any(path.glob("*/")):
+        yield open_bundle(path)
         return
-    prefixes = {prefix for file in sorted(path.glob("*.index")) if (prefix := bundle.find_prefix(file))}
-    yield from (bundle.open_bundle(prefix) for prefix in sorted(prefixes))
+    prefixes = {prefix for file in sorted(path.glob("*.index")) if (prefix := find_prefix(file))}
+    yield from (open_bundle(prefix) for prefix in sorted(prefixes))
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
             if _holds_saved_model(entry):
@@ -167,16 +204,16 @@ def _in_file(path: Path) -> Iterator[Artefact]:
     if path.name == PB and path.is_file() and (path.parent / "variables").is_dir():
         yield SavedModel(Folder(path.parent))
         return
-    if looks_like_zip(path) and (models := list(_in_zip(open_zip(path)))):
+    if looks_like_zip(path) and (models := list(_in_zip(Archive(path)))):
         yield from models
         return
-    for kind in FILE_FORMATS:
-        if kind.looks_like(path):
-            yield kind.open(path)
+    for format in FORMATS:
+        if (not format.magics or _begins(path, format.magics)) and (opened := format.read(path)) is not None:
+            yield opened
             return
 
 
-def _in_zip(archive: SafeZip) -> Iterator[SavedModel]:
+def _in_zip(archive: Archive) -> Iterator[SavedModel]:
     """Every SavedModel in a zip; where one lies inside another's assets, only the outer one."""
     roots = sorted(name[: -len(PB)] for name in archive.members if name == PB or name.endswith(f"/{PB}"))
     for root in roots:
@@ -192,4 +229,4 @@ def _unknown(path: Path) -> str:
 
 
 def _names() -> str:
-    return ", ".join(kind.name for kind in FILE_FORMATS)
+    return ", ".join(format.name for format in FORMATS)

@@ -1,13 +1,13 @@
 """TensorFlow's protocol buffers without TensorFlow.
 
-The package tensorboard ships them compiled, but for a few that are small: SavedModel, the two messages of a tensor bundle, and Keras's
-metadata. Those are declared here, field by field as in tensorflow/core/protobuf/{saved_model,tensor_bundle}.proto, and built
+The package tensorboard ships them compiled, but for a few that are small: SavedModel, the two messages of a tensor bundle, Keras's
+metadata, and Example. Those are declared here, field by field as in tensorflow/core/protobuf/{saved_model,tensor_bundle}.proto, and built
 at run time, so no generated code ties the project to one release of protobuf.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -54,11 +54,23 @@ _TABLE: dict[str, list[tuple[str, int, int, str | None, bool]]] = {
         ("identifier", 4, _FIELD.TYPE_STRING, None, False),
         ("metadata", 5, _FIELD.TYPE_STRING, None, False),
     ],
+    # tensorflow/core/example/{example,feature}.proto; a map is, in the bytes, repeated entries of key (1) and value (2).
+    "Example": [("features", 1, _FIELD.TYPE_MESSAGE, ".stylexport.Features", False)],
+    "Features": [("feature", 1, _FIELD.TYPE_MESSAGE, ".stylexport.FeatureEntry", True)],
+    "FeatureEntry": [("key", 1, _FIELD.TYPE_STRING, None, False), ("value", 2, _FIELD.TYPE_MESSAGE, ".stylexport.Feature", False)],
+    "Feature": [
+        ("bytes_list", 1, _FIELD.TYPE_MESSAGE, ".stylexport.BytesList", False),
+        ("float_list", 2, _FIELD.TYPE_MESSAGE, ".stylexport.FloatList", False),
+        ("int64_list", 3, _FIELD.TYPE_MESSAGE, ".stylexport.Int64List", False),
+    ],
+    "BytesList": [("value", 1, _FIELD.TYPE_BYTES, None, True)],
+    "FloatList": [("value", 1, _FIELD.TYPE_FLOAT, None, True)],
+    "Int64List": [("value", 1, _FIELD.TYPE_INT64, None, True)],
 }
 
 
 def _build() -> dict[str, type[message.Message]]:
-    file = descriptor_pb2.FileDescriptorProto(name="stylexport/artefacts.proto", package=_PACKAGE, syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name="stylexport/messages.proto", package=_PACKAGE, syntax="proto3")
     for needed in (meta_graph_pb2, versions_pb2, tensor_shape_pb2):
         file.dependency.append(needed.DESCRIPTOR.name)
     for name, rows in _TABLE.items():
@@ -76,13 +88,14 @@ SavedModel: Any = _CLASSES["SavedModel"]
 BundleHeader: Any = _CLASSES["BundleHeaderProto"]
 BundleEntry: Any = _CLASSES["BundleEntryProto"]
 SavedMetadata: Any = _CLASSES["SavedMetadata"]
+Example: Any = _CLASSES["Example"]
 GraphDef: Any = graph_pb2.GraphDef
 MetaGraphDef: Any = meta_graph_pb2.MetaGraphDef
 SavedObjectGraph: Any = saved_object_graph_pb2.SavedObjectGraph
 TrackableObjectGraph: Any = trackable_object_graph_pb2.TrackableObjectGraph
 
 
-def parse(kind: Any, data: bytes, path: str | Path, what: str) -> Any:
+def parse(kind: Any, data: bytes, path: str | os.PathLike[str], what: str) -> Any:
     """`data` as a message of class `kind`. Raises DamagedFile, naming `path` and `what`, where it is not one."""
     try:
         return kind.FromString(data)

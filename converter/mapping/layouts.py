@@ -1,4 +1,4 @@
-"""Layouts: how the axes of a TensorFlow variable turn into those of a PyTorch tensor, and back.
+"""Layouts: how the axes of a TensorFlow variable become those of a PyTorch tensor, and back.
 
 Each is a small object with `forward`, its `inverse`, and `shape` (the PyTorch shape that a TensorFlow shape becomes). All are exact:
 they move numbers and never compute with them, so that a round trip is bit-identical. (The "+1" of the styles stays in the network for
@@ -28,7 +28,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """The title, and what else `by_description` needs to make the layout anew."""
+        """The title, and what else `by_description` needs to build the same layout."""
         return self.title
 
     def shape(self, tf: Shape) -> Shape:
@@ -83,14 +83,14 @@ class Hwio(_ByOutput):
 
 @dataclass(frozen=True)
 class Hwoi(Hwio):
-    """Kernel of Keras's Conv2DTranspose, [h, w, out, in], to that of nn.ConvTranspose2d, [in, out, h, w]. Neither turns it round."""
+    """Kernel of Keras's Conv2DTranspose, [h, w, out, in], to that of nn.ConvTranspose2d, [in, out, h, w]; neither flips it."""
 
     title: ClassVar[str] = "HWOI -> IOHW"
 
 
 @dataclass(frozen=True)
-class HwioTurned(Hwio):
-    """Kernel of a transposed convolution, turned round in both axes on the way (StyleGAN2's upsampling layer turns it at run time)."""
+class HwioFlipped(Hwio):
+    """Kernel of a transposed convolution, flipped in both axes (StyleGAN2's upsampling layer flips it when it runs)."""
 
     title: ClassVar[str] = "HWIO -> OIHW, turned round"
 
@@ -99,7 +99,7 @@ class HwioTurned(Hwio):
         return super().forward(array[::-1, ::-1])
 
     def inverse(self, array: Array, tf: Shape) -> Array:
-        """The same turn again."""
+        """The same flip again."""
         return super().inverse(array[:, :, ::-1, ::-1], tf)
 
 
@@ -278,7 +278,7 @@ BY_NAME: dict[str, Layout] = {
     "identity": Layout(),
     "conv": Hwio(),
     "conv_transpose": Hwoi(),
-    "conv_turned": HwioTurned(),
+    "conv_turned": HwioFlipped(),
     "depthwise": Depthwise(),
     "dense": Transpose(),
     "dense_as_conv": DenseAsConv(),
@@ -294,11 +294,18 @@ _MAP = ", map "
 
 
 def by_description(name: str, rank: int) -> Layout:
-    """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError where there is none."""
+    """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError for an unknown name.
+
+    Example:
+        >>> layout = by_description("dense [in, out] -> [out, in]", rank=2)
+        >>> layout.shape((3, 5)), layout.inverse(layout.forward(np.eye(3, 5)), (3, 5)).shape
+        ((5, 3), (3, 5))
+
+    """
     if name == Squeeze.title:
         return Squeeze(rank)
     title, _, size = name.partition(_MAP)
-    for kind in (Layout, Hwio, Hwoi, HwioTurned, Depthwise, Transpose, DenseAsConv):
+    for kind in (Layout, Hwio, Hwoi, HwioFlipped, Depthwise, Transpose, DenseAsConv):
         if kind.title == name:
             return kind()
     for of_map in MAPS.values():

@@ -1,4 +1,4 @@
-"""A network that was found in an artefact, and what every known network tells the converter: how it is recognised, and its rule table."""
+"""A network that was found in an artefact, and what the converter knows of each kind: how to recognise it, and its rule table."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Network:
 class Recognition:
     """How a known network is found (`NetworkKind.recognition`).
 
-    `find(artefact, names)` gives the network that `names` (the variables that no other network took) hold; it raises NotThisNetwork where
+    `find(artefact, names)` returns the network in `names`, the variables that no other network took; it raises NotThisNetwork where
     they do not, and MappingError where it is there but not whole. `read` does not look first whether it is there, and takes the variables
     that `names` chooses for some tensors.
-    `table(config)` gives a rule for each of its tensors, under the names that `export-tf` writes.
+    `table(config)` returns a rule for each of its tensors, under the names that `export-tf` writes.
     """
 
     find: Callable[[Artefact, Names], Network]

@@ -1,7 +1,7 @@
 """Rules: which TensorFlow variable becomes which PyTorch tensor, and the matching of a table of them against an artefact.
 
 A rule's `tf` is the variable's name as released. A part that ends in "*" also matches with Keras's counter behind it
-(`discriminator*` matches `discriminator` and `discriminator_1`), and any scopes may stand before the whole.
+(`discriminator*` matches `discriminator` and `discriminator_1`), and any scopes may come before the whole.
 """
 
 from __future__ import annotations

@@ -141,12 +141,12 @@ def _layout(value: Any, where: str) -> Layout:
     elif isinstance(value, str) and value in BY_NAME:
         return BY_NAME[value]
     sized = ", ".join(f"{{{name}: [height, width]}}" for name in MAPS)
-    raise BadInput(f"{where}: layout {value!r} is none of {', '.join(BY_NAME)}, {sized}")
+    raise BadInput(f"{where}: layout {value!r} is not one of {', '.join(BY_NAME)}, {sized}")
 
 
 def _shape(value: Any, where: str) -> tuple[int, ...] | None:
     if value is not None and not (isinstance(value, list) and all(type(n) is int for n in value)):
-        raise BadInput(f"{where}: shape {value!r} is no list of sizes")
+        raise BadInput(f"{where}: shape {value!r} is not a list of sizes")
     return None if value is None else tuple(value)
 
 

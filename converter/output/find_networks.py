@@ -95,7 +95,7 @@ def _reader(mapping: Source | None) -> Reader:
 
 
 def _networks(artefact: Artefact, read_networks: Reader) -> tuple[Sequence[Network], Mapping[str, str]]:
-    """The networks in an artefact, and why it is none of the others. Damage is told before what follows from it."""
+    """The networks in an artefact, and why it holds none of the others. Damage is reported before its consequences."""
     try:
         networks, why_not = read_networks(artefact)
     except StylexportError:
@@ -107,7 +107,7 @@ def _networks(artefact: Artefact, read_networks: Reader) -> tuple[Sequence[Netwo
 
 
 def _why(why_not: Mapping[str, str]) -> str:
-    """Why an artefact is no network, kinds with the same reason together."""
+    """Why an artefact holds no network; kinds with the same reason together."""
     kinds: dict[str, list[str]] = {}
     for kind, why in why_not.items():
         kinds.setdefault(why, []).append(kind)

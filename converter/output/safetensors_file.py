@@ -33,7 +33,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8
 
 
 def _header(metadata: Mapping[str, str], entries: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The length and the JSON header that stand before the tensors' bytes, in a multiple of eight bytes."""
+    """The length and the JSON header before the tensors' bytes, padded to a multiple of eight bytes."""
     text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
@@ -131,7 +131,10 @@ class Appender:
 
 
 def read(path: Path) -> Mapping[str, NDArray[Any]]:
-    """All tensors of a file, memory-mapped and read-only. Raises BadInput and DamagedFile."""
+    """All tensors of a file by name, memory-mapped and read-only.
+
+    Raises BadInput where the file cannot be read, DamagedFile where it is not safetensors. Example: `Writer`.
+    """
     return read_with_metadata(path, "convert the release again")[1]
 
 

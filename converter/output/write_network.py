@@ -83,7 +83,7 @@ def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Seque
 
 
 def _pieces(array: NDArray[Any], binding: Binding, dtype: str, path: Path) -> Iterator[NDArray[Any]]:
-    """A variable's tensor in pieces, each found finite (its sum tells, while it is in the cache) and cast."""
+    """A variable's tensor in pieces, each checked to be finite (by its sum, while it is in the cache) and cast."""
     for piece in binding.rule.layout.pieces(array):
         with np.errstate(invalid="ignore", over="ignore"):
             if not np.isfinite(np.asarray(piece.sum(), np.float64)):

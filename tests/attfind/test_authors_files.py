@@ -11,8 +11,7 @@ import pytest
 from stylexport.attfind import Effects, find_attributes
 from stylexport.attfind.authors import from_authors, to_authors, write_run
 from stylexport.common.errors import BadInput
-from stylexport.converter.formats.tfrecord.example import parse_example
-from stylexport.converter.formats.tfrecord.records import read_records
+from stylexport.converter.formats.tfrecord import parse_example, read_records
 from tests.attfind.finished import finished
 from tests.attfind.runs import made
 from tests.conftest import run

@@ -31,6 +31,6 @@ def test_the_released_size_stands_beside_the_published_figure() -> None:
         "images_a_second": {"own": 50.0, "plain": 20.0},
         "ratio": 2.5,
     }
-    said = train._speed(found)
+    said = train.speed_report(found)
     assert "20.0 s a kimg, with encoder and classifier. NVIDIA's StyleGAN2-ADA in PyTorch takes 21.6 to 24.2 s a kimg" in said
-    assert "kimg" not in train._speed(found | {"resolution": 64})
+    assert "kimg" not in train.speed_report(found | {"resolution": 64})

@@ -131,18 +131,18 @@ ROW = "network: small\ntensors:\n  - "
 WRONG = {
     "unknown layout": (
         ROW + "{tf: a/kernel, torch: w, layout: oihw}",
-        r"row 1: layout 'oihw' is none of identity, conv, .*dense_after_hwc",
+        r"row 1: layout 'oihw' is not one of identity, conv, .*dense_after_hwc",
     ),
-    "layout that is a list": (ROW + "{tf: a/kernel, torch: w, layout: [conv]}", r"row 1: layout \['conv'\] is none of"),
+    "layout that is a list": (ROW + "{tf: a/kernel, torch: w, layout: [conv]}", r"row 1: layout \['conv'\] is not one of"),
     "layout without its map": (
         ROW + "{tf: a/kernel, torch: w, layout: dense_after_hwc}",
-        r"none of .*{dense_after_hwc: \[height, width\]}",
+        r"not one of .*{dense_after_hwc: \[height, width\]}",
     ),
-    "map of no size": (ROW + "{tf: a/kernel, torch: w, layout: {vector_hwc: [0, 3]}}", r"layout {'vector_hwc': \[0, 3\]} is none of"),
+    "map of no size": (ROW + "{tf: a/kernel, torch: w, layout: {vector_hwc: [0, 3]}}", r"layout {'vector_hwc': \[0, 3\]} is not one of"),
     "layout that does not fit": (ROW + "{tf: a/kernel, torch: w, layout: conv}", r"a/kernel: HWIO -> OIHW needs four axes, not \[3, 4\]"),
     "map that does not fit": (ROW + "{tf: a/kernel, torch: w, layout: {dense_after_hwc: [2, 2]}}", r"a multiple of 4, not \[3, 4\]"),
     "another shape": (ROW + "{tf: a/kernel, torch: w, shape: [4, 3]}", r"a/kernel \[3, 4\] becomes \[3, 4\]; w needs \[4, 3\]"),
-    "shape that is a number": (ROW + "{tf: a/kernel, torch: w, shape: 12}", "row 1: shape 12 is no list of sizes"),
+    "shape that is a number": (ROW + "{tf: a/kernel, torch: w, shape: 12}", "row 1: shape 12 is not a list of sizes"),
     "missing variable": (ROW + "{tf: d/kernel, torch: w}", "no variable for d/kernel; `stylexport inspect` lists them"),
     "missing key": (ROW + "{key: d/kernel, torch: w}", "no variable for d/kernel"),
     "ambiguous name": (ROW + "{tf: a/bias, torch: w}", r"2 variables \(b/a/bias, c/a/bias\) for a/bias; name one by its `key`"),

@@ -211,3 +211,21 @@ def test_a_short_training(site: Site, converted: str, spec: str) -> None:
     labels = () if spec == "converted" else ("classifier.labels=[a, b]",)
     site.stylexport("train", config.name, "-o", out, "--device", "cpu", f"classifier.spec={spec}", *labels)
     assert (site.directory / out / "stylex.json").is_file()
+
+
+def test_a_short_training_in_two_processes(site: Site, converted: str) -> None:
+    config = settings(site.directory, Path("digits"), run="{steps: 2, batch: 8, checkpoint_every: 2}")
+    launch = (
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_cpu_threads_per_process",
+        "1",
+        "--main_process_port",
+        "0",
+    )
+    arguments = ("train", config.name, "-o", "trained_together", "--device", "cpu", f"classifier.spec={converted}")
+    site.run(*launch, "-m", "stylexport", *arguments)
+    assert (site.directory / "trained_together" / "stylex.json").is_file()

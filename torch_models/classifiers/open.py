@@ -79,6 +79,13 @@ def open_classifier(
 
     `preprocessing` replaces the kind's: for torchvision `IMAGENET`, for a converted classifier its resolution, else none. `changes`
     replaces fields of it. Raises BadInput.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        >>> classifier = open_classifier(None, own=network, changes={"size": (2, 2), "range": (0.0, 1.0)})
+        >>> classifier(torch.zeros(5, 3, 8, 8)).shape
+        torch.Size([5, 3])
+
     """
     labels: Sequence[str] = ()
     if spec is None or spec == OWN:

@@ -24,6 +24,11 @@ class Preprocessing:
 
     `size` (height, width), resized bilinearly with antialiasing; None: as it comes. `range` (black, white); None: the model's own.
     `channels` RGB, BGR, or L for one of luma. `mean` and `std` a channel, in the classifier's order; empty: neither.
+
+    Example:
+        >>> Preprocessing(range=(0.0, 1.0), mean=(0.5,), std=(0.5,))(torch.full((1, 3, 2, 2), -1.0), (-1.0, 1.0)).unique()
+        tensor([-1.])
+
     """
 
     size: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""Keras models and weights in HDF5, of Keras 0 to 3, and any other HDF5 file as a plain list of its datasets.
+"""Keras models and weights in HDF5, of Keras 0 to 3, and any other HDF5 file as a list of its datasets.
 
 Keras (`keras/src/legacy/saving/legacy_h5_format.py`) writes a whole model as root attributes `keras_version`, `backend`,
 `model_config` (JSON) and `training_config`, with the groups `model_weights` and `optimizer_weights`; weights alone lie at the
@@ -14,13 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
-from numpy.typing import NDArray
-
-from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.base import Facts, Plain, Variable
-from stylexport.converter.formats.guard import guarded, json_object
+from stylexport.common.errors import BadInput
+from stylexport.common.types import Array
+from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
+from stylexport.converter.formats.damage import json_object
 from stylexport.converter.formats.keras import h5file
 from stylexport.converter.formats.keras.keras_names import VARS, optimizer_slot, v3_names
 
@@ -30,19 +27,18 @@ _UNVERIFIED = "the structure only: HDF5 files of this kind carry no checksums"
 _NOT_LISTED = "datasets that no weight_names lists; they are given under their HDF5 paths: "
 
 
-def open_hdf5(path: str | os.PathLike[str]) -> Hdf5Artefact:
+def open_hdf5(path: str | os.PathLike[str]) -> Hdf5File:
     """Opens a Keras `.h5`, a Keras 3 `.weights.h5` or any HDF5 file. Raises BadInput, DamagedFile or HostileFile."""
     path = Path(path)
     h5 = h5file.open_h5(path)
     try:
-        with guarded(path, "be read as HDF5"):
-            return _opened(h5)
+        return _opened(h5)
     except BaseException:
         h5.close()
         raise
 
 
-class Hdf5Artefact(Plain):
+class Hdf5File(TensorsOnly):
     """An HDF5 file as named variables; `key` is the dataset's path."""
 
     def __init__(self, h5: h5file.H5, format: str, facts: Facts, variables: tuple[Variable, ...]) -> None:
@@ -53,46 +49,37 @@ class Hdf5Artefact(Plain):
         """In the order of the layers, then the optimiser's, then what no list names."""
         return self._variables
 
-    def read(self, variable: Variable) -> NDArray[Any]:
+    def read(self, variable: Variable) -> Array:
         """The tensor, read-only; mapped, not copied, where it lies in one piece. Raises DamagedFile."""
-        with guarded(self.path, f"read dataset {variable.key!r}"):
-            return h5file.load(self._h5, dataset_at(self._h5, variable.key), variable.key)
+        return h5file.load(self._h5, h5file.dataset_at(self._h5, variable.key), variable.key)
 
     def close(self) -> None:
         """Closes the file. Arrays that were read stay valid."""
         self._h5.close()
 
 
-def dataset_at(h5: h5file.H5, key: str) -> h5py.Dataset:
-    """The dataset at `key`; a group or nothing there is a DamagedFile."""
-    node = h5file.resolve(h5, h5.root, key)
-    if not isinstance(node, h5py.Dataset):
-        raise DamagedFile(h5.path, f"{key!r} is a group where a tensor should be")
-    return node
-
-
 def variable_at(h5: h5file.H5, key: str, name: str, slot: str | None = None) -> Variable:
     """The facts of the dataset at `key`, its storage checked."""
-    shape, dtype, nbytes = h5file.describe(h5, dataset_at(h5, key), key)
+    shape, dtype, nbytes = h5file.describe(h5, h5file.dataset_at(h5, key), key)
     return Variable(name.removesuffix(":0"), key, shape, "string" if dtype.kind == "S" else dtype.name, nbytes, slot=slot)
 
 
 def v3_variables(h5: h5file.H5, config: Any, version: str | None) -> tuple[Variable, ...]:
     """The variables of a Keras 3 weights file, named by the model's configuration or, without one, by what the file tells."""
     # Object headers are laid down as Keras walks the model, so their addresses tell the order of the layers.
-    found = {key: h5py.h5o.get_info(dataset.id).addr for key, dataset in h5file.datasets(h5)}
+    found = {key: h5file.address(h5, dataset) for key, dataset in h5file.datasets(h5)}
     layer_names: dict[str, str | None] = {}
     for key in found:
         parts = key.split("/")
         for depth in range(len(parts)):
             group = "/".join([*parts[:depth], "vars"])
-            if group not in layer_names and group in h5.root:
+            if group not in layer_names and h5file.holds(h5, h5.root, group):
                 layer_names[group] = h5file.text(h5, h5file.resolve(h5, h5.root, group), "name")
     names = v3_names(sorted(found, key=found.__getitem__), layer_names, config, version)
     return tuple(variable_at(h5, key, *name) for key, name in names.items())
 
 
-def _opened(h5: h5file.H5) -> Hdf5Artefact:
+def _opened(h5: h5file.H5) -> Hdf5File:
     path, file, notes = h5.path, h5.root, list[str]()
     version = h5file.text(h5, file, "keras_version")
     config = h5file.text(h5, file, "model_config")
@@ -100,9 +87,9 @@ def _opened(h5: h5file.H5) -> Hdf5Artefact:
     if (backend := h5file.text(h5, file, "backend")) not in (None, "tensorflow"):
         notes.append(f"written by the Keras backend {backend!r}; its layouts may differ from TensorFlow's")
     format, listed = "hdf5", tuple[Variable, ...]()
-    if "layer_names" in file.attrs or "layer_names0" in file.attrs:
+    if h5file.texts(h5, file, "layer_names") is not None:
         format, listed = "keras_hdf5_weights", tuple(_layers(h5, ""))
-    elif "model_weights" in file:
+    elif h5file.holds(h5, file, "model_weights"):
         format, listed = "keras_hdf5", (*_layers(h5, "model_weights/"), *_optimizer(h5))
         group = h5file.resolve(h5, file, "model_weights")
         version = version or h5file.text(h5, group, "keras_version")
@@ -115,14 +102,14 @@ def _opened(h5: h5file.H5) -> Hdf5Artefact:
     others = [variable for key in rest if (variable := _other(h5, key, notes.append))]
     versions = {} if version is None else {"keras": version}
     facts = Facts(versions, {path.name: path.stat().st_size}, _UNVERIFIED, keras, tuple(notes))
-    return Hdf5Artefact(h5, format, facts, (*listed, *others))
+    return Hdf5File(h5, format, facts, (*listed, *others))
 
 
 def _layers(h5: h5file.H5, prefix: str) -> Iterator[Variable]:
     """The variables of the layers listed under `prefix`, then those of the model itself."""
     top = h5file.resolve(h5, h5.root, prefix)
     layers = h5file.texts(h5, top, "layer_names") or []
-    if "top_level_model_weights" in top and "top_level_model_weights" not in layers:
+    if h5file.holds(h5, top, "top_level_model_weights") and "top_level_model_weights" not in layers:
         layers.append("top_level_model_weights")
     for layer in layers:
         for name in h5file.texts(h5, h5file.resolve(h5, top, layer), "weight_names") or []:
@@ -130,7 +117,7 @@ def _layers(h5: h5file.H5, prefix: str) -> Iterator[Variable]:
 
 
 def _optimizer(h5: h5file.H5) -> Iterator[Variable]:
-    if "optimizer_weights" not in h5.root:
+    if not h5file.holds(h5, h5.root, "optimizer_weights"):
         return
     for name in h5file.texts(h5, h5file.resolve(h5, h5.root, "optimizer_weights"), "weight_names") or []:
         yield variable_at(h5, f"optimizer_weights/{name}", name, optimizer_slot(name))
@@ -138,15 +125,15 @@ def _optimizer(h5: h5file.H5) -> Iterator[Variable]:
 
 def _other(h5: h5file.H5, key: str, note: Callable[[str], None]) -> Variable | None:
     """A dataset that no list names; one without numbers (text, tables) is left out with a note."""
-    dtype = dataset_at(h5, key).dtype
-    if np.dtype(dtype).kind in "OV" and dtype.itemsize != 2:
+    dtype = h5file.dtype_of(h5, h5file.dataset_at(h5, key), key)
+    if dtype.kind in "OV" and dtype.itemsize != 2:
         note(f"dataset {key!r} holds {dtype}, not numbers, and is left out")
         return None
     slot = optimizer_slot(key.removeprefix("optimizer_weights/")) if key.startswith("optimizer_weights/") else None
     try:
         return variable_at(h5, key, key, slot)
     except BadInput as error:
-        if isinstance(error, DamagedFile) or type(error) is not BadInput:
+        if type(error) is not BadInput:  # damaged or hostile
             raise
         note(str(error))
         return None

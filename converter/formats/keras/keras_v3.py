@@ -11,14 +11,13 @@ import os
 from pathlib import Path
 
 from stylexport.common.errors import BadInput, StylexportError
+from stylexport.converter.formats.archive import Archive, looks_like_zip
 from stylexport.converter.formats.base import Facts
-from stylexport.converter.formats.guard import guarded, json_object
+from stylexport.converter.formats.damage import json_object
 from stylexport.converter.formats.keras import h5file
-from stylexport.converter.formats.keras.hdf5 import Hdf5Artefact, v3_variables
-from stylexport.converter.formats.zips import looks_like_zip, open_zip
+from stylexport.converter.formats.keras.hdf5 import Hdf5File, v3_variables
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-MAX_JSON = 64 << 20  # bytes; a model of a thousand layers has about one million
 
 
 def looks_like_keras_v3(path: str | os.PathLike[str]) -> bool:
@@ -26,29 +25,28 @@ def looks_like_keras_v3(path: str | os.PathLike[str]) -> bool:
     if not looks_like_zip(path):
         return False
     try:
-        with open_zip(path) as archive:
+        with Archive(Path(path)) as archive:
             return {CONFIG, WEIGHTS} <= archive.members.keys()
     except StylexportError:
         return False
 
 
-def open_keras_v3(path: str | os.PathLike[str]) -> Hdf5Artefact:
+def open_keras_v3(path: str | os.PathLike[str]) -> Hdf5File:
     """Opens a `.keras` archive; every member's CRC-32 is verified. Raises BadInput, DamagedFile or HostileFile."""
     path = Path(path)
-    with open_zip(path) as archive:
+    with Archive(Path(path)) as archive:
         if WEIGHTS not in archive.members:
             raise BadInput(f"{path}: holds no {WEIGHTS}; it is no .keras archive, or one whose weights are kept elsewhere")
-        config = json_object(path, CONFIG, archive.read(CONFIG, MAX_JSON))
-        metadata = json_object(path, METADATA, archive.read(METADATA, MAX_JSON)) if METADATA in archive.members else {}
-        files = {name: member.size for name, member in archive.members.items()}
+        config = json_object(path, CONFIG, archive.read(CONFIG))
+        metadata = json_object(path, METADATA, archive.read(METADATA)) if METADATA in archive.members else {}
+        files = {name: member.file_size for name, member in archive.members.items()}
         source = archive.seekable(WEIGHTS)
     version = metadata.get("keras_version")
     versions = {"keras": version} if isinstance(version, str) else {}
     facts = Facts(versions, files, "crc32 of every file in the archive", config)
     h5 = h5file.open_h5(path, source)
     try:
-        with guarded(path, f"read {WEIGHTS}"):
-            return Hdf5Artefact(h5, "keras_v3", facts, v3_variables(h5, config, versions.get("keras")))
+        return Hdf5File(h5, "keras_v3", facts, v3_variables(h5, config, versions.get("keras")))
     except BaseException:
         h5.close()
         raise

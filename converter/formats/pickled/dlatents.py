@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, StylexportError
-from stylexport.converter.formats.base import Facts, Plain, Variable
-from stylexport.converter.formats.pickled.pickle_values import StoredArray, meaning
-from stylexport.converter.formats.pickled.pickles import load_pickle, looks_like_pickle
+from stylexport.common.types import Array
+from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
+from stylexport.converter.formats.pickled.pickles import PickleFile, from_value, load_pickle, looks_like_pickle
+from stylexport.converter.formats.pickled.unpickler import meaning
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,14 @@ class Dlatents:
 def read_dlatents(path: str | os.PathLike[str]) -> Dlatents:
     """Reads `dlatents.pkl`. Raises BadInput where rows differ in size, are not finite, or name an image twice."""
     path = Path(path)
-    rows = [_row(path, number, item) for number, item in enumerate(_items(path))]
+    return stack_rows(path, load_pickle(path))
+
+
+def stack_rows(path: Path, value: Any) -> Dlatents:
+    """The latents in the pickle's `value`. Raises as `read_dlatents` does."""
+    if not isinstance(value, list):
+        raise BadInput(f"{path}: a pickled {type(value).__name__}, not the list of latents; see `stylexport inspect`")
+    rows = [_row(path, number, item) for number, item in enumerate(value)]
     if not rows:
         raise BadInput(f"{path}: holds no latents; expected a pickled list of (index, float32 array [1, D])")
     indices = tuple(index for index, _ in rows)
@@ -42,30 +49,37 @@ def read_dlatents(path: str | os.PathLike[str]) -> Dlatents:
     if len(set(indices)) < len(indices):
         twice = next(index for number, index in enumerate(indices) if index in indices[:number])
         raise BadInput(f"{path}: holds two rows for image {twice!r}; export it again")
-    values = np.concatenate([array.load() for _, array in rows])
+    values = np.concatenate([array for _, array in rows])
     if bad := np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         raise BadInput(f"{path}: row {indices[bad[0]]!r} is not finite; export it again")
     values.flags.writeable = False
     return Dlatents(indices, values)
 
 
+def open_pickle_or_dlatents(path: Path) -> DlatentsFile | PickleFile:
+    """A pickle, loaded once: the latents as one variable `dlatents` [N, D], or the tensors of any other."""
+    value = load_pickle(path)
+    return DlatentsFile(path, stack_rows(path, value)) if are_dlatents(path, value) else from_value(path, value, "pickle")
+
+
 def looks_like_dlatents(path: str | os.PathLike[str]) -> bool:
     """Whether the file is a pickled list of (text, float32 [1, D]) with one D."""
-    if not looks_like_pickle(path):
-        return False
     try:
-        rows = [_row(Path(path), number, item)[1].shape for number, item in enumerate(_items(Path(path)))]
+        return looks_like_pickle(path) and are_dlatents(Path(path), load_pickle(Path(path)))
+    except StylexportError:
+        return False
+
+
+def are_dlatents(path: Path, value: Any) -> bool:
+    """Whether a pickle's value is a list of (text, float32 [1, D]) with one D."""
+    try:
+        rows = [_row(path, number, item)[1].shape for number, item in enumerate(value if isinstance(value, list) else ())]
     except StylexportError:
         return False
     return bool(rows) and len(set(rows)) == 1
 
 
-def open_dlatents(path: str | os.PathLike[str]) -> DlatentsArtefact:
-    """The latents as an artefact of one variable, `dlatents` [N, D]."""
-    return DlatentsArtefact(Path(path), read_dlatents(path))
-
-
-class DlatentsArtefact(Plain):
+class DlatentsFile(TensorsOnly):
     """The released latents, stacked."""
 
     format = "dlatents"
@@ -90,27 +104,10 @@ class DlatentsArtefact(Plain):
         """Nothing to give back."""
 
 
-def _items(path: Path) -> list[Any]:
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; check the path") from error
-    value = _load(path, facts.st_mtime_ns, facts.st_size)
-    if not isinstance(value, list):
-        raise BadInput(f"{path}: a pickled {type(value).__name__}, not the list of latents; see `stylexport inspect`")
-    return value
-
-
-@lru_cache(maxsize=1)
-def _load(path: Path, mtime_ns: int, size: int) -> Any:
-    """The pickle's value; a file is looked at before it is opened, and need be parsed only once."""
-    return load_pickle(path)
-
-
-def _row(path: Path, number: int, item: Any) -> tuple[str, StoredArray]:
+def _row(path: Path, number: int, item: Any) -> tuple[str, Array]:
     pair = item if isinstance(item, tuple) and len(item) == 2 else (None, None)
     array = meaning(path, pair[1])
-    if not (isinstance(pair[0], str) and isinstance(array, StoredArray) and len(array.shape) == 2 and array.shape[0] == 1):
+    if not (isinstance(pair[0], str) and isinstance(array, np.ndarray) and len(array.shape) == 2 and array.shape[0] == 1):
         raise BadInput(f"{path}: row {number} is not (index, array [1, D]); is this dlatents.pkl?")
     if array.dtype != np.float32:
         raise BadInput(f"{path}: row {number} holds {array.dtype.name}, not float32; export it again")

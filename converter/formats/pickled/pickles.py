@@ -1,13 +1,12 @@
 """Pickled weights: lists of TF variables, (name, array) pairs, dictionaries of arrays, nested as they come.
 
-`pickle_machine` reads the pickle without running it and `pickle_values` says what its parts mean; here the parts that are tensors
-are found and named. A variable that knows its name keeps it; else the way to it names it: "mapping/w", "layers[2]/kernel".
+`unpickler` reads the pickle without running it and says what its parts mean; here the parts that are tensors are found and named.
+A variable that knows its name keeps it; else the way to it names it: "mapping/w", "layers[2]/kernel".
 `key` is always the way. What is neither tensor nor container (text, None) is left out with a note.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput, HostileFile
-from stylexport.converter.formats.base import Facts, Plain, Variable
+from stylexport.common.types import Array
+from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
 from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
-from stylexport.converter.formats.guard import guarded
+from stylexport.converter.formats.damage import open_binary
 from stylexport.converter.formats.keras.keras_names import variable_slot
-from stylexport.converter.formats.pickled.pickle_machine import read_pickle
-from stylexport.converter.formats.pickled.pickle_values import Named, Network, StoredArray, meaning
+from stylexport.converter.formats.pickled.unpickler import Named, Network, meaning, read_pickle
 
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
@@ -33,11 +31,11 @@ TEXT_HEADS = (b"(l", b"(d", b"(t", b"]q", b"}q", b"](", b"}(", b"cn")  # protoco
 
 @dataclass(frozen=True)
 class Leaf:
-    """A tensor in a pickle: the way to it, its name, and its values, still in the file."""
+    """A tensor in a pickle: the way to it, its name, and its values."""
 
     key: str
     name: str
-    array: StoredArray | NDArray[Any]
+    array: Array
     trainable: bool | None = None
 
 
@@ -53,43 +51,41 @@ def looks_like_pickle(path: str | os.PathLike[str]) -> bool:
     return tail == b"." and (head in TEXT_HEADS or (head[:1] == b"\x80" and head[1:] <= b"\x05"))
 
 
-def open_pickle(path: str | os.PathLike[str]) -> PickleArtefact:
+def open_pickle(path: str | os.PathLike[str]) -> PickleFile:
     """Opens a pickle of tensors. Raises HostileFile for what would run code, DamagedFile, or BadInput where it has no tensors."""
     path = Path(path)
     return from_value(path, load_pickle(path), "pickle")
 
 
 def load_pickle(path: Path, start: int = 0) -> Any:
-    """The value of the pickle at byte `start` of the file; large arrays stay in the file's map."""
-    with guarded(path, "be read"):
-        with path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
-                raise BadInput(f"{path}: the file is empty; fetch or export it again")
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return read_pickle(path, data, start)
+    """The value of the pickle at byte `start` of the file. Raises HostileFile, DamagedFile, or BadInput where it cannot be opened."""
+    with open_binary(path) as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise BadInput(f"{path}: the file is empty; fetch or export it again")
+        file.seek(start)
+        return read_pickle(path, file)
 
 
-def from_value(path: Path, value: Any, format: str, verified: str = "nothing: pickles carry no checksums") -> PickleArtefact:
+def from_value(path: Path, value: Any, format: str, verified: str = "nothing: pickles carry no checksums") -> PickleFile:
     """The tensors in a pickle's value as an artefact."""
     leaves, notes = leaves_of(path, value)
     if not leaves:
         raise BadInput(f"{path}: a pickle without tensors; expected arrays, TF variables, or containers of them")
-    return PickleArtefact(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes), leaves)
+    return PickleFile(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes), leaves)
 
 
 def leaves_of(path: Path, value: Any, way: str = "") -> tuple[dict[str, Leaf], tuple[str, ...]]:
     """The tensors in a pickle's value by their keys, each beginning with `way`, and remarks on what was left out."""
     walk = _Walk(path)
     leaves: dict[str, Leaf] = {}
-    with guarded(path, "be read as a pickle of tensors"):
-        for leaf in walk.leaves(value, way, 0):
-            if leaf.key in leaves:
-                raise BadInput(f"{path}: two tensors at {leaf.key!r}; rename one and pickle again")
-            leaves[leaf.key] = leaf
+    for leaf in walk.leaves(value, way, 0):
+        if leaf.key in leaves:
+            raise BadInput(f"{path}: two tensors at {leaf.key!r}; rename one and pickle again")
+        leaves[leaf.key] = leaf
     return leaves, tuple(walk.notes)
 
 
-class PickleArtefact(Plain):
+class PickleFile(TensorsOnly):
     """The tensors of a pickle; `key` is the way to each through the containers."""
 
     def __init__(self, path: Path, format: str, facts: Facts, leaves: dict[str, Leaf]) -> None:
@@ -102,14 +98,12 @@ class PickleArtefact(Plain):
         """In the order of the pickle."""
         return self._variables
 
-    def read(self, variable: Variable) -> NDArray[Any]:
-        """The tensor, read-only. Raises DamagedFile."""
-        array = self._leaves[variable.key].array
-        with guarded(self.path, f"read tensor {variable.key!r}"):
-            return array.load() if isinstance(array, StoredArray) else array
+    def read(self, variable: Variable) -> Array:
+        """The tensor, read-only."""
+        return self._leaves[variable.key].array
 
     def close(self) -> None:
-        """Nothing to give back: the map closes with the last array in it."""
+        """Nothing is open: the pickle was read when it was opened."""
 
 
 def variable_of(leaf: Leaf, shapes: dict[str, tuple[int, ...]]) -> Variable:
@@ -131,7 +125,7 @@ class _Walk:
         if depth > MAX_DEPTH or self.visits > MAX_VISITS:
             raise HostileFile(self.path, f"nests containers over {MAX_DEPTH} deep or holds over {MAX_VISITS} things")
         value = meaning(self.path, value)
-        if isinstance(value, StoredArray):
+        if isinstance(value, np.ndarray):
             yield Leaf(way or "array", way.removesuffix(":0") or "array", value)
         elif isinstance(value, Named):
             for leaf in self.leaves(value.value, way, depth + 1):

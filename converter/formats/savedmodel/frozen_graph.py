@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stylexport.common.errors import BadInput
-from stylexport.converter.formats.base import Facts, Plain, Variable
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
+from stylexport.converter.formats.damage import begins_with
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph, flatten
 from stylexport.converter.graph.tensor_proto import decode_tensor, numpy_dtype, shape_of
@@ -22,21 +23,15 @@ from stylexport.converter.graph.tensor_proto import decode_tensor, numpy_dtype, 
 def looks_like_graphdef(path: Path) -> bool:
     """Whether the file parses as a GraphDef that has named nodes."""
     try:
-        with path.open("rb") as file:
-            if file.read(1) != b"\x0a":  # field 1 (node), length-delimited: how every GraphDef begins
-                return False
-        graph = protos.GraphDef.FromString(path.read_bytes())
-    except Exception:
+        if not begins_with(path, b"\x0a"):  # field 1 (node), length-delimited: how every GraphDef begins
+            return False
+        graph = protos.parse(protos.GraphDef, path.read_bytes(), path, "the file")
+    except (DamagedFile, OSError):
         return False
     return bool(graph.node) and all(node.op for node in graph.node)
 
 
-def open_graphdef(path: Path) -> FrozenGraph:
-    """The frozen graph at `path`. Raises BadInput and DamagedFile."""
-    return FrozenGraph(path)
-
-
-class FrozenGraph(Plain):
+class FrozenGraph(TensorsOnly):
     """An opened frozen graph: its floating-point constants of rank one and more are its variables."""
 
     format = "graphdef"

@@ -45,7 +45,7 @@ _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
 def read_steps(graph: Graph, output: str) -> tuple[list[Step], int | None]:
-    """The steps from input to `output`, and the input's height where the graph tells it. Raises NotAChain."""
+    """The steps from input to `output`, and the input's height where the graph holds it. Raises NotAChain."""
     data = _data_nodes(graph)
     steps: list[Step] = []
     ref, order = output, ""
@@ -76,18 +76,18 @@ def _data_nodes(graph: Graph) -> set[str]:
 
 
 def _order(graph: Graph, node: Node, behind: str) -> str:
-    """The order of axes (NHWC, NCHW, "" where nothing tells) that `node` takes, where what follows it takes `behind`."""
+    """The order of axes (NHWC, NCHW, "" where nothing says) that `node` takes, where what follows it takes `behind`."""
     if node.op == "Transpose":
         axes = array(graph, node.inputs[1])
         made = _ORDERS.get(tuple(axes.tolist()) if axes is not None else ())
         if made is None or behind not in ("", made):
-            raise NotAChain(f"{node.name} turns the map's axes round")
+            raise NotAChain(f"{node.name} permutes the map's axes otherwise than between NHWC and NCHW")
         return "NCHW" if made == "NHWC" else "NHWC"
     if node.op not in _CONVOLUTIONS:
         return behind
     own = "NCHW" if "data_format" in node.attr and node.attr["data_format"].s == b"NCHW" else "NHWC"
     if behind not in ("", own):
-        raise NotAChain(f"{node.name} gives {own} to what takes {behind}")
+        raise NotAChain(f"{node.name} makes an {own} map for a layer that takes {behind}")
     return own
 
 
@@ -111,7 +111,7 @@ def _step(graph: Graph, node: Node, data: set[str]) -> tuple[Step | None, str]:
 
 
 def _past_identities(graph: Graph, ref: str) -> str:
-    """What `ref` stands for behind IdentityN, which TensorFlow puts round operations with a gradient of their own (swish)."""
+    """What `ref` stands for behind IdentityN, which TensorFlow puts around operations with a gradient of their own (swish)."""
     for _ in range(len(graph.nodes)):
         node, output = graph.get(ref), int(ref.rsplit(":", 1)[1]) if ":" in ref else 0
         if node is None or node.op != "IdentityN" or output >= len(node.inputs):

@@ -107,7 +107,7 @@ def _order(group: _Group) -> list[tuple[int, str]]:
 
 
 def _interleave(groups: list[_Group]) -> list[_Group]:
-    """Stem, then depthwise and pointwise in turn, then the rest: for names whose kinds are numbered apart."""
+    """Stem, then depthwise and pointwise in turn, then the rest: for names that number each kind of layer by itself."""
     if any(_NUMBERED_KEY.match(g.kernel.key) for g in groups if g.kernel):
         return groups
     depthwise = [g for g in groups if g.depthwise]

@@ -1,4 +1,4 @@
-"""A convolutional classifier as a chain of steps, whatever told it: a graph, Keras's configuration, or names alone.
+"""A convolutional classifier as a chain of steps, whatever it was read from: a graph, Keras's configuration, or names alone.
 
 The three readers (from_graph, from_keras, from_names) give the same steps; `mobilenet_rules` makes a configuration and a rule table of
 them. Weights are named by checkpoint key.
@@ -12,7 +12,7 @@ from stylexport.converter.mapping.network import NotThisNetwork
 
 
 class NotAChain(NotThisNetwork):
-    """The network is no chain of steps that a MobileNetV1 has. The message says where it leaves that form."""
+    """The network is not a chain of a MobileNetV1's steps. The message says where it differs."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _name(number: int) -> str:
 
 
 def keras_table(config: MobileNetV1Config) -> list[Rule]:
-    """The table of a MobileNetV1 built by Keras in a fresh process, whose layers bear Keras's automatic names (for export-tf)."""
+    """The table of a MobileNetV1 built by Keras in a fresh process, whose layers have Keras's automatic names (for export-tf)."""
     counts: dict[str, int] = {}
 
     def fresh(base: str) -> str:
@@ -181,7 +181,7 @@ def _check_window(pool: Pool | None, specs: Sequence[ConvSpec], resolution: int 
     if pool is None or pool.height is None:
         return
     if resolution is None:
-        raise NotAChain(f"its pooling window has {pool.height} rows, and of a map of how many nothing tells")
+        raise NotAChain(f"its pooling window has {pool.height} rows, and nothing says how many the map has")
     height = resolution
     for spec in specs:
         reach = spec.dilation[0] * (spec.kernel[0] - 1)

@@ -13,11 +13,11 @@ from stylexport.converter.mapping.network import Network, NotThisNetwork, Recogn
 from stylexport.converter.mapping.rules import Binding, Names, check_shape
 from stylexport.torch_models.config import MobileNetV1Config
 
-_MOST_OUTPUTS = 8  # outputs of graphs that are followed before the first reason stands
+_MOST_OUTPUTS = 8  # outputs of graphs that are tried
 
 
 class _ByKey(dict[str, Variable]):
-    """Variables by key; a key that a graph names and the artefact lacks is a reason why this is no MobileNetV1."""
+    """Variables by key; a key in a graph that the artefact lacks shows that this is not a MobileNetV1."""
 
     def __missing__(self, key: str) -> Variable:
         raise NotAChain(f"{key!r} is no variable of the artefact")

@@ -14,8 +14,8 @@ from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, N
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How one of the two networks calls its variables, and what its last layer gives."""
+class ReleasedNames:
+    """The names of one network's variables, and how many channels its last convolution takes besides the trunk's."""
 
     from_rgb: str
     block: str
@@ -28,7 +28,7 @@ class Dialect:
     extra: int  # channels that the minibatch standard deviation adds before the last convolution
 
 
-ENCODER = Dialect(
+ENCODER = ReleasedNames(
     from_rgb="encoder*/EncoderFromRGB{r}x{r}",
     block="encoder*/EncoderBlock{r}x{r}",
     conv="encoder*/Conv4x4/weight",
@@ -39,7 +39,7 @@ ENCODER = Dialect(
     out_bias="encoder*/EncoderOutputBiasAct/OutputBiasAct",
     extra=0,
 )
-DISCRIMINATOR = Dialect(
+DISCRIMINATOR = ReleasedNames(
     from_rgb="discriminator*/FromRGB{r}x{r}",
     block="discriminator*/DiscriminatorBlock{r}x{r}",
     conv="discriminator*/Conv4x4/weight",
@@ -52,39 +52,39 @@ DISCRIMINATOR = Dialect(
 )
 
 
-def looks_like(names: Names, dialect: Dialect) -> bool:
+def looks_like(names: Names, released: ReleasedNames) -> bool:
     """Whether the variables hold this network's last blocks."""
-    return bool(names.find(dialect.fc) or names.find(f"{dialect.block}/Conv0/weight".replace("{r}", "8")))
+    return bool(names.find(released.fc) or names.find(f"{released.block}/Conv0/weight".replace("{r}", "8")))
 
 
-def read_config(names: Names, where: str, dialect: Dialect) -> dict[str, object]:
-    """The configuration's fields that shapes tell; the last layer's outputs are `latent` or `labels`."""
-    resolution = names.highest(f"{dialect.from_rgb}/StyleGAN2Conv2D*/weight", where, 8)
-    rgb = names.shape_of(f"{dialect.from_rgb}/StyleGAN2Conv2D*/weight".replace("{r}", str(resolution)), where, 4)
+def read_config(names: Names, where: str, released: ReleasedNames) -> dict[str, object]:
+    """The configuration's fields that follow from shapes; the last layer's outputs are `latent` or `labels`."""
+    resolution = names.highest(f"{released.from_rgb}/StyleGAN2Conv2D*/weight", where, 8)
+    rgb = names.shape_of(f"{released.from_rgb}/StyleGAN2Conv2D*/weight".replace("{r}", str(resolution)), where, 4)
     channels = {resolution: rgb[3]}
     for r in resolutions(resolution)[1:]:
-        channels[r // 2] = names.shape_of(f"{dialect.block}/Conv1Down/weight".replace("{r}", str(r)), where, 4)[3]
-    hidden, out = names.shape_of(dialect.out, where, 2)
+        channels[r // 2] = names.shape_of(f"{released.block}/Conv1Down/weight".replace("{r}", str(r)), where, 4)[3]
+    hidden, out = names.shape_of(released.out, where, 2)
     return {
         "resolution": resolution,
         "channels": tuple(channels[r] for r in resolutions(resolution)),
         "hidden": hidden,
-        ("labels" if dialect.extra else "latent"): out,
+        ("labels" if released.extra else "latent"): out,
         "image_channels": rgb[2],
     }
 
 
-def table(config: EncoderConfig | DiscriminatorConfig, dialect: Dialect, flatten_hwc: bool = False) -> list[Rule]:
+def table(config: EncoderConfig | DiscriminatorConfig, released: ReleasedNames, flatten_hwc: bool = False) -> list[Rule]:
     """Every tensor of the PyTorch network and its variable. `flatten_hwc`: the original flattens [h, w, c] before its dense layer."""
     channels = channels_by_resolution(config.resolution, config.channels)
     top, first = config.resolution, channels[config.resolution]
-    scope = dialect.from_rgb.replace("{r}", str(top))
+    scope = released.from_rgb.replace("{r}", str(top))
     rules = [
         Rule(f"{scope}/StyleGAN2Conv2D*/weight", f"b{top}.fromrgb.weight", Hwio(), (first, config.image_channels, 1, 1)),
         Rule(f"{scope}/FusedBiasActivation*/FromRGBBias", f"b{top}.fromrgb.bias", Squeeze(1), (first,)),
     ]
     for r in reversed(resolutions(config.resolution)[1:]):
-        into, out, scope = channels[r], channels[r // 2], dialect.block.replace("{r}", str(r))
+        into, out, scope = channels[r], channels[r // 2], released.block.replace("{r}", str(r))
         rules += [
             Rule(f"{scope}/Conv0/weight", f"b{r}.conv0.weight", Hwio(), (into, into, 3, 3)),
             Rule(f"{scope}/Conv0Bias/BiasAct0", f"b{r}.conv0.bias", Squeeze(1), (into,)),
@@ -97,22 +97,24 @@ def table(config: EncoderConfig | DiscriminatorConfig, dialect: Dialect, flatten
     dense = DenseAfterHwc(4, 4) if flatten_hwc else Transpose()
     return [
         *rules,
-        Rule(dialect.conv, "b4.conv.weight", Hwio(), (last, last + dialect.extra, 3, 3)),
-        Rule(dialect.conv_bias, "b4.conv.bias", Squeeze(1), (last,)),
-        Rule(dialect.fc, "b4.fc.weight", dense, (hidden, last * 16)),
-        Rule(dialect.fc_bias, "b4.fc.bias", Squeeze(1), (hidden,)),
-        Rule(dialect.out, "b4.out.weight", Transpose(), (outputs, hidden)),
-        Rule(dialect.out_bias, "b4.out.bias", Squeeze(1), (outputs,)),
+        Rule(released.conv, "b4.conv.weight", Hwio(), (last, last + released.extra, 3, 3)),
+        Rule(released.conv_bias, "b4.conv.bias", Squeeze(1), (last,)),
+        Rule(released.fc, "b4.fc.weight", dense, (hidden, last * 16)),
+        Rule(released.fc_bias, "b4.fc.bias", Squeeze(1), (hidden,)),
+        Rule(released.out, "b4.out.weight", Transpose(), (outputs, hidden)),
+        Rule(released.out_bias, "b4.out.bias", Squeeze(1), (outputs,)),
     ]
 
 
-def _recognition(config: Callable[..., NetworkConfig], dialect: Dialect, constants: Mapping[str, graph_constants.Reader]) -> Recognition:
+def _recognition(
+    config: Callable[..., NetworkConfig], released: ReleasedNames, constants: Mapping[str, graph_constants.Reader]
+) -> Recognition:
     return StyleGAN(
         config,
-        present=lambda names: looks_like(names, dialect),
-        sizes=lambda names, where: read_config(names, where, dialect),
+        present=lambda names: looks_like(names, released),
+        sizes=lambda names, where: read_config(names, where, released),
         constants=constants,
-        table=lambda config, hwc: table(config, dialect, hwc),
+        table=lambda config, hwc: table(config, released, hwc),
         flattens=True,
     ).recognition()
 

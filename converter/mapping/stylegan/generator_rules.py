@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stylexport.converter.mapping.layouts import Hwio, HwioTurned, Squeeze, Transpose
+from stylexport.converter.mapping.layouts import Hwio, HwioFlipped, Squeeze, Transpose
 from stylexport.converter.mapping.rules import Names, Rule
 from stylexport.converter.mapping.stylegan import graph_constants
 from stylexport.converter.mapping.stylegan.assemble import StyleGAN
@@ -19,7 +19,7 @@ def looks_like(names: Names) -> bool:
 
 
 def read_config(names: Names, where: str) -> dict[str, object]:
-    """GeneratorConfig's fields that shapes tell. Raises MappingError where a shape that tells one is missing."""
+    """The fields of GeneratorConfig that follow from shapes. Raises MappingError where such a variable is missing."""
     resolution = names.highest(f"{_SYNTHESIS}/ToRGB{{r}}x{{r}}/ModulatedConv2D*/weight", where)
     channels = []
     for r in resolutions(resolution):
@@ -73,7 +73,7 @@ def table(config: GeneratorConfig) -> list[Rule]:
 
 
 def _layer(scope: str, name: str, noise: str, r: int, into: int, out: int) -> list[Rule]:
-    kernel = HwioTurned() if name.endswith("conv0") else Hwio()
+    kernel = HwioFlipped() if name.endswith("conv0") else Hwio()
     tf, torch = f"{_SYNTHESIS}/{scope}", f"synthesis.{name}"
     return [
         Rule(f"{tf}/ModulatedConv2D*/weight", f"{torch}.weight", kernel, (out, into, 3, 3)),

@@ -1,7 +1,7 @@
 """StyleGAN2's constants as a graph holds them: slope, gain, epsilons, filter, learning-rate multiplier, and how maps are flattened.
 
-Each reader looks for one shape of computation and gives every value it finds; a constant is taken from the graph when all places agree,
-else the default stays and the ledger says so.
+Each reader looks for one pattern of operations and yields every value that it finds. A constant is taken from the graph when all places
+agree; else the default stays and the ledger says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from stylexport.converter.graph.constants import array, factor, fixed, operand, users
 from stylexport.converter.graph.graph import PASS_THROUGH, RESHAPES, Graph, Node
 
-# A graph to the values of one field that it holds, each with the node where it stands.
+# From a graph to the values of one field in it, each with its node.
 Reader = Callable[[Graph], Iterable[tuple[Any, str]]]
 
 _ADD = ("Add", "AddV2")
@@ -29,7 +29,7 @@ _LONGEST_FILTER = 8
 
 @dataclass(frozen=True)
 class Read:
-    """One field of a configuration that the graph told: its value, and where it stood."""
+    """One field of a configuration as read from the graph: its value, and the node."""
 
     value: Any
     source: str
@@ -87,7 +87,7 @@ def flattens_hwc(graph: Graph) -> bool:
 
 
 def _data_input(graph: Graph, node: Node) -> str:
-    """The input of an elementwise node that is no constant and no variable."""
+    """The input of an elementwise node that is neither a constant nor a variable."""
     return next((ref for ref in node.inputs if not fixed(graph, ref)), node.inputs[0])
 
 
@@ -103,7 +103,7 @@ def slopes(graph: Graph) -> Iterator[tuple[float, str]]:
 
 
 def gains(graph: Graph) -> Iterator[tuple[float, str]]:
-    """Every leaky ReLU's gain where it has one, and the node of its last factor; a residual block's scale is none."""
+    """Every leaky ReLU's gain where it has one, and the node of its last factor. A residual block's scale does not count."""
     for node in graph.nodes.values():
         if (sides := _sides(graph, node)) is None:
             continue
@@ -153,7 +153,7 @@ def _scaled(graph: Graph, ref: str) -> tuple[str | None, float]:
 
 
 def _scales_a_branch(graph: Graph, node: Node) -> bool:
-    """Whether what a factor gives goes into a sum whose other side has the same factor."""
+    """Whether a scaled value goes into a sum whose other side is scaled by the same factor."""
     found = factor(graph, node)
     for user in users(graph, node):
         if found is not None and user.op in _SUMS and len(user.inputs) == 2:
@@ -168,7 +168,7 @@ def _scales_a_branch(graph: Graph, node: Node) -> bool:
 
 
 def _epsilons(graph: Graph, roots: Collection[str], of_weights: bool | None = None) -> Iterator[tuple[float, str]]:
-    """Constants c of a root of x + c. What x is made of tells where z is normalised from where weights are, which needs them."""
+    """Constants c of a root of x + c. Where weights are normalised, x depends on variables; where z is, it does not."""
     for node in graph.nodes.values():
         add = graph.source(node.inputs[0]) if node.op in roots else None
         found = operand(graph, add) if add is not None and add.op in _ADD else None
@@ -203,36 +203,38 @@ def filters(graph: Graph) -> Iterator[tuple[tuple[float, ...], str]]:
     """The taps of every constant kernel that is one filter for all channels, in proportion: the smallest is 1.
 
     A square kernel is the outer product of its taps, or each axis has a convolution of its own. A convolution correlates, so that the
-    filter is the kernel turned round.
+    filter is the flipped kernel.
     """
     for node in graph.nodes.values():
         if node.op in _CONVOLUTIONS and (found := _constant_kernel(graph, node)) is not None:
-            value, turned, place = found
+            value, flipped, place = found
             taps = _one_axis(value)
             if taps is not None and taps.sum() > 0:
                 ratios = np.round(taps / np.abs(taps[taps != 0]).min(), 5)
-                yield tuple(float(t) for t in (ratios if turned else ratios[::-1])), place
+                yield tuple(float(t) for t in (ratios if flipped else ratios[::-1])), place
 
 
 def _constant_kernel(graph: Graph, conv: Node) -> tuple[Any, bool, str] | None:
-    """The constant from which a convolution's kernel is made, whether it is turned round on the way, and its node."""
-    node, turned = graph.get(conv.inputs[1]), False
+    """The constant from which a convolution's kernel is made, whether it is flipped on the way, and its node."""
+    node, flipped = graph.get(conv.inputs[1]), False
     for _ in range(32):
         if node is None:
             return None
         if node.op == "Const":
             value = array(graph, node.name)
-            return None if value is None or value.dtype.kind != "f" or value.size > 2**16 else (value.astype(np.float64), turned, node.name)
+            return (
+                None if value is None or value.dtype.kind != "f" or value.size > 2**16 else (value.astype(np.float64), flipped, node.name)
+            )
         if node.op not in _BEFORE_A_KERNEL or node.name in graph.keys:
             return None
-        turned ^= _turns(graph, node)
+        flipped ^= _flips(graph, node)
         constant = [ref for ref in node.inputs if (other := array(graph, ref)) is not None and other.size == 1] if node.op == "Mul" else []
         node = graph.get(next((ref for ref in node.inputs if ref not in constant), node.inputs[0]))
     return None
 
 
-def _turns(graph: Graph, node: Node) -> bool:
-    """Whether a node turns a kernel round: some axis is read backwards."""
+def _flips(graph: Graph, node: Node) -> bool:
+    """Whether a node flips a kernel: some axis is read backwards."""
     if node.op == "ReverseV2":
         return True
     strides = array(graph, node.inputs[3]) if node.op == "StridedSlice" and len(node.inputs) > 3 else None
@@ -240,7 +242,7 @@ def _turns(graph: Graph, node: Node) -> bool:
 
 
 def _one_axis(value: Any) -> Any:
-    """One axis of a filter [n], [n, n], [h, w, ...] or [..., h, w] that is the same for all channels; None where it is no such filter."""
+    """One axis of a filter [n], [n, n], [h, w, ...] or [..., h, w] that is the same for all channels; None for another kernel."""
     if value.ndim == 4:
         first = value.shape[0] > 1 or value.shape[1] > 1
         plane = value[:, :, 0, 0] if first and (value.shape[0] == value.shape[1] or 1 in value.shape[:2]) else value[0, 0]

@@ -83,7 +83,7 @@ def setting(config: Mapping[str, Any] | None, name: str) -> Any:
 def is_image(suspect: Suspect) -> bool:
     """Whether the layer's first argument is the network's image: it has an image's channels and meets a convolution, here the first."""
     convolution = isinstance(suspect.module, nn.Conv2d | PaddedConv | Conv)
-    if not convolution or suspect.network == "generator" or not suspect.args or not isinstance(suspect.args[0], Tensor):
+    if not convolution or not suspect.args or not isinstance(suspect.args[0], Tensor):
         return False
     if suspect.config is None:
         return suspect.args[0].ndim == 4 and suspect.args[0].shape[1] in (1, 3)

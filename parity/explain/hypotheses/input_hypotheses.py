@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylexport.parity.explain.hypotheses.hypothesis import SEEN, SUPPOSED, Arguments, Hypothesis, is_image, number, setting
 from stylexport.parity.explain.suspect import Suspect
+from stylexport.torch_models.layers.synthesis import SynthesisLayer, ToRGB
 
 # Ranges that images come in: (low, high).
 RANGES = {"[-1, 1]": (-1.0, 1.0), "[0, 1]": (0.0, 1.0), "[0, 255]": (0.0, 255.0), "[-0.5, 0.5]": (-0.5, 0.5)}
@@ -103,14 +104,16 @@ def _labels(suspect: Suspect, x: Tensor) -> Iterator[Hypothesis]:
 
 def _styles(suspect: Suspect) -> Iterator[Hypothesis]:
     """A second argument [N, I]: a style, as the synthesis hands it on."""
-    if len(suspect.args) > 1 and isinstance(suspect.args[1], Tensor) and suspect.args[1].ndim == 2 and suspect.network == "generator":
+    if len(suspect.args) > 1 and isinstance(suspect.args[1], Tensor) and isinstance(suspect.module, SynthesisLayer | ToRGB):
         for plus, words in ((1.0, "comes in without its one"), (-1.0, "comes in with one added twice")):
             yield _argument(1, "style_plus_one_missing", f"the style {words}", _affine(1.0, plus))
 
 
 def _noises(suspect: Suspect) -> Iterator[Hypothesis]:
     """A noise that is asked for by name, or given as a tensor in place of the released one."""
-    if suspect.network == "generator" and len(suspect.args) > 2 and (isinstance(suspect.args[2], Tensor) or suspect.args[2] != "const"):
+    if not isinstance(suspect.module, SynthesisLayer) or len(suspect.args) < 3:
+        return
+    if isinstance(suspect.args[2], Tensor) or suspect.args[2] != "const":
         kind = "a tensor" if isinstance(suspect.args[2], Tensor) else repr(suspect.args[2])
         yield _argument(2, "noise", f"the layer is asked for {kind} in place of its constant noise", lambda _: "const")
 

@@ -13,6 +13,7 @@ from stylexport.parity.explain.hypotheses.tensors import in_words, permutation
 from stylexport.parity.explain.hypotheses.weight_hypotheses import LAST_LAYERS
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.torch_models.layers.activations import ACTIVATIONS
+from stylexport.torch_models.residual import ResidualBlock
 
 
 def output_hypotheses(suspect: Suspect, output: Tensor) -> Iterator[Hypothesis]:
@@ -56,7 +57,9 @@ def _reordered(suspect: Suspect, axis: int, order: list[int]) -> Hypothesis:
     last = suspect.layer.rpartition(".")[2]
     config = suspect.own if suspect.config is None else suspect.config
     labelled = config is None or setting(config, "labels") == len(order)
-    ends = axis == 1 and (last in LAST_LAYERS or suspect.stage == "output") and labelled and suspect.network != "generator"
+    at_the_end = axis == 1 and (last in LAST_LAYERS or suspect.stage == "output")
+    one_each = math.prod(suspect.expected.shape[2:]) == 1  # a vector, or a map of 1x1
+    ends = at_the_end and labelled and (suspect.config is None or one_each)
     cause = "label_order" if ends else "channel_order"
     what = "labels" if ends else {1: "channels", 2: "rows", 3: "columns"}.get(axis, "values")
     detail = f"the {what} come out in another order ({in_words(order)})"
@@ -71,7 +74,7 @@ def _factor(suspect: Suspect, output: Tensor) -> Iterator[Hypothesis]:
     ratio = float((output * suspect.expected).sum()) / power
     multiplier = setting(suspect.config, "mapping_lr_multiplier") if suspect.layer.startswith("mapping") else None
     cause = "gain"
-    if suspect.stage == "join" and suspect.network in ("encoder", "discriminator"):
+    if suspect.stage == "join" and isinstance(suspect.module, ResidualBlock):
         cause = "residual_scale"
     elif multiplier and any(math.isclose(ratio, m, rel_tol=1e-5) for m in (multiplier, 1 / multiplier)):
         cause = "lr_multiplier"

@@ -56,7 +56,7 @@ def shown_by_tensors(suspect: Suspect) -> list[Hypothesis]:
     for hypothesis, names in _swaps(suspect, own):
         first, second = names
         if set(names) <= set(left) and (close(own[first], original[second]) or close(own[second], original[first])):
-            # One that lies in the other's place is enough: a mean that was made positive on the way to be a variance is lost.
+            # One tensor in the other's place is enough: a mean that was made positive to serve as a variance cannot be recognised.
             add(_hypothesis(hypothesis.cause, hypothesis.detail, partial(_originals, original, names), SEEN, replaces=True))
             left = tuple(name for name in left if name not in names)
     for name in left:
@@ -242,6 +242,6 @@ def _known_factor(suspect: Suspect, own: Tensor, ratio: float) -> str:
 
 def _multiplier(suspect: Suspect) -> float:
     """The learning-rate multiplier of a dense layer as the original has it, 1 elsewhere."""
-    if suspect.network == "generator" and suspect.layer.startswith("mapping"):
+    if suspect.layer.startswith("mapping"):
         return float(setting(suspect.config, "mapping_lr_multiplier") or getattr(suspect.module, "lr_multiplier", 1.0))
     return 1.0

@@ -46,7 +46,13 @@ class _Numbers(click.ParamType):
 @click.option("--interesting", "query", type=click.Choice(["misclassified", "boundary", "flips"]), help="Only images that answer this.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N images: the first, or the most interesting.")
 @click.option("--shift", type=float, default=1.0, show_default=True, help="How far towards its extreme a coordinate is moved; 1 is there.")
-@click.option("--search", type=click.Choice(["exhaustive", "screened"]), default="exhaustive", show_default=True, help="docs/attfind.md.")
+@click.option(
+    "--search",
+    type=click.Choice(["exhaustive", "screened"]),
+    default="exhaustive",
+    show_default=True,
+    help="screened is experimental: docs/attfind.md.",
+)
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Screened: of the exhaustive search's passes.  [default: 0.1]")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda; under `accelerate launch`, cuda is each process's own.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True, help="16 bits by autocast.")

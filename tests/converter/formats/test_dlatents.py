@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, open_dlatents, read_dlatents
+from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, open_pickle_or_dlatents, read_dlatents
 from tests.converter.formats.damage import refusals
 
 ROW = np.arange(5, dtype=np.float32)[None]
@@ -28,7 +28,7 @@ def test_rows_keep_their_order_and_their_names(tmp_path: Path) -> None:
     assert dlatents.indices == ("7", "2")
     np.testing.assert_array_equal(dlatents.values, [[0, 1, 2, 3, 4], [0, -2, -4, -6, -8]])
     assert dlatents.values.dtype == np.float32
-    opened = open_dlatents(path)
+    opened = open_pickle_or_dlatents(path)
     assert [(variable.name, variable.shape) for variable in opened.variables] == [("dlatents", (2, 5))]
     np.testing.assert_array_equal(opened.read(opened.variables[0]), dlatents.values)
 

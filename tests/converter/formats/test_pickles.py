@@ -76,7 +76,7 @@ def test_bfloat16_and_scalars_are_read(tmp_path: Path) -> None:
     assert values["s"] == 0.1
 
 
-def test_large_arrays_are_read_only_and_stay_in_the_file(tmp_path: Path) -> None:
+def test_arrays_are_read_only_and_not_copied_again(tmp_path: Path) -> None:
     opened = open_pickle(write(tmp_path / "w.pkl", [LARGE]))
     values = opened.read(opened.variables[0])
     opened.close()
@@ -133,7 +133,7 @@ def test_what_would_run_code_is_named_and_not_run(tmp_path: Path, call: Any, nam
     assert not (tmp_path / "ran").exists()
 
 
-def test_admitted_names_are_not_called_either(tmp_path: Path) -> None:
+def test_names_that_are_known_are_not_called_either(tmp_path: Path) -> None:
     partial = b"cfunctools\npartial\n"
     for data in (
         partial + partial + b"\x85R.",

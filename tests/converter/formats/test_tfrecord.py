@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.tfrecord.effects_file import Effects, read_effects, write_effects
-from stylexport.converter.formats.tfrecord.example import make_example, parse_example
-from stylexport.converter.formats.tfrecord.records import looks_like_tfrecord, open_tfrecord, read_records, write_records
+from stylexport.converter.formats.effects_file import Effects, read_effects, write_effects
+from stylexport.converter.formats.tfrecord import (
+    TfRecordFile,
+    looks_like_tfrecord,
+    make_example,
+    parse_example,
+    read_records,
+    write_records,
+)
 from tests.converter.formats.damage import read_all, refusals
 
 RECORDS = [b"first", b"", b"third" * 1000]
@@ -89,13 +95,13 @@ def test_examples_keep_types_and_values(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features["f"], np.float32([1.5, -2]))
     np.testing.assert_array_equal(features["i"], np.int64([2**40, -3]))
     assert features["b"] == [b"\xff", b""]
-    with pytest.raises(DamagedFile, match=r"record 4 is no tf\.train\.Example"):
+    with pytest.raises(DamagedFile, match=r"record 4 is not a valid Example"):
         parse_example("r", 4, b"\x0a\xff\xff")
 
 
-def test_as_an_artefact_each_feature_is_one_tensor(tmp_path: Path) -> None:
+def test_each_feature_is_one_tensor(tmp_path: Path) -> None:
     write_records(tmp_path / "r.bin", [example(0), example(1), example(2)])
-    opened = open_tfrecord(tmp_path / "r.bin")
+    opened = TfRecordFile(tmp_path / "r.bin")
     assert [(v.name, v.shape, v.dtype) for v in opened.variables] == [("base_prob", (3, 2), "float32"), ("id", (3, 1), "int64")]
     np.testing.assert_array_equal(opened.read(opened.variables[0]), [[0, -1], [1, -1], [2, -1]])
     assert "feature 'name' is bytes" in opened.facts.notes[1]
@@ -141,9 +147,9 @@ def test_effects_whose_sizes_disagree_are_not_written(tmp_path: Path) -> None:
 def test_damage_is_answered_with_a_sentence(tmp_path: Path) -> None:
     write_records(tmp_path / "r.bin", [example(0), example(1)])
     # Only a cut between two records goes unseen: the format does not say how many there are.
-    assert len(refusals(tmp_path / "r.bin", 200, 17, lambda path: read_all(open_tfrecord(path)))) >= 198
+    assert len(refusals(tmp_path / "r.bin", 200, 17, lambda path: read_all(TfRecordFile(path)))) >= 198
     (tmp_path / "z.bin").write_bytes(gzip.compress((tmp_path / "r.bin").read_bytes()))
-    assert len(refusals(tmp_path / "z.bin", 200, 18, lambda path: read_all(open_tfrecord(path)))) > 150
+    assert len(refusals(tmp_path / "z.bin", 200, 18, lambda path: read_all(TfRecordFile(path)))) > 150
 
 
 @pytest.mark.tensorflow

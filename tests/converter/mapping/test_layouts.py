@@ -12,7 +12,7 @@ from stylexport.converter.mapping.layouts import (
     DenseBeforeHwc,
     Depthwise,
     Hwio,
-    HwioTurned,
+    HwioFlipped,
     Hwoi,
     Layout,
     Squeeze,
@@ -61,7 +61,7 @@ def test_a_kernel_goes_from_hwio_to_oihw() -> None:
 
 def test_a_turned_kernel_is_reversed_in_both_axes() -> None:
     array = np.random.default_rng(0).normal(size=(3, 2, 5, 4))
-    np.testing.assert_array_equal(HwioTurned().forward(array), Hwio().forward(array)[:, :, ::-1, ::-1])
+    np.testing.assert_array_equal(HwioFlipped().forward(array), Hwio().forward(array)[:, :, ::-1, ::-1])
 
 
 def test_a_depthwise_kernel_numbers_outputs_channel_first() -> None:

@@ -57,7 +57,7 @@ def plain_cnn() -> list[Any]:
         (lambda: [*trunk(), L.GlobalAveragePooling2D(), L.Dense(4), L.Dense(2)], r"breaks the order depthwise, pointwise"),
         (lambda: [*trunk(), L.Flatten(), L.Dense(2)], "a map is reshaped before global average pooling"),
         (lambda: [L.Reshape((8, 32, 3)), *trunk(), *head()], "a map is reshaped before global average pooling"),
-        (lambda: [L.Permute((2, 1, 3)), *trunk(), *head()], "turns the map's axes round|layer permute.* is a Permute"),
+        (lambda: [L.Permute((2, 1, 3)), *trunk(), *head()], "permutes the map's axes|layer permute.* is a Permute"),
         (lambda: [*trunk(), L.AveragePooling2D(2), *head()], "second or misplaced Pool"),
         (lambda: [*trunk(), L.AveragePooling2D(2), L.Conv2D(2, 1), L.GlobalAveragePooling2D()], "global average pooling does not stand"),
         (lambda: [*trunk(), L.AveragePooling2D(3), L.Conv2D(2, 1), L.Flatten()], "window has 3 rows, the map 4: it is not global"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stylexport.common.errors import BadInput, DamagedFile, HostileFile
-from stylexport.converter.formats.numpy_files.npz import looks_like_npy, looks_like_npz, open_npy, open_npz
+from stylexport.converter.formats.numpy_files import looks_like_npy, looks_like_npz, open_npy, open_npz
 from tests.converter.formats.damage import read_all, refusals
 
 KERNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 8
@@ -41,14 +41,14 @@ def test_arrays_come_under_their_names_in_the_order_of_the_archive(tmp_path: Pat
         assert not array.flags.writeable
 
 
-def test_a_flipped_bit_in_a_stored_and_mapped_array_is_found(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_stored_array_is_found(tmp_path: Path) -> None:
     large = np.arange(600_000, dtype=np.float32)  # more than opening reads to see the header
     np.savez(tmp_path / "w.npz", w=large)
     data = bytearray((tmp_path / "w.npz").read_bytes())
     data[data.index(large[-9:].tobytes())] ^= 16
     (tmp_path / "w.npz").write_bytes(data)
     opened = open_npz(tmp_path / "w.npz")
-    with pytest.raises(DamagedFile, match="array 'w' has CRC-32"):
+    with pytest.raises(DamagedFile, match=r"read array 'w' .*CRC-32"):
         opened.read(opened.variables[0])
 
 

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.formats.tfrecord.example import Feature, make_example, parse_example
-from stylexport.converter.formats.tfrecord.records import read_records, write_records
+from stylexport.converter.formats.tfrecord import Feature, make_example, parse_example, read_records, write_records
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What would hang the HDF5 library, or make it clear gigabytes, is refused before the library sees it."""
+"""What would send the HDF5 library into an endless loop is refused before the library sees it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def replace(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(data.replace(old, new))
 
 
-def heap(path: Path) -> tuple[bytes, int]:
-    """The bytes of the global heap, and its address as the file counts it."""
+def heap(path: Path) -> bytes:
+    """The beginning of the global heap."""
     data = path.read_bytes()
     at = data.index(b"GCOL")
-    return data[at : at + 64], at - data.index(b"\x89HDF")
+    return data[at : at + 64]
 
 
 def test_an_honest_file_is_read(file: Path) -> None:
@@ -45,21 +45,14 @@ def test_an_honest_file_is_read(file: Path) -> None:
 
 @pytest.mark.parametrize("length", [2**64 - 9, 2**64 - 1, 5000, 2**63])
 def test_a_heap_object_that_does_not_fit_is_refused(file: Path, length: int) -> None:
-    whole, _ = heap(file)
+    whole = heap(file)
     replace(file, whole, whole[:24] + struct.pack("<Q", length) + whole[32:])
     with pytest.raises(HostileFile, match=f"declares {length} bytes, which do not fit"):
         open_hdf5(file)
 
 
 def test_a_heap_longer_than_the_file_is_refused(file: Path) -> None:
-    whole, _ = heap(file)
+    whole = heap(file)
     replace(file, whole, whole[:8] + struct.pack("<Q", 1 << 40) + whole[16:])
     with pytest.raises(HostileFile, match="declares 1099511627776 bytes, more than the file has"):
-        open_hdf5(file)
-
-
-def test_a_text_longer_than_the_file_is_refused(file: Path) -> None:
-    _, address = heap(file)
-    replace(file, struct.pack("<LQL", len(TEXT), address, 1), struct.pack("<LQL", 2**32 - 7, address, 1))
-    with pytest.raises(HostileFile, match="declares a text of 4294967289 bytes"):
         open_hdf5(file)

@@ -1,1 +1,0 @@
-"""numpy's files, `.npy` and `.npz`."""
