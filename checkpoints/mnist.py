@@ -102,7 +102,7 @@ def _download(cache: Path) -> None:
 def _read(folder: Path) -> tuple[Digits, Digits]:
     for name, expected in IDX.items():
         if not (folder / name).is_file():
-            raise BadInput(f"{folder / name}: no such file; give all of MNIST's four: {', '.join(IDX)}")
+            raise BadInput(f"{folder / name}: no such file; give all of MNIST's four, or leave the folder out, and they are downloaded")
         if sha256(folder / name) != expected:
             raise DamagedFile(folder / name, "not MNIST's file of this name (its sha256 differs)")
     # idx: a header of 16 bytes before images and of 8 before labels (http://yann.lecun.com/exdb/mnist/)

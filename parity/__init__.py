@@ -14,8 +14,9 @@ first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stylexport.common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from stylexport.parity.proof import verify, verify_module
@@ -24,8 +25,4 @@ if TYPE_CHECKING:
 _HOME = {"verify": "proof", "verify_module": "proof", "Report": "result"}
 __all__ = ["Report", "verify", "verify_module"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

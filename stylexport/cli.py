@@ -15,12 +15,12 @@ from stylexport.lazy import lazy
 
 # command -> its module under stylexport.commands, and its line in `stylexport --help`
 COMMANDS = {
-    "inspect": ("inspect", "Say what a TensorFlow artefact holds."),
+    "inspect": ("inspect", "Show what a TensorFlow file or folder holds."),
     "convert": ("convert", "Convert a released StylEx to PyTorch."),
     "record": ("record", "Record what the original graphs compute, layer by layer."),
     "verify": ("verify", "Prove that a port is the same function, layer by layer."),
     "selftest": ("selftest", "Test the proof: inject faults and see them found."),
-    "attfind": ("attfind", "Find and show the attributes that change the classifier's mind."),
+    "attfind": ("attfind", "Find and show the attributes that change a classifier's decision."),
     "study": ("study", "User studies of the attributes."),
     "train": ("train", "Train a StylEx, from the start or from converted weights."),
     "classifier": ("classifier", "Train a classifier for a StylEx to explain."),

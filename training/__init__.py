@@ -9,8 +9,9 @@ a killed run is resumed from. Names are imported when first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stylexport.common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from stylexport.training.classifier.train_classifier import train_classifier
@@ -48,8 +49,4 @@ __all__ = [
     "train_classifier",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

@@ -44,7 +44,7 @@ class Score:
 class Accuracy:
     """The classification study's outcome.
 
-    `mean` is over participants; `sd_sample` divides by n - 1 (None of one participant), `sd_population` by n; `interval` is Student's at
+    `mean` is over participants; `sd_sample` divides by n - 1 (None for one participant), `sd_population` by n; `interval` is Student's at
     95 % of the mean (None likewise). `sd_attributes` is of the attributes' accuracies, divided by their number: the ± of the replication's
     Table 1. `kinds` and `attributes` pool all participants' answers, an attribute's where it is the answer.
     """
@@ -79,7 +79,7 @@ class Analysis:
 
 
 def analyse(files: Sequence[Path], keys: Sequence[Path] = (), *, most: int = 3) -> Analysis:
-    """What the files of answers say, judged by the keys; `most` common words an attribute. Raises BadInput (see `answers.checked`)."""
+    """The analysis of files of answers, judged by the keys, with `most` common words for each attribute. Raises BadInput."""
     answers, known = checked(files, [read_key(path) for path in keys])
     chosen = [answer for answer in answers if answer.kind == "classification"]
     return Analysis(accuracy(chosen, known) if chosen else None, described([a for a in answers if a.kind == "verbal"], known, most))
@@ -119,7 +119,7 @@ def described(answers: Sequence[Answer], keys: Mapping[str, Key], most: int) -> 
     for answer in answers:
         key = keys.get(answer.study)
         groups[attribute_name(key.questions[answer.question]["attribute"]) if key else answer.question].append(answer.answer)
-    return tuple(Described(name, len(said), common(said, most)) for name, said in sorted(groups.items()))
+    return tuple(Described(name, len(texts), common(texts, most)) for name, texts in sorted(groups.items()))
 
 
 def attribute_name(facts: Mapping[str, Any]) -> str:

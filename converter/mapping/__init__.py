@@ -1,1 +1,1 @@
-"""How variables become PyTorch tensors: layouts, one rule table a network, and the ledger that accounts for both sides."""
+"""How variables become PyTorch tensors: layouts, a rule table for each known network, the user's own table (docs/mapping.md)."""

@@ -294,7 +294,14 @@ _MAP = ", map "
 
 
 def by_description(name: str, rank: int) -> Layout:
-    """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError for an unknown name."""
+    """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError for an unknown name.
+
+    Example:
+        >>> layout = by_description("dense [in, out] -> [out, in]", rank=2)
+        >>> layout.shape((3, 5)), layout.inverse(layout.forward(np.eye(3, 5)), (3, 5)).shape
+        ((5, 3), (3, 5))
+
+    """
     if name == Squeeze.title:
         return Squeeze(rank)
     title, _, size = name.partition(_MAP)

@@ -16,6 +16,16 @@ def recognise(artefact: Artefact) -> tuple[list[Network], dict[str, str]]:
     """The networks in `artefact`, and for each other kind why it is not there.
 
     Raises MappingError where one is there but not whole, and DamagedFile where the graph contradicts itself.
+
+    Example:
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> from stylexport.converter import open_artefact
+        >>> (encoder,), why_not = recognise(open_artefact(EMBEDDED / "encoder.savedmodel.zip"))
+        >>> encoder.config.resolution, encoder.bindings[0].rule.torch
+        (32, 'b32.fromrgb.weight')
+        >>> why_not["generator"]
+        'no variables with its released names'
+
     """
     found: list[Network] = []
     why_not: dict[str, str] = {}

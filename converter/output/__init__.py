@@ -1,1 +1,1 @@
-"""What a conversion writes: networks, ledger, index, safetensors, recordings."""
+"""What a conversion writes: networks, ledger, index (docs/files.md); recordings (docs/recording.md)."""

@@ -67,7 +67,19 @@ class Ledger:
 
 
 def read_ledger(path: Path) -> Ledger:
-    """The ledger in a `conversion.json`. Raises BadInput and DamagedFile."""
+    """The ledger in a `conversion.json`. Raises BadInput where the file cannot be read, DamagedFile where it holds something else.
+
+    Example:
+        >>> from stylexport import convert
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> _ = convert(EMBEDDED / "encoder.savedmodel.zip", "converted")
+        >>> ledger = read_ledger(Path("converted/encoder/conversion.json"))
+        >>> len(ledger.tensors), len(ledger.left_out)
+        (23, 0)
+        >>> [fact["value"] for fact in ledger.config if fact["field"] == "leaky_slope"]
+        [0.2]
+
+    """
     values = read_json(path)
     try:
         if values["format"] != FORMAT:
@@ -77,4 +89,4 @@ def read_ledger(path: Path) -> Ledger:
         names = ("network", "source", "dtype", "config", "remarks")
         return Ledger(**{name: values[name] for name in names}, tensors=rows, left_out=left)
     except (KeyError, TypeError) as error:
-        raise DamagedFile(path, f"is no ledger ({error!r})", "convert the release again") from error
+        raise DamagedFile(path, f"is not a ledger ({error!r})", "convert the release again") from error

@@ -145,7 +145,16 @@ class Recorder:
 
 
 class Recording:
-    """An opened recording. Tensors are read, and their checksums verified, when asked for."""
+    """An opened recording. Tensors are read, and their checksums verified, when asked for.
+
+    Example:
+        >>> from stylexport.checkpoints import EMBEDDED_RECORDING
+        >>> recording = Recording(EMBEDDED_RECORDING)
+        >>> encoder = recording.networks["encoder"]
+        >>> encoder.samples, encoder.taps[0].layer, recording.tensor(encoder.outputs["w"]).shape
+        (8, 'b32.fromrgb', (8, 32))
+
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -131,7 +131,10 @@ class Appender:
 
 
 def read(path: Path) -> Mapping[str, NDArray[Any]]:
-    """All tensors of a file, memory-mapped and read-only. Raises BadInput and DamagedFile."""
+    """All tensors of a file by name, memory-mapped and read-only.
+
+    Raises BadInput where the file cannot be read, DamagedFile where it is not safetensors. Example: `Writer`.
+    """
     return read_with_metadata(path, "convert the release again")[1]
 
 

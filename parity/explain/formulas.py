@@ -37,7 +37,7 @@ def modulated(
     """A synthesis layer or toRGB (epsilon None, slope and gain 1): `x` [N, I, H, W] under `style` [N, I] to [N, O, H', W'].
 
     With `taps` it doubles: a transposed convolution with `weight` [O, I, k, k], which is zero insertion and a convolution with the
-    kernel turned round, then the filter.
+    flipped kernel, then the filter.
     """
     samples = max(len(x), len(style))
     images = []
@@ -46,10 +46,10 @@ def modulated(
         if epsilon is not None:
             kernel = kernel / (kernel.square().sum((1, 2, 3), keepdim=True) + epsilon).sqrt()
         if taps is None:
-            images.append(F.conv2d(zeros_round(one[None], pads), kernel))
+            images.append(F.conv2d(zero_padded(one[None], pads), kernel))
         else:
             size = kernel.shape[2]
-            spread = zeros_round(insert_zeros(one[None]), (size - 1, size - 2, size - 1, size - 2))
+            spread = zero_padded(insert_zeros(one[None]), (size - 1, size - 2, size - 1, size - 2))
             images.append(filtered(F.conv2d(spread, kernel.flip(2, 3)), taps, axis_gain, len(taps) + 1 - size, shift))
     y = torch.cat(images) + bias[:, None, None]
     return leaky(y if noise is None else y + strength * noise, slope, gain)
@@ -73,7 +73,7 @@ def convolution(
     if taps is not None:
         y = F.conv2d(filtered(x, taps, axis_gain, len(taps) + size - 3, shift), weight * coefficient, stride=2)
     else:
-        y = F.conv2d(zeros_round(x, pads), weight * coefficient)
+        y = F.conv2d(zero_padded(x, pads), weight * coefficient)
     return leaky(y + bias[:, None, None], slope, gain)
 
 
@@ -125,7 +125,7 @@ def padded_convolution(
     *, x: Tensor, weight: Tensor, bias: Tensor, stride: tuple[int, int], dilation: tuple[int, int], groups: int, pads: Pads
 ) -> Tensor:
     """A classifier's convolution: zeros, then VALID; weight [O, I / groups, kh, kw]."""
-    return F.conv2d(zeros_round(x, pads), weight, None, stride, 0, dilation, groups) + bias[:, None, None]
+    return F.conv2d(zero_padded(x, pads), weight, None, stride, 0, dilation, groups) + bias[:, None, None]
 
 
 def batch_norm(*, x: Tensor, mean: Tensor, variance: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> Tensor:
@@ -144,7 +144,7 @@ def leaky(x: Tensor, slope: float, gain: float) -> Tensor:
     return torch.where(x > 0, x, x * slope) * gain
 
 
-def zeros_round(x: Tensor, pads: Pads) -> Tensor:
+def zero_padded(x: Tensor, pads: Pads) -> Tensor:
     """`x` [N, C, H, W] with zeros (top, bottom, left, right)."""
     top, bottom, left, right = pads
     out = x.new_zeros(*x.shape[:2], x.shape[2] + top + bottom, x.shape[3] + left + right)
@@ -160,14 +160,14 @@ def insert_zeros(x: Tensor) -> Tensor:
 
 
 def filtered(x: Tensor, taps: Sequence[float], axis_gain: float, total: int, shift: int = 0) -> Tensor:
-    """`x` [N, C, H, W] convolved (kernel turned round) with the taps, which sum to `axis_gain`, after `total` zeros an axis.
+    """`x` [N, C, H, W] convolved (with the flipped kernel) with the taps, which sum to `axis_gain`, after `total` zeros an axis.
 
     The larger half of an odd total stands before; `shift` moves that many zeros from before to behind.
     """
     line = torch.tensor(taps, dtype=x.dtype, device=x.device).flip(0) * (axis_gain / sum(taps))
     before, after = total - total // 2 - shift, total // 2 + shift
     n, c, h, w = x.shape
-    alone = zeros_round(x.reshape(n * c, 1, h, w), (before, after, before, after))
+    alone = zero_padded(x.reshape(n * c, 1, h, w), (before, after, before, after))
     alone = F.conv2d(F.conv2d(alone, line[None, None, :, None]), line[None, None, None, :])
     return alone.reshape(n, c, *alone.shape[2:])
 

@@ -35,6 +35,8 @@ def write(report: Report, folder: Path) -> None:
         for name in FILES:
             (stage / name).replace(folder / name)
     except OSError as error:
+        if error.errno is None:  # not the file system's: a mistake of ours, such as a template that is not installed
+            raise
         raise BadInput(f"{folder}: cannot be written ({error.strerror}); name a folder where you may write") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)

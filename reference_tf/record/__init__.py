@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stylexport.common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from stylexport.reference_tf.record.record_release import record, summary
@@ -11,8 +12,4 @@ if TYPE_CHECKING:
 _HOME = {"record": "record_release", "summary": "record_release"}
 __all__ = ["record", "summary"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

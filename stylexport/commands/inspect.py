@@ -14,10 +14,10 @@ from stylexport.console import human_bytes, json_option, print_json, verbose_opt
 @json_option
 @verbose_option
 def command(path: str, as_json: bool) -> None:
-    """Say what the TensorFlow artefact at PATH holds.
+    """Show what the TensorFlow file or folder at PATH holds.
 
     PATH is a SavedModel (folder or zip), a checkpoint (its prefix), a Keras .h5 or .keras, a frozen graph .pb, a pickle, .npz, .npy,
-    TFRecord, the released dlatents.pkl, a TF-Hub handle, or a folder of those. Every checksum that the format has is verified.
+    TFRecord, the released dlatents.pkl, a TF-Hub handle, or a folder of those. Every checksum of the format is verified.
     """
     from stylexport.inspection import inspect
 

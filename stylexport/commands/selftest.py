@@ -52,9 +52,9 @@ def _print(found: Selftest) -> None:
         click.echo(f"{cause:26}{len(trials):7}{counts[0]:10}{counts[1]:8}{counts[2]:8}")
     for trial in found.trials:
         if not trial.named:
-            given = trial.injection
-            said = f"{trial.cause} at {trial.layer}" if trial.detected else "nothing"
-            click.echo(f"  {given.network} {given.layer}: {given.cause} ({given.what}); found {said}")
+            injected = trial.injection
+            found_cause = f"{trial.cause} at {trial.layer}" if trial.detected else "nothing"
+            click.echo(f"  {injected.network} {injected.layer}: {injected.cause} ({injected.what}); found {found_cause}")
     for network in found.false_alarms:
         click.echo(f"  FALSE ALARM: the clean {network} does not pass")
     shares = [found.share(lambda t: t.detected), found.share(lambda t: t.placed), found.share(lambda t: t.named)]

@@ -136,7 +136,7 @@ WRONG = {
     "layout that is a list": (ROW + "{tf: a/kernel, torch: w, layout: [conv]}", r"row 1: layout \['conv'\] is not one of"),
     "layout without its map": (
         ROW + "{tf: a/kernel, torch: w, layout: dense_after_hwc}",
-        r"none of .*{dense_after_hwc: \[height, width\]}",
+        r"not one of .*{dense_after_hwc: \[height, width\]}",
     ),
     "map of no size": (ROW + "{tf: a/kernel, torch: w, layout: {vector_hwc: [0, 3]}}", r"layout {'vector_hwc': \[0, 3\]} is not one of"),
     "layout that does not fit": (ROW + "{tf: a/kernel, torch: w, layout: conv}", r"a/kernel: HWIO -> OIHW needs four axes, not \[3, 4\]"),

@@ -1,4 +1,4 @@
-"""The networks' arithmetic written out plainly from the papers, for tests: zeros are inserted, weights are copied a sample."""
+"""The networks composed of the proof's plain formulas, which are written from the papers and share nothing with `torch_models`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylexport.parity.explain import formulas
+from stylexport.parity.explain.formulas import insert_zeros
 from stylexport.torch_models.config import DiscriminatorConfig, EncoderConfig, GeneratorConfig, MobileNetV1Config, mobilenet_layers
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
@@ -33,45 +35,41 @@ def fill(module: nn.Module, seed: int = 1) -> nn.Module:
 
 
 def smooth(x: Tensor, taps: Sequence[float], before: int, after: int, axis_gain: float) -> Tensor:
-    """Pad and convolve (kernel turned round) with the outer product of normalised taps, one channel at a time."""
-    line = torch.tensor(taps, dtype=x.dtype).flip(0) * axis_gain / sum(taps)
-    kernel = torch.outer(line, line)[None, None]
-    x = F.pad(x, (before, after, before, after))
-    return torch.cat([F.conv2d(x[:, c : c + 1], kernel) for c in range(x.shape[1])], 1)
-
-
-def insert_zeros(x: Tensor) -> Tensor:
-    """A zero after every row and every column: [N, C, H, W] to [N, C, 2 H, 2 W]."""
-    out = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
-    out[:, :, ::2, ::2] = x
-    return out
+    """`x` [N, C, H, W] filtered by the taps, after so many zeros before and behind it on both axes."""
+    total = before + after
+    return formulas.filtered(x, taps, axis_gain, total, shift=total - total // 2 - before)
 
 
 def lrelu(x: Tensor) -> Tensor:
     """Leaky ReLU of slope 0.2 times sqrt(2)."""
-    return torch.where(x > 0, x, 0.2 * x) * math.sqrt(2)
+    return formulas.leaky(x, 0.2, math.sqrt(2))
 
 
 def modulated(x: Tensor, weight: Tensor, style: Tensor, up: bool = False, demodulate: bool = True) -> Tensor:
-    """Equations 1 to 3 of StyleGAN2 with a weight copy a sample. Where `up`, `weight` is its correlation kernel turned round."""
-    images = []
-    for one, s in zip(x, style, strict=True):
-        w = weight / math.sqrt(weight[0].numel()) * s[None, :, None, None]
-        if demodulate:
-            w = w / torch.sqrt(w.square().sum((1, 2, 3), keepdim=True) + 1e-8)
-        if up:
-            # A transposed convolution is: zeros between samples, and a correlation with the kernel turned round.
-            spread = F.pad(insert_zeros(one[None]), (2, 1, 2, 1))
-            images.append(smooth(F.conv2d(spread, w.flip(2, 3)), TAPS, 1, 1, 2.0))
-        else:
-            images.append(F.conv2d(one[None], w, padding=weight.shape[2] // 2))
-    return torch.cat(images)
+    """Equations 1 to 3 of StyleGAN2 with a weight copy a sample, without noise, bias and activation."""
+    return formulas.modulated(
+        x=x,
+        style=style,
+        weight=weight,
+        coefficient=1 / math.sqrt(weight[0].numel()),
+        epsilon=1e-8 if demodulate else None,
+        taps=TAPS if up else None,
+        axis_gain=2.0,
+        shift=0,
+        pads=(weight.shape[2] // 2,) * 4,
+        noise=None,
+        strength=0.0,
+        bias=weight.new_zeros(len(weight)),
+        slope=1.0,
+        gain=1.0,
+    )
 
 
 def dense(x: Tensor, state: Mapping[str, Tensor], name: str, multiplier: float = 1.0) -> Tensor:
     """The product x W^T c, plus m b."""
-    weight = state[f"{name}.weight"]
-    return x @ weight.t() * (multiplier / math.sqrt(weight.shape[1])) + multiplier * state[f"{name}.bias"]
+    weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+    coefficient = 1 / math.sqrt(weight.shape[1])
+    return formulas.dense(x=x, weight=weight, bias=bias, coefficient=coefficient, lr_multiplier=multiplier, slope=1.0, gain=1.0, plus=0.0)
 
 
 def generator(state: Mapping[str, Tensor], dlatent: Tensor) -> Tensor:
@@ -124,12 +122,5 @@ def trunk(state: Mapping[str, Tensor], x: Tensor, group: int | None = None) -> T
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """One channel more: sample n's group holds every sample whose number leaves the same rest by N / G."""
-    n = len(x)
-    groups = n // group
-    channel = x.new_zeros(n, 1, *x.shape[2:])
-    for rest in range(groups):
-        members = [m for m in range(n) if m % groups == rest]
-        deviation = torch.sqrt(x[members].var(0, unbiased=False) + 1e-8).mean()
-        channel[members] = deviation
-    return torch.cat([x, channel], 1)
+    """One channel more: how much the samples of a group, which stand N / G apart, differ."""
+    return formulas.minibatch_std(x=x, group=group, epsilon=1e-8)

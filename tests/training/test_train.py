@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,9 +18,8 @@ from safetensors.torch import load_file
 from stylexport.torch_models.stylex import StylEx
 from tests.conftest import ROOT, run
 from tests.digits import digits_folder
+from tests.training.processes import begin, finish
 from tests.training.small_run import settings
-
-QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +27,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits_folder(tmp_path_factory.mktemp("digits"))
 
 
-def command(config: Path, out: Path, converted: Path, *more: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "stylexport",
-        "train",
-        str(config),
-        "-o",
-        str(out),
-        f"classifier.spec={converted}",
-        "--device",
-        "cpu",
-        *more,
-    ]
+def command(config: Path, out: Path, converted: Path, *more: str) -> list[str | Path]:
+    return ["train", config, "-o", out, f"classifier.spec={converted}", "--device", "cpu", *more]
 
 
 def log(out: Path) -> list[dict[str, float]]:
-    """The journal without the pace."""
+    """The log without the pace."""
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
 
@@ -53,22 +40,22 @@ def log(out: Path) -> list[dict[str, float]]:
 @pytest.fixture(scope="module")
 def uninterrupted(data: Path, converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train")
-    out = folder / "run"
-    subprocess.run(command(settings(folder, data), out, converted), check=True, cwd=ROOT, env=QUIET, capture_output=True)
-    return out
+    finish(begin(settings(folder, data), folder / "run", f"classifier.spec={converted}"))
+    return folder / "run"
 
 
 def test_a_run_killed_twice_ends_in_the_bytes_of_one_that_was_not(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
-    config, out = settings(tmp_path, data), tmp_path / "run"
-    for wanted, more in ((4, ()), (8, ("--resume",))):
-        process = subprocess.Popen(command(config, out, converted, *more), cwd=ROOT, env=QUIET, stdout=-3, stderr=-3)
+    config, out, classifier = settings(tmp_path, data), tmp_path / "run", f"classifier.spec={converted}"
+    for wanted, resume in ((4, False), (8, True)):
+        process = begin(config, out, classifier, resume=resume)
         while not (out / "checkpoints" / f"{wanted:07}").exists():
-            assert process.poll() is None, "it ended before it could be killed"
+            assert process.exitcode is None, "it ended before it could be killed"
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert not (out / "stylex.json").exists()
-    subprocess.run(command(config, out, converted, "--resume"), check=True, cwd=ROOT, env=QUIET, capture_output=True)
+    finish(begin(config, out, classifier, resume=True))
     for name in ("generator", "encoder", "discriminator"):
         assert (out / name / "model.safetensors").read_bytes() == (uninterrupted / name / "model.safetensors").read_bytes()
     last = out / "checkpoints" / "0000012"
@@ -77,12 +64,14 @@ def test_a_run_killed_twice_ends_in_the_bytes_of_one_that_was_not(data: Path, co
     assert log(out) == log(uninterrupted)
 
 
-def test_two_processes_follow_the_loss_curve_of_one(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
+def test_two_processes_that_accelerate_launches_follow_the_loss_curve_of_one(
+    data: Path, converted: Path, tmp_path: Path, uninterrupted: Path
+) -> None:
     out = tmp_path / "run"
     # --multi_gpu is accelerate's word for several processes on one machine; it starts them without a GPU too.
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"]
-    arguments = command(settings(tmp_path, data), out, converted, "--json")[1:]
-    both = [sys.executable, "-m", *launch, "--main_process_port", "0", *arguments]
+    arguments = map(str, command(settings(tmp_path, data), out, converted, "--json"))
+    both = [sys.executable, "-m", *launch, "--main_process_port", "0", "-m", "stylexport", *arguments]
     done = subprocess.run(both, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 12  # the main process speaks for both
@@ -117,7 +106,7 @@ def test_the_average_is_not_the_weights(uninterrupted: Path) -> None:
     assert not torch.equal(weights[f"generator.{name}"], average[name])
 
 
-def test_the_journal_tells_every_loss_and_metric(uninterrupted: Path) -> None:
+def test_the_log_holds_every_loss_and_metric(uninterrupted: Path) -> None:
     names = {name for row in log(uninterrupted) for name in row}
     assert {"adversarial", "discriminator", "image_l1", "w_l1", "agreement", "same_answer", "r1", "path_length", "metrics"} <= names
     assert [row["step"] for row in log(uninterrupted) if "metrics" in row] == [4, 8, 12]
@@ -139,33 +128,33 @@ def test_the_journal_tells_every_loss_and_metric(uninterrupted: Path) -> None:
 )
 def test_bad_settings_are_one_line_that_names_them(data: Path, converted: Path, tmp_path: Path, more: tuple[str, ...], said: str) -> None:
     out = tmp_path / "run"
-    found = run(*command(settings(tmp_path, data), out, converted)[3:], *more)
+    found = run(*command(settings(tmp_path, data), out, converted), *more)
     assert found.code == 2
     assert said in found.one_line_error()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(data: Path, converted: Path, tmp_path: Path) -> None:
-    found = run(*command(settings(tmp_path, data), tmp_path / "run", converted, "--device", "cuda")[3:])
+    found = run(*command(settings(tmp_path, data), tmp_path / "run", converted, "--device", "cuda"))
     assert found.code == 2
     assert "sees no GPU" in found.one_line_error()
 
 
 def test_a_run_is_not_written_over(data: Path, converted: Path, tmp_path: Path, uninterrupted: Path) -> None:
-    found = run(*command(settings(tmp_path, data), uninterrupted, converted)[3:])
+    found = run(*command(settings(tmp_path, data), uninterrupted, converted))
     assert found.code == 2
     assert "--resume goes on with it" in found.one_line_error()
 
 
 def test_resuming_nothing_is_refused(data: Path, converted: Path, tmp_path: Path) -> None:
-    found = run(*command(settings(tmp_path, data), tmp_path / "run", converted, "--resume")[3:])
+    found = run(*command(settings(tmp_path, data), tmp_path / "run", converted, "--resume"))
     assert found.code == 2
     assert "holds no run to go on with" in found.one_line_error()
 
 
 def test_a_number_that_is_none_stops_the_run_and_leaves_the_checkpoint_before(data: Path, converted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    found = run(*command(settings(tmp_path, data), out, converted)[3:], "optimiser.learning_rate=1e30", "run.checkpoint_every=1")
+    found = run(*command(settings(tmp_path, data), out, converted), "optimiser.learning_rate=1e30", "run.checkpoint_every=1")
     assert found.code == 1
     line = found.err.strip().splitlines()[-1]
     assert "became nan" in line
@@ -194,14 +183,14 @@ def test_a_run_from_a_release_is_resumed_without_naming_it_to_the_same_bytes(dat
 def test_two_processes_make_the_weights_averages_and_mean_w_of_one(data: Path, converted: Path, tmp_path: Path) -> None:
     """Without noise and discriminator nothing is drawn, so that a process's part of the batch is all that differs."""
     exact = ("regimen=encoder", "losses.adversarial_weight=0", "losses.path_length=0", "run.noise=const", "run.steps=4")
-    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_cpu_threads_per_process", "1"]
-    for processes in (1, 2):
-        out = tmp_path / f"of_{processes}"
-        arguments = command(settings(tmp_path, data), out, converted, *exact)
-        if processes == 2:
-            arguments = [sys.executable, "-m", *launch, "--main_process_port", "0", *arguments[1:]]
-        done = subprocess.run(arguments, cwd=ROOT, env=QUIET, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    config, classifier = settings(tmp_path, data), f"classifier.spec={converted}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    alone = begin(config, tmp_path / "of_1", classifier, *exact)
+    team = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # what a launcher tells its processes
+    members = [team | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    finish(alone, *[begin(config, tmp_path / "of_2", classifier, *exact, environment=member) for member in members])
     for name in ("weights.safetensors", "generator/model.safetensors"):
         one, two = (load_file(tmp_path / f"of_{n}" / "checkpoints" / "0000004" / name) for n in (1, 2))
         for key in one:

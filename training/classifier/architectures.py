@@ -1,4 +1,4 @@
-"""A fresh classifier of each kind, behind the preprocessing that it has when it is opened again by its name."""
+"""A new classifier of each kind, behind the preprocessing that it has when it is opened by its name later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stylexport.training.classifier.classifier_config import MOBILENET, Classifi
 IMAGE_RANGE = (-1.0, 1.0)
 
 
-def fresh(config: ClassifierTraining, labels: tuple[str, ...]) -> Classifier:
+def new_classifier(config: ClassifierTraining, labels: tuple[str, ...]) -> Classifier:
     """The classifier with random weights, of images in [-1, 1]. Raises BadInput where there is no such architecture."""
     name = config.architecture
     if name == MOBILENET:

@@ -9,14 +9,14 @@ import numpy as np
 from stylexport.common.types import Array
 
 BINS = 15
-# Between these a temperature is sought; logits that separate the classes without a fault have none, and get the lowest.
+# The temperature is sought between these. Logits that separate the classes without an error fit ever better, and get the lowest.
 TEMPERATURES = (0.05, 20.0)
 
 
-def measured(logits: Array, targets: Array, labels: tuple[str, ...]) -> dict[str, Any]:
+def calibration_metrics(logits: Array, targets: Array, labels: tuple[str, ...]) -> dict[str, Any]:
     """Accuracy and calibration of logits [N, L] for targets [N].
 
-    The temperature is fitted on every other image, and what it does is measured on the rest, with and without it.
+    The temperature is fitted on every other image; on the rest the calibration error is measured with and without it.
     """
     p = softmax(logits)
     fitted, rest = slice(0, None, 2), slice(1, None, 2)

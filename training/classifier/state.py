@@ -29,10 +29,10 @@ from stylexport.training.classifier.classifier_config import MOBILENET
 
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.json", "model.safetensors"
 MODULE, OPTIMISER = "module", "optimiser"
-FREE = {"data.workers"}  # what may differ when a training goes on
+MAY_DIFFER_ON_RESUME = {"data.workers"}
 
 
-def begin(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
+def claim(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
     """The metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput where the folder is another's."""
     held = _facts(out)
     if not resume:
@@ -85,18 +85,19 @@ def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> Non
     else:
         _save_file(out / WEIGHTS, classifier.module.state_dict(), {"format": "pt"})
     text = json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n"
-    _written(out / METRICS, lambda path: path.write_text(text, encoding="utf-8"))
+    with whole_file(out / METRICS) as partial:
+        partial.write_text(text, encoding="utf-8")
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _facts(out: Path) -> dict[str, Any] | None:
-    """What a finished or begun training says of itself."""
+    """The record of a finished training, or that of its checkpoint; None where there is neither."""
     if (path := out / METRICS).is_file():
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             found["settings"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedFile(path, f"is no record of a classifier's training ({error})", "remove the folder and train again") from error
+            raise DamagedFile(path, f"is not a record of a classifier's training ({error})", "remove the folder and train again") from error
         return found
     return _checkpoint_facts(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else None
 
@@ -106,14 +107,14 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             facts: dict[str, Any] = json.loads(file.metadata()["training"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFile(path, f"is no checkpoint ({error})", "remove it: the training then begins anew") from error
+        raise DamagedFile(path, f"is not a checkpoint ({error})", "remove it: the training then begins anew") from error
     return facts
 
 
 def _different(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The names of settings that are not the same."""
     old, new = _flat(before), _flat(now)
-    return sorted(name for name in (old.keys() | new.keys()) - FREE if old.get(name) != new.get(name))
+    return sorted(name for name in (old.keys() | new.keys()) - MAY_DIFFER_ON_RESUME if old.get(name) != new.get(name))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,12 +124,8 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _save_file(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    _written(path, lambda partial: save_file(own, partial, metadata))
-
-
-def _written(path: Path, write: Any) -> None:
     try:
         with whole_file(path) as partial:
-            write(partial)
+            save_file(own, partial, metadata)
     except SafetensorError as error:  # as safetensors reports a full disk
         raise BadInput(f"{path}: cannot be written ({error}); make room, or name another folder") from error

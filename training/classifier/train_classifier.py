@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -19,16 +20,16 @@ from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.execution import computing
 from stylexport.torch_models.mobilenet import MobileNetV1
 from stylexport.training.accelerator import open_accelerator
-from stylexport.training.classifier.architectures import fresh
-from stylexport.training.classifier.calibration import measured
+from stylexport.training.classifier.architectures import new_classifier
+from stylexport.training.classifier.calibration import calibration_metrics
 from stylexport.training.classifier.classifier_config import ClassifierTraining
-from stylexport.training.classifier.state import WEIGHTS, begin, finish, restore, save
+from stylexport.training.classifier.state import WEIGHTS, claim, finish, restore, save
 from stylexport.training.data.images import UNLABELLED, Images
 from stylexport.training.data.open import open_data
 from stylexport.training.data.sampler import EndlessSampler
 from stylexport.training.logging.divergence import Stopped
 
-LOOK = 50  # steps between looks at whether the loss is a number
+CHECK_EVERY = 50  # steps between checks that the loss is finite
 
 
 def train_classifier(
@@ -36,51 +37,68 @@ def train_classifier(
 ) -> dict[str, Any]:
     """Trains a classifier into the folder `out` and returns its metrics.json.
 
-    With `resume` an interrupted training goes on after its last finished epoch as if nothing had been; on a CPU, to the same bytes.
-    Under `accelerate launch` the processes share each batch. Raises BadInput, or Stopped where the loss is no number.
+    `device` is "cpu" or "cuda". With `resume` an interrupted training continues after its last finished epoch, on a CPU to the same bytes.
+    Under `accelerate launch` the processes share each batch. Raises BadInput, or Stopped where the loss is NaN or infinite.
+
+    Example (bright and dark pictures, one epoch):
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> from stylexport.training.data.open import DataConfig
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for i in range(12):
+        ...     place = folder / "pictures" / ("dark", "light")[i % 2]
+        ...     place.mkdir(parents=True, exist_ok=True)
+        ...     Image.new("RGB", (16, 16), (180 * (i % 2) + i,) * 3).save(place / f"{i}.png")
+        >>> data = DataConfig("folder", folder / "pictures", resolution=16, held_out=0.3, workers=0)
+        >>> found = train_classifier(ClassifierTraining(data, width=0.0625, batch=4, epochs=1), folder / "out")
+        >>> found["images"], sorted(found["by_label"])
+        (4, ['dark', 'light'])
+
     """
-    if (done := begin(out, config.to_json(), resume)) is not None:
+    if (done := claim(out, config.to_json(), resume)) is not None:
         return done
     training, held_out = (open_data(config.data, part, progress) for part in ("train", "held_out"))
     _check(training, config)
-    team = open_accelerator(device)
-    if config.batch % team.num_processes:
-        raise BadInput(f"batch: {config.batch} images are not shared evenly by {team.num_processes} processes; give a multiple of them")
+    accelerator = open_accelerator(device)
+    if config.batch % accelerator.num_processes:
+        raise BadInput(
+            f"batch: {config.batch} images are not shared evenly by {accelerator.num_processes} processes; give a multiple of them"
+        )
     torch.manual_seed(config.seed)
-    classifier = fresh(config, training.labels)
-    classifier.to(team.device)
-    _try(classifier, config, team.device)
+    classifier = new_classifier(config, training.labels)
+    classifier.to(accelerator.device)
+    _check_outputs(classifier, config, accelerator.device)
     optimiser = _optimiser(config, classifier)
     facts = restore(out, classifier.module, optimiser) or {"settings": config.to_json(), "epoch": 0, "curve": []}
-    network, stepping = team.prepare(classifier, optimiser)
+    network, stepping = accelerator.prepare(classifier, optimiser)
     steps = max(len(training) // config.batch, 1)
-    batches = iter(_loader(training, config, team.process_index, team.num_processes, facts["epoch"] * steps * config.batch))
+    batches = iter(_loader(training, config, accelerator.process_index, accelerator.num_processes, facts["epoch"] * steps * config.batch))
     for epoch in range(facts["epoch"], config.epochs):
-        losses = _epoch(config, epoch, steps, network, stepping, batches, team, progress)
+        losses = _epoch(config, epoch, steps, network, stepping, batches, accelerator, progress)
         facts = {**facts, "epoch": epoch + 1, "curve": [*facts["curve"], losses]}
-        if team.is_main_process:
+        if accelerator.is_main_process:
             save(out, classifier.module, optimiser, facts)
-    team.wait_for_everyone()
-    found = evaluated(classifier, held_out, config, team.device)
-    metrics = {**facts, **found, "remarks": _remarks(found), "classifier": opened_again(classifier, out), "use": _use(classifier, out)}
-    if team.is_main_process:
+    accelerator.wait_for_everyone()
+    found = evaluated(classifier, held_out, config, accelerator.device)
+    metrics = {**facts, **found, "remarks": _remarks(found), "classifier": classifier_record(classifier, out), "use": _use(classifier, out)}
+    if accelerator.is_main_process:
         finish(out, classifier, metrics)
-    team.wait_for_everyone()
+    accelerator.wait_for_everyone()
     return metrics
 
 
 def evaluated(classifier: Classifier, data: Images, config: ClassifierTraining, device: torch.device) -> dict[str, Any]:
-    """The metrics of `calibration.measured` on all images of a part."""
+    """The metrics of `calibration_metrics` on all images of a part."""
     classifier.eval()
     logits, targets = [], []
     with torch.no_grad(), computing(device, config.precision):
         for images, own in DataLoader(data, config.batch, num_workers=config.data.workers, generator=torch.Generator()):
             logits.append(classifier(images.to(device)).float().cpu().numpy())
             targets.append(own.numpy())
-    return measured(np.concatenate(logits), np.concatenate(targets), data.labels)
+    return calibration_metrics(np.concatenate(logits), np.concatenate(targets), data.labels)
 
 
-def opened_again(classifier: Classifier, out: Path) -> dict[str, Any]:
+def classifier_record(classifier: Classifier, out: Path) -> dict[str, Any]:
     """The classifier as `stylexport.torch_models.classifiers.open.recorded` takes it, now that it lies in `out`."""
     own = isinstance(classifier.module, MobileNetV1)
     place = {"spec": str(out), "weights": None} if own else {"weights": str(out / WEIGHTS)}
@@ -103,35 +121,35 @@ def _epoch(
     network: torch.nn.Module,
     optimiser: Any,
     batches: Iterator[Any],
-    team: Any,
+    accelerator: Accelerator,
     progress: Progress | None,
 ) -> float:
     """One epoch's steps; the mean of their losses. Whatever is drawn in it comes from (seed, epoch) alone."""
     rng = np.random.default_rng((config.seed, epoch))
-    torch.manual_seed(int(rng.integers(2**62)) + team.process_index)
+    torch.manual_seed(int(rng.integers(2**62)) + accelerator.process_index)
     network.train()
-    total = torch.zeros((), device=team.device)
+    total = torch.zeros((), device=accelerator.device)
     for step in range(steps):
-        images, targets = (tensor.to(team.device, non_blocking=True) for tensor in next(batches))
+        images, targets = (tensor.to(accelerator.device, non_blocking=True) for tensor in next(batches))
         for group in optimiser.param_groups:
             group["lr"] = _rate(config, epoch * steps + step, config.epochs * steps)
-        with computing(team.device, config.precision):
+        with computing(accelerator.device, config.precision):
             logits = network(shifted(images, config.shift, rng))
         loss = F.cross_entropy(logits.float(), targets)
         optimiser.zero_grad()
-        team.backward(loss)
+        accelerator.backward(loss)
         optimiser.step()
         total += loss.detach()
-        if step % LOOK == LOOK - 1:
-            _finite(float(total), epoch)
+        if step % CHECK_EVERY == CHECK_EVERY - 1:
+            _check_finite(float(total), epoch)
         if progress:
             progress("training", (epoch * steps + step + 1) * config.batch, config.epochs * steps * config.batch)
-    mean = float(team.reduce(total / steps, "mean"))
-    _finite(mean, epoch)
+    mean = float(accelerator.reduce(total / steps, "mean"))
+    _check_finite(mean, epoch)
     return mean
 
 
-def _finite(loss: float, epoch: int) -> None:
+def _check_finite(loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
         raise Stopped(f"epoch {epoch + 1}: the loss became {loss}; earlier ones are kept. Try a smaller learning_rate in a new folder")
 
@@ -150,7 +168,7 @@ def _use(classifier: Classifier, out: Path) -> str:
 
 
 def _remarks(found: Mapping[str, Any]) -> list[str]:
-    """What a reader should not overlook."""
+    """What the figures show that a reader should not overlook."""
     answers = np.array(found["confusion"]).sum(0)
     if answers.max() < answers.sum():
         return []
@@ -158,7 +176,7 @@ def _remarks(found: Mapping[str, Any]) -> list[str]:
     return [f"it says {only} of every image: it has learned nothing that a StylEx could explain; try another learning_rate, or more epochs"]
 
 
-def _try(classifier: Classifier, config: ClassifierTraining, device: torch.device) -> None:
+def _check_outputs(classifier: Classifier, config: ClassifierTraining, device: torch.device) -> None:
     """Raises BadInput where it does not give one logit a label for images of this size; a lone logit stands for two."""
     size = config.data.resolution
     try:

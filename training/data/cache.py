@@ -18,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.pictures import PREPARED, read_picture
+from stylexport.common.text import listing
 from stylexport.common.types import Array, Progress
 from stylexport.training.data.folder import Pictures
 
@@ -38,14 +40,18 @@ def picture_store(found: Pictures, resolution: int, progress: Progress | None = 
     try:
         if (store := _opened(path, found, resolution)) is None:
             cache.mkdir(parents=True, exist_ok=True)
-            with _alone(path):
+            with _locked(path):
                 if (store := _opened(path, found, resolution)) is None:
-                    _make(path, found, resolution, progress)
+                    _write(path, found, resolution, progress)
                     store = np.load(path, mmap_mode="r")
     except OSError as error:
-        remedy = "make room, or set XDG_CACHE_HOME to another folder"
-        raise BadInput(f"{path}: the resized pictures cannot be written ({error.strerror or error}); {remedy}") from error
+        raise _unwritable(path, error) from error
     return store
+
+
+def _unwritable(path: Path, error: OSError) -> BadInput:
+    remedy = "make room, or set XDG_CACHE_HOME to another folder"
+    return BadInput(f"{path}: the resized pictures cannot be written ({error.strerror or error}); {remedy}")
 
 
 def _digest(found: Pictures, resolution: int) -> str:
@@ -57,7 +63,7 @@ def _digest(found: Pictures, resolution: int) -> str:
 
 
 def _opened(path: Path, found: Pictures, resolution: int) -> Array | None:
-    """The store, where it is there and whole."""
+    """The pictures' array, where the file is there and whole."""
     with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
         store: Array = np.load(path, mmap_mode="r")
         if store.shape == (len(found.files), 3, resolution, resolution):
@@ -65,9 +71,8 @@ def _opened(path: Path, found: Pictures, resolution: int) -> Array | None:
     return None
 
 
-def _make(path: Path, found: Pictures, resolution: int, progress: Progress | None) -> None:
+def _write(path: Path, found: Pictures, resolution: int, progress: Progress | None) -> None:
     """Resizes all pictures into the file; every damaged one is found before the error is raised."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     shape = (len(found.files), 3, resolution, resolution)
     damaged: list[str] = []
 
@@ -78,30 +83,26 @@ def _make(path: Path, found: Pictures, resolution: int, progress: Progress | Non
             damaged.append(file.relative_to(found.folder).as_posix())
             return np.zeros(shape[1:], np.uint8)
 
-    try:
+    with whole_file(path) as partial:
         # Written and not mapped: on a full disk a write fails, where a mapped page would end the process.
-        with partial.open("wb") as out, ThreadPoolExecutor(os.cpu_count()) as pool:
-            np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for start in range(0, len(found.files), BLOCK):
-                block = [*pool.map(read, found.files[start : start + BLOCK])]
-                out.write(np.stack(block).tobytes())
-                if progress:
-                    progress("resizing", start + len(block), len(found.files))
-            out.flush()
-            os.fsync(out.fileno())
+        try:
+            with partial.open("wb") as out, ThreadPoolExecutor(os.cpu_count()) as pool:
+                np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                for start in range(0, len(found.files), BLOCK):
+                    block = [*pool.map(read, found.files[start : start + BLOCK])]
+                    out.write(np.stack(block).tobytes())
+                    if progress:
+                        progress("resizing", start + len(block), len(found.files))
+        except OSError as error:
+            raise _unwritable(path, error) from error
         if damaged:
-            names = ", ".join(sorted(damaged)[:SHOWN]) + (f" and {len(damaged) - SHOWN} more" if len(damaged) > SHOWN else "")
-            raise DamagedFile(
-                found.folder, f"{len(damaged)} files are no pictures that can be read: {names}", "replace them, or take them out"
-            )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+            what = f"{len(damaged)} files are not pictures that can be read: {listing(sorted(damaged), SHOWN)}"
+            raise DamagedFile(found.folder, what, "replace them, or take them out")
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Holds the file's lock, where the system has one, until the block ends; without it two may do the same work, and no more."""
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the file's lock, where the system has one, until the block ends; without it two processes may do the same work twice."""
     try:
         import fcntl
     except ImportError:
@@ -110,6 +111,4 @@ def _alone(path: Path) -> Iterator[None]:
     with path.with_name(f".{path.name}.lock").open("w") as file:
         with contextlib.suppress(OSError):  # some file systems have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
-            for partial in path.parent.glob(f".{path.name}.[0-9]*"):  # what a killed one left
-                partial.unlink(missing_ok=True)
         yield

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from stylexport.common.errors import BadInput
 from stylexport.common.pictures import SUFFIXES
+from stylexport.common.text import listing
 from stylexport.training.data.folder import Pictures
 
 COLUMNS = ("file", "label")
@@ -30,11 +30,11 @@ def labelled_pictures(folder: Path, table: Path) -> Pictures:
     names = [name for name, _ in rows]
     if missing := [name for name in names if not _inside(folder, name)]:
         raise BadInput(
-            f"{table}: names {len(missing)} files that {folder} does not have: {_first(missing)}; correct data.path or the table"
+            f"{table}: names {len(missing)} files that {folder} does not have: {listing(missing, SHOWN)}; correct data.path or the table"
         )
     if len({*names}) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
-        raise BadInput(f"{table}: names twice {_first(twice)}; a picture has one label")
+        raise BadInput(f"{table}: names these files twice: {listing(twice, SHOWN)}; a picture has one label")
     found = {label for _, label in rows}
     labels = sorted(found, key=int) if all(_whole(label) for label in found) else sorted(found)
     place = {label: i for i, label in enumerate(labels)}
@@ -47,7 +47,7 @@ def _rows(table: Path) -> list[tuple[str, str]]:
         with table.open(encoding="utf-8-sig", newline="") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{table}: no readable table ({error}); data.csv names a CSV file with the columns file, label") from error
+        raise BadInput(f"{table}: not a readable table ({error}); data.csv names a CSV file with the columns file, label") from error
     numbered = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
     columns = (0, 1)
     if numbered and not any(Path(cell).suffix.lower() in SUFFIXES for cell in numbered[0][1]):
@@ -62,14 +62,10 @@ def _rows(table: Path) -> list[tuple[str, str]]:
 
 
 def _inside(folder: Path, name: str) -> bool:
-    """Whether the folder has this file, in itself and not by a way round."""
+    """Whether the folder has this file, and the name does not leave it."""
     path = PurePath(name)
     return not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
 
 
 def _whole(text: str) -> bool:
     return re.fullmatch(r"-?[0-9]+", text) is not None
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

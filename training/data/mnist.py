@@ -16,17 +16,17 @@ BORDER = 2
 PADDED = 28 + 2 * BORDER
 
 
-def digits_data(digits: Sequence[int], part: str, resolution: int = PADDED, folder: Path | None = None) -> Images:
+def open_digits(digits: Sequence[int], part: str, resolution: int = PADDED, folder: Path | None = None) -> Images:
     """The digits of a part, "train" or "held_out"; a label is the digit's position in `digits`, its name the digit.
 
     Raises BadInput where MNIST cannot be had, DamagedFile where a file of it is broken.
     """
     train, held_out = mnist(folder)
     own = {"train": train, "held_out": held_out}[part].only(digits)
-    return Images(digit_store(own, resolution), own.labels, [str(digit) for digit in digits], flippable=False)
+    return Images(prepare_digits(own, resolution), own.labels, [str(digit) for digit in digits], flippable=False)
 
 
-def digit_store(digits: Digits, resolution: int) -> Array:
+def prepare_digits(digits: Digits, resolution: int) -> Array:
     """Digits as uint8 [N, 1, R, R]: with their border at 32 pixels, resized from that (bilinear, antialiased) to any other size."""
     padded = np.pad(digits.images, ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
     if resolution != PADDED:

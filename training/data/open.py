@@ -9,14 +9,13 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from stylexport.checkpoints.mnist import IDX
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Progress
 from stylexport.training.data.cache import picture_store
 from stylexport.training.data.folder import Pictures, folder_pictures
 from stylexport.training.data.images import Images
 from stylexport.training.data.labelled import labelled_pictures
-from stylexport.training.data.mnist import PADDED, digits_data
+from stylexport.training.data.mnist import PADDED, open_digits
 from stylexport.training.data.split import split
 from stylexport.training.settings import STRICT
 
@@ -52,25 +51,38 @@ class DataConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "digits", tuple(self.digits))
         if self.kind not in OPENERS:
-            raise BadInput(f"data.kind: {self.kind!r} is none of {', '.join(OPENERS)}")
+            raise BadInput(f"data.kind: {self.kind!r} is not one of {', '.join(OPENERS)}")
         if self.resolution < SMALLEST:
             raise BadInput(f"data.resolution: {self.resolution} is less than {SMALLEST} pixels")
         if len(self.digits) < 2 or len({*self.digits}) != len(self.digits) or not {*self.digits} <= {*range(10)}:
-            raise BadInput(f"data.digits: {list(self.digits)} are no two or more different digits; for example [8, 9]")
+            raise BadInput(f"data.digits: {list(self.digits)} are not two or more different digits; for example [8, 9]")
         if not 0 < self.held_out < 1:
-            raise BadInput(f"data.held_out: {self.held_out:g} is no share between 0 and 1; 0.1 keeps a tenth from training")
+            raise BadInput(f"data.held_out: {self.held_out:g} is not between 0 and 1; 0.1 keeps a tenth from training")
         if self.kind == "mnist" and self.flip:
-            raise BadInput("data.flip: a mirrored digit is none; leave it out")
+            raise BadInput("data.flip: a mirrored digit is not a digit; leave it out")
         if self.limit is not None and self.limit < 1:
             raise BadInput(f"data.limit: {self.limit} leaves no image; give a number from 1, or leave it out")
         if self.workers < 0:
-            raise BadInput(f"data.workers: {self.workers} is no number of processes; 0 loads in the training's own")
+            raise BadInput(f"data.workers: {self.workers} is not a number of processes; 0 loads in the training's own process")
 
 
 def open_data(config: DataConfig, part: str, progress: Progress | None = None) -> Images:
     """The images of a part, "train" or "held_out". `progress` is told (what, done, total) while pictures are resized the first time.
 
     Raises BadInput, naming file and remedy, where there are none.
+
+    Example (six grey pictures in two folders):
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for i in range(6):
+        ...     place = folder / ("cat", "dog")[i % 2]
+        ...     place.mkdir(exist_ok=True)
+        ...     Image.new("RGB", (8, 8), (40 * i,) * 3).save(place / f"{i}.png")
+        >>> data = open_data(DataConfig("folder", folder, resolution=4, held_out=0.5), "train")
+        >>> len(data), data.labels, data.stacked(2).shape
+        (3, ('cat', 'dog'), torch.Size([2, 3, 4, 4]))
+
     """
     if part not in PARTS:
         raise ValueError(f"a part is {' or '.join(PARTS)}, not {part!r}")
@@ -82,9 +94,7 @@ def open_data(config: DataConfig, part: str, progress: Progress | None = None) -
 
 
 def _open_mnist(config: DataConfig, part: str, progress: Progress | None) -> Images:
-    if config.path is not None and (lacking := [name for name in IDX if not (config.path / name).is_file()]):
-        raise BadInput(f"{config.path}: has no {', '.join(lacking)}; leave data.path out, and MNIST is fetched")
-    return digits_data(config.digits, part, config.resolution, config.path)
+    return open_digits(config.digits, part, config.resolution, config.path)
 
 
 def _open_folder(config: DataConfig, part: str, progress: Progress | None) -> Images:

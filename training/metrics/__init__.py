@@ -1,10 +1,10 @@
-"""What a checkpoint is worth, on images that were not trained on (docs/perceptual.md).
+"""The quality of a checkpoint, on images that were not trained on (docs/perceptual.md).
 
     meters, remarks = open_meters(device, stylex.image_range)  # once a run
     measure(stylex, images, classify, meters=meters)  # at each checkpoint
     sufficiency(stylex, images[:64], classify, top=10)
 
-Meters that cannot be had here are left out, and `remarks` says why.
+Metrics that cannot be computed here are left out, and `remarks` says why.
 """
 
 from stylexport.training.metrics.reconstruction_metrics import Meters, measure, open_meters

@@ -17,10 +17,10 @@ NEEDS = "pip install torch-fidelity"
 REACH = "it fetches its weights from github.com/toshas/torch-fidelity once; run it where that is reached"
 
 
-def observed(classify: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor | None]:
+def logits_and_features(classify: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor | None]:
     """The classifier's logits [N, labels] and what enters its last layer with weights [N, F] (mean over places where it has them).
 
-    None for the second where `classify` is no module, or its last layer sees something else than a row an image.
+    None for the second where `classify` is not a module, or its last layer sees something else than a row an image.
     """
     if not isinstance(classify, nn.Module):
         return classify(images), None
@@ -50,7 +50,7 @@ def inception(device: str | torch.device = "cpu", image_range: tuple[float, floa
     try:
         package = importlib.import_module("torch_fidelity.utils")
     except ImportError as error:
-        raise BadInput(f"the package torch-fidelity is not here ({error}); {NEEDS}") from error
+        raise BadInput(f"the package torch-fidelity is not installed ({error}); {NEEDS}") from error
     try:
         with patience(), torch.random.fork_rng(devices=[]):
             network = package.create_feature_extractor("inception-v3-compat", ["2048"], cuda=False, verbose=False).to(device)

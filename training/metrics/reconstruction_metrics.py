@@ -16,7 +16,7 @@ from stylexport.training.losses.classifier_kl import classifier_kl, same_answer
 from stylexport.training.losses.reconstruction import image_l1
 from stylexport.training.metrics.distributions import fid, kid
 from stylexport.training.metrics.encode import encoded
-from stylexport.training.metrics.features import Features, inception, observed
+from stylexport.training.metrics.features import Features, inception, logits_and_features
 
 Classify = Callable[[Tensor], Tensor]
 Between = Literal["none", "fid", "kid"]
@@ -58,7 +58,7 @@ def measure(
     | `image_l1` | mean absolute difference of a pixel, in the images' own range ([-1, 1]) |
     | `same_answer` | share of images whose largest logit stays the same label's |
     | `kl` | KL(classifier of the image || classifier of the reconstruction), mean over images, nats |
-    | `kid_classifier` | KID on what enters the classifier's last layer; where the classifier is a module that tells |
+    | `kid_classifier` | KID on what enters the classifier's last layer; where the classifier is a module that has it |
     | `lpips` | LPIPS, mean over images; where the meters have it |
     | `fid` or `kid` | on Inception's features, images against their reconstructions; where the meters have it |
     """
@@ -68,9 +68,9 @@ def measure(
     outer: list[tuple[Tensor, Tensor]] = []
     for real in images.split(batch):
         real = real.to(device)
-        logits, own = observed(classify, real)
+        logits, own = logits_and_features(classify, real)
         fake = stylex.decode(encoded(stylex, real, logits, in_loop))
-        again, other = observed(classify, fake)
+        again, other = logits_and_features(classify, fake)
         errors.append(image_l1(real, fake) * len(real))
         answers.append((logits.cpu().double(), again.cpu().double()))
         inner.append((own, other))

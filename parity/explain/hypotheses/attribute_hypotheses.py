@@ -14,7 +14,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylexport.parity.explain.formulas import Pads, same_pads, zeros_round
+from stylexport.parity.explain.formulas import Pads, same_pads, zero_padded
 from stylexport.parity.explain.hypotheses.hypothesis import SEEN, SUPPOSED, Hypothesis, number, setting
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.torch_models.layers.activations import ACTIVATIONS
@@ -205,7 +205,7 @@ def _convolution(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]
 
     def pads(module: Any, value: Pads) -> None:
         def forward(x: Tensor) -> Tensor:
-            x = zeros_round(x, value)
+            x = zero_padded(x, value)
             return F.conv2d(x, module.weight, module.bias, module.stride, 0, module.dilation, module.groups)
 
         module.__dict__["forward"] = forward

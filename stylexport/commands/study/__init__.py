@@ -10,7 +10,7 @@ from stylexport.lazy import lazy
 COMMANDS: dict[str, tuple[str, str]] = {
     "classification": ("classification", "Make the first study's form: which attribute is it?"),
     "verbal": ("verbal", "Make the second study's form: what changes, in words?"),
-    "analyse": ("analyse", "Say what the forms' answers show."),
+    "analyse": ("analyse", "Analyse the answers."),
 }
 
 

@@ -21,12 +21,12 @@ _PATH = click.Path(path_type=Path)
 @click.argument("files", nargs=-1, required=True, type=_PATH)
 @click.option("--key", "keys", multiple=True, type=_PATH, metavar="KEY.JSON", help="The key beside the form; once for each study.")
 @click.option(
-    "--words", "most", type=click.IntRange(min=1), default=3, show_default=True, help="Common words an attribute; ties are all shown."
+    "--words", "most", type=click.IntRange(min=1), default=3, show_default=True, help="Common words of each attribute; ties are all shown."
 )
 @json_option
 @verbose_option
 def command(files: tuple[Path, ...], keys: tuple[Path, ...], most: int, as_json: bool) -> None:
-    """Say what the answers in FILES show: accuracy of the classification study, common words of the verbal one.
+    """Analyse the answers in FILES: accuracy of the classification study, common words of the verbal one.
 
     FILES are the CSV files that the forms save. The classification study needs its key; the verbal one's gives the attributes' names.
 
@@ -74,8 +74,8 @@ def _print_scores(title: str, scores: Iterable[Score]) -> None:
 def _print_words(found: Iterable[Described]) -> None:
     click.echo("\nCommonest words, lemmatised, with the number of answers that hold them and the forms in which they are written")
     for described in found:
-        said = [f"{w.lemma} {w.count}" + (f" ({', '.join(w.forms)})" if w.forms != (w.lemma,) else "") for w in described.words]
-        click.echo(f"{described.name} ({described.answers} answers): {'; '.join(said) or 'no word that describes'}")
+        words = [f"{w.lemma} {w.count}" + (f" ({', '.join(w.forms)})" if w.forms != (w.lemma,) else "") for w in described.words]
+        click.echo(f"{described.name} ({described.answers} answers): {'; '.join(words) or 'no describing word'}")
 
 
 def _range(interval: Interval) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stylexport.commands.study.making import attributes_option, model_option, opened, out_option, report, run_argument, seed_option
+from stylexport.commands.study.form_options import attributes_option, model_option, opened, out_option, report, run_argument, seed_option
 from stylexport.console import json_option, verbose_option
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stylexport.training.classifier.calibration import brier, calibration_error, log_loss, measured, reliability, softmax, temperature
+from stylexport.training.classifier.calibration import (
+    brier,
+    calibration_error,
+    calibration_metrics,
+    log_loss,
+    reliability,
+    softmax,
+    temperature,
+)
 
 # Confidences 0.9, 0.8, 0.6, 0.55; the third is wrong.
 P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.45, 0.55]])
@@ -46,14 +54,14 @@ def test_the_temperature_undoes_a_sharpening() -> None:
 def test_a_temperature_is_measured_on_images_that_it_was_not_fitted_to() -> None:
     logits = np.array([[4.0, 0.0], [0.0, 4.0]] * 50)
     targets = np.array([0, 0] * 50)  # every image of the first half is right, every one of the second wrong
-    found = measured(logits, targets, ("a", "b"))
+    found = calibration_metrics(logits, targets, ("a", "b"))
     sure = 1 / (1 + np.exp(-4))
     assert found["temperature"] == pytest.approx(0.05, rel=1e-6)
     assert found["second_half"] == pytest.approx({"ece": sure, "ece_at_temperature": 1.0})
 
 
 def test_the_confusion_counts_answers_by_label() -> None:
-    found = measured(np.log(P), TARGETS, ("eight", "nine"))
+    found = calibration_metrics(np.log(P), TARGETS, ("eight", "nine"))
     assert found["confusion"] == [[1, 0], [1, 2]]
     assert found["by_label"] == pytest.approx({"eight": 1.0, "nine": 2 / 3})
     assert found["accuracy"] == 0.75

@@ -106,7 +106,7 @@ def test_a_folder_that_is_there_is_left_alone_unless_told_to_go_on(config: Class
             dataclasses.replace(config, learning_rate=1.0, data=dataclasses.replace(config.data, seed=9)), tmp_path / "out", resume=True
         )
     (tmp_path / "out" / "checkpoint.safetensors").write_bytes(b"cut")
-    with pytest.raises(DamagedFile, match=r"checkpoint\.safetensors: is no checkpoint"):
+    with pytest.raises(DamagedFile, match=r"checkpoint\.safetensors: is not a checkpoint"):
         train_classifier(config, tmp_path / "out", resume=True)
 
 

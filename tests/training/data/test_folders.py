@@ -93,7 +93,7 @@ def test_a_table_labels_its_files_with_a_header_or_without(folder: Path, text: s
     [
         ("dog/a.png,old\ndog/z.png,new\n", r"names 1 files that .* does not have: dog/z\.png"),
         ("dog/a.png,old\n../pets/dog/b.PNG,new\n", "does not have"),
-        ("dog/a.png,old\ndog/a.png,new\n", r"names twice dog/a\.png"),
+        ("dog/a.png,old\ndog/a.png,new\n", r"names these files twice: dog/a\.png"),
         ("dog/a.png,old\ndog/b.PNG\n", r"row 2 has no file and label \('dog/b\.PNG'\)"),
         ("file,label\n", "holds no row"),
     ],
@@ -131,23 +131,25 @@ def test_a_cut_cache_is_made_again(folder: Path, own_cache: Path) -> None:
     assert np.array_equal(cache.picture_store(folder_pictures(folder), 4), before)
 
 
-def test_who_comes_together_makes_it_once(folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Path] = []
-    make = cache._make
-    monkeypatch.setattr(cache, "_make", lambda path, *rest: (made.append(path), make(path, *rest)))
-    threads = [threading.Thread(target=cache.picture_store, args=(folder_pictures(folder), 4)) for _ in range(4)]
+def test_processes_that_come_together_resize_the_pictures_once(folder: Path, own_cache: Path) -> None:
+    made: list[int] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        made.append(done)
+
+    threads = [threading.Thread(target=cache.picture_store, args=(folder_pictures(folder), 4, progress)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 1
+    assert made == [6]  # all pictures, once
     assert len(list(own_cache.glob("*.npy"))) == 1
 
 
 def test_all_damaged_pictures_are_named_and_nothing_is_left(folder: Path, own_cache: Path) -> None:
     for name in ("cat/a.png", "dog/c.png"):
         (folder / name).write_bytes(b"no picture")
-    with pytest.raises(BadInput, match=r"pets: 2 files are no pictures that can be read: cat/a\.png, dog/c\.png; replace them"):
+    with pytest.raises(BadInput, match=r"pets: 2 files are not pictures that can be read: cat/a\.png, dog/c\.png; replace them"):
         cache.picture_store(folder_pictures(folder), 4)
     assert [path.suffix for path in own_cache.iterdir()] == [".lock"]
 
@@ -155,10 +157,10 @@ def test_all_damaged_pictures_are_named_and_nothing_is_left(folder: Path, own_ca
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "film"}, r"data\.kind: 'film' is none of mnist, folder, csv"),
+        ({"kind": "film"}, r"data\.kind: 'film' is not one of mnist, folder, csv"),
         ({"digits": (8, 8)}, r"data\.digits"),
-        ({"flip": True}, r"data\.flip: a mirrored digit is none"),
-        ({"kind": "folder", "held_out": 1.0}, r"data\.held_out: 1 is no share"),
+        ({"flip": True}, r"data\.flip: a mirrored digit is not a digit"),
+        ({"kind": "folder", "held_out": 1.0}, r"data\.held_out: 1 is not between 0 and 1"),
         ({"limit": 0}, r"data\.limit"),
     ],
 )
@@ -172,7 +174,7 @@ def test_what_is_not_given_or_not_there_is_named(tmp_path: Path) -> None:
         open_data(DataConfig("folder"), "train")
     with pytest.raises(BadInput, match=r"nowhere: no such folder; data\.path"):
         open_data(DataConfig("folder", tmp_path / "nowhere"), "train")
-    with pytest.raises(BadInput, match=r"has no train-images-idx3-ubyte, .*; leave data.path out"):
+    with pytest.raises(BadInput, match=r"train-images-idx3-ubyte: no such file; give all of MNIST's four, or leave the folder out"):
         open_data(DataConfig("mnist", tmp_path), "train")
 
 

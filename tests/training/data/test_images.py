@@ -11,7 +11,7 @@ import torch
 
 from stylexport.checkpoints.mnist import Digits
 from stylexport.training.data.images import Images
-from stylexport.training.data.mnist import digit_store
+from stylexport.training.data.mnist import prepare_digits
 
 STORE = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
 
@@ -49,7 +49,7 @@ def test_a_memory_map_travels_as_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("resolution", "row"), [(32, [0] * 30), (16, [0] * 15)])
 def test_a_digit_has_a_black_border(resolution: int, row: list[int]) -> None:
     digits = Digits(np.full((1, 28, 28), 255, np.uint8), np.array([0]), np.array([0]))
-    store = digit_store(digits, resolution)
+    store = prepare_digits(digits, resolution)
     assert store.shape == (1, 1, resolution, resolution)
     assert int(store[0, 0, resolution // 2, resolution // 2]) == 255
     assert int(store[0, 0, 0, 0]) < 20

@@ -1,4 +1,4 @@
-"""What the two commands that make a form share: the run opened again, and what is said of the form."""
+"""What the two commands that make a form share: their options, opening the run, and printing where the form is."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ out_option = click.option(
 )
 model_option = click.option("--model", type=_PATH, metavar="DIR", help="The converted folder; by default where the run found it.")
 attributes_option = click.option(
-    "--attributes", "first", type=click.IntRange(min=1), help="The first so many; by default 6, or as many as there are."
+    "--attributes", "first", type=click.IntRange(min=1), help="How many, the strongest first; by default 6, or all."
 )
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of questions, images and sides.")
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is drawn at random.")
 
 
 def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
-    """A run with its model, and the attributes that were selected. Raises BadInput where one of them is not there."""
+    """A run with its model, and the attributes that were selected. Raises BadInput where one of them is missing."""
     from stylexport.attfind.effects.load_run import load_run
     from stylexport.attfind.select.attributes import read_attributes
     from stylexport.attfind.select.goals import check
@@ -39,7 +39,7 @@ def opened(run: Path, model: Path | None) -> tuple[Subject, Selection]:
 
 
 def report(made: Study, as_json: bool) -> None:
-    """Where form and key are, and what to do with them."""
+    """Prints where form and key are, and what to do with them."""
     size = made.page.stat().st_size
     if as_json:
         print_json({"study": made.name, "page": str(made.page), "key": str(made.key), "questions": made.questions, "bytes": size})
