@@ -99,9 +99,9 @@ class NpyFile(TensorsOnly):
 
     def read(self, variable: Variable) -> Array:
         """The array, read-only. Raises DamagedFile."""
-        mode = "r" if self._header.nbytes else None  # nothing can be mapped of an empty array
         with damaged(self.path, "be read by numpy", (OSError, ValueError)):
-            values = np.load(self.path, mmap_mode=mode, allow_pickle=False)
+            # nothing can be mapped of an empty array
+            values = np.load(self.path, mmap_mode="r" if self._header.nbytes else None, allow_pickle=False)
         return _native(np.asarray(values), self._header)
 
     def close(self) -> None:
