@@ -123,15 +123,15 @@ class ZippedPieces:
         if offset < self._at:
             self._restart()
         while self._at < offset:
-            self._fill(memoryview(bytearray(min(offset - self._at, CHUNK))))
+            self._fill(bytearray(min(offset - self._at, CHUNK)))
         data = np.empty(size, np.uint8)
         self._fill(data.data)
         data.flags.writeable = False
         return data
 
-    def _fill(self, view: memoryview) -> None:
-        """Read into `view`, a chunk at a time: `zipfile` holds twice what it is asked for."""
-        done = 0
+    def _fill(self, buffer: bytearray | memoryview) -> None:
+        """Read into `buffer`, a chunk at a time: `zipfile` holds twice what it is asked for."""
+        view, done = memoryview(buffer), 0
         while done < len(view):
             with damaged(self._archive.path, f"read member {self._name!r}", ZIP_ERRORS):
                 piece = self._stream.read(min(len(view) - done, CHUNK))

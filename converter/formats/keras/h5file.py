@@ -176,10 +176,10 @@ def load(h5: H5, dataset: Node, name: str) -> Array:
     """The values, read-only, in the machine's byte order: mapped where they lie in one piece of a real file, else read."""
     shape, dtype, nbytes = describe(h5, dataset, name)
     with _calling(h5.path, f"read dataset {name!r}"):
-        offset: int | None = dataset.id.get_offset() if h5.source is None and dtype.isnative and nbytes else None
+        offset = dataset.id.get_offset() if h5.source is None and dtype.isnative and nbytes else None
         if offset is not None and offset % dtype.itemsize == 0:
             return np.asarray(np.memmap(h5.path, dtype, "r", offset, shape))
-        values = np.asarray(dataset[()])
+        values: Array = np.asarray(dataset[()])
     values = values.view(dtype) if dtype == BFLOAT16 else values.astype(dtype.newbyteorder("="), copy=False)
     values.flags.writeable = False
     return values

@@ -112,7 +112,7 @@ def read_pickle(path: Path, file: BinaryIO) -> Any:
     """
     start = file.tell()
     with damaged(path, "be read as a pickle", _PICKLE_ERRORS):
-        sizes = [(opcode.name, value or 0) for opcode, value, _ in pickletools.genops(file) if opcode.name in _ALLOCATING]
+        sizes = [(opcode.name, int(value or 0)) for opcode, value, _ in pickletools.genops(file) if opcode.name in _ALLOCATING]
         end = file.seek(0, 2)
     for name, value in sizes:
         if value > end:
@@ -159,8 +159,8 @@ def meaning(path: Path, value: Any) -> Any:
         case "convert_to_tensor", (tensor, *_), _ if type(tensor).__name__ != "convert_to_tensor":
             return meaning(path, tensor)
         case "partial", _, (_, _, {"name": str(name), "initial_value": initial, **given}, _):
-            trainable = given.get("trainable")
-            return Named(name.removesuffix(":0"), initial, trainable if isinstance(trainable, bool) else None)
+            trained = given.get("trainable")
+            return Named(name.removesuffix(":0"), initial, trained if isinstance(trained, bool) else None)
         case "Variable", _, {"_path": name, "_value": initial, "_trainable": trainable}:  # Keras 3
             return Named(str(name), initial, bool(trainable))
         case "Network", _, dict(state):
