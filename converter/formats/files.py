@@ -125,11 +125,11 @@ class ZippedPieces:
         while self._at < offset:
             self._fill(bytearray(min(offset - self._at, CHUNK)))
         data = np.empty(size, np.uint8)
-        self._fill(data)
+        self._fill(data.data)
         data.flags.writeable = False
         return data
 
-    def _fill(self, buffer: bytearray | Bytes) -> None:
+    def _fill(self, buffer: bytearray | memoryview) -> None:
         """Read into `buffer`, a chunk at a time: `zipfile` holds twice what it is asked for."""
         view, done = memoryview(buffer), 0
         while done < len(view):

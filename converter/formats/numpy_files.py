@@ -12,7 +12,7 @@ import tokenize
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class NpyFile(TensorsOnly):
 
     def read(self, variable: Variable) -> Array:
         """The array, read-only. Raises DamagedFile."""
-        mode = "r" if self._header.nbytes else None  # nothing can be mapped of an empty array
+        mode: Literal["r"] | None = "r" if self._header.nbytes else None  # nothing can be mapped of an empty array
         with damaged(self.path, "be read by numpy", (OSError, ValueError)):
             values = np.load(self.path, mmap_mode=mode, allow_pickle=False)
         return _native(np.asarray(values), self._header)

@@ -1,4 +1,4 @@
-"""The port's configuration against the recorded one, field by field: what no value of the layers may show."""
+"""The port's configuration against the recorded one, field by field: differences that the layers' values may not show."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-ALIKE = 1e-6  # float32 keeps a constant no better
+ALIKE = 1e-6  # float32 does not keep a constant more precisely
 # Training alone uses these.
 UNUSED = frozenset(("momentum", "dropout"))
 
 
 def other_settings(own: Mapping[str, Any] | None, recorded: Mapping[str, Any] | None, most: int = 8) -> list[str]:
-    """What the port's configuration has otherwise, in words; none where one of them is not known."""
+    """How the port's configuration differs, one sentence a field; empty where one of the two is not known."""
     if not own or not recorded:
         return []
     found = [

@@ -1,4 +1,4 @@
-"""What lies between the networks: StylEx's `encode` and `decode`, judged alone on what the originals gave.
+"""The code between the networks: StylEx's `encode` and `decode`, judged alone on the originals' outputs.
 
 No graph of the release does this; the authors' notebook does: a dlatent is w and the softmax of the classifier's logits, and an image is
 clipped to [-1, 1]. The networks are stubs that return the recorded values, so only what StylEx itself does is judged.

@@ -114,7 +114,7 @@ class _Run:
             self.maps = self.maps or error_maps(layer, given, expected)
 
     def _facts(self, layer: str, stage: str) -> dict[str, Any]:
-        """What every suspect of this network is told."""
+        """What all suspects of this network have in common."""
         port = self.comparison.port
         return {"network": port.network, "layer": layer, "config": self.original.network.config, "own": port.config, "stage": stage}
 

@@ -24,7 +24,7 @@ def vacuous(module: nn.Module, samples: int | None = None) -> tuple[str, ...]:
     """What these weights cannot show of a layer, one sentence each; empty where they show everything.
 
     `module` is the layer's own (children with a judgement of their own are left out), `samples` how many the network was run on, which
-    tells whether a minibatch standard deviation had groups to mix up.
+    decides whether a minibatch standard deviation had several groups.
     """
     found = list(_tensors(module))
     if hasattr(module, "running_var"):

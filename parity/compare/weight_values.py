@@ -11,7 +11,7 @@ from torch import Tensor
 from stylexport.parity.original import Original
 
 UNRELATED = "weight_value"
-# So many tensors, and such a share of a network's, are so far from the original's by no single mistake and no rounding.
+# So many tensors, and such a share of a network's, differ from the original's so far that no single mistake and no rounding explains it.
 MANY, MOST, FAR = 8, 0.8, 0.05
 HALF = (torch.float16, torch.bfloat16)
 
@@ -66,10 +66,10 @@ def mismatches(state: Mapping[str, Tensor], original: Original) -> list[Mismatch
 
 
 def _relation(name: str, own: Tensor, theirs: Tensor) -> str:
-    """The cause that the two tensors alone tell, where no pass can."""
+    """The cause that the two tensors alone show, where no pass can."""
     last = name.rpartition(".")[2]
-    for cause, turned in RELATIONS:
-        other = turned(theirs)
+    for cause, change in RELATIONS:
+        other = change(theirs)
         if other is not None and other.shape == own.shape and torch.equal(own, other) and (cause == "noise") == (last == "noise_const"):
             return cause
     if last == "bias" and not own.any():

@@ -1,7 +1,7 @@
 """What can be wrong with a layer: the identifiers that `report.json` uses, each with its meaning and what to do about it.
 
 The table's order is that of specificity: of two causes that explain a fault equally well, the one that stands first is named. Replacing
-whole tensors by the original's explains any fault in the weights, so `weight_value` is the last resort.
+whole tensors by the original's explains any fault in the weights, so `weight_value` comes last.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Many faults in one port: the first are explained in full, those behind them by what the files show and the causes already found.
 
-A wrong constant errs in every layer, and the recording of another release in all that there are; to look for rivals of the hundredth
-fault as for those of the first would take minutes and tell nothing. Faults are counted and no time is taken, so that the same proof
-gives the same report.
+A wrong constant is a fault in every layer that has it, and the recording of another release one in every layer there is; a full search
+for each would take minutes and say nothing new. The budget counts faults, not seconds, so that the same proof gives the same report.
 """
 
 from __future__ import annotations

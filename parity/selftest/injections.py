@@ -1,4 +1,4 @@
-"""Faults to put into a copy of a port, one at a time: what the proof must find, place and name.
+"""Faults to put into a copy of a port, one at a time: each must be detected, located and named.
 
 Each row of the tables is a mistake that ports of such networks have had: the cause's identifier, the layers it is tried at (the first, a
 middle and the last that it applies to), and what it does to a layer.
@@ -17,6 +17,7 @@ from torch import nn
 from stylexport.parity.selftest.changes import (
     Change,
     activation,
+    at,
     attribute,
     code,
     config,
@@ -74,14 +75,10 @@ def injections(network: str, module: nn.Module) -> Iterator[Injection]:
     for row in (*LAYERS, *LABELS):
         places = [name for name, part in module.named_modules() if isinstance(part, row.kind) and row.where(name, part)]
         for name in dict.fromkeys(places[i] for i in (0, len(places) // 2, -1) if places):
-            yield Injection(network, row.layer(name), row.cause, row.what, _at(name, row.change))
+            yield Injection(network, row.layer(name), row.cause, row.what, at(name, row.change))
     kind = kind_of(module.config) if isinstance(module, PretrainedNetwork) else None
     for cause, layer, what, change in kind.faults.load() if kind and kind.faults else ():
         yield Injection(network, layer, cause, what, change)
-
-
-def _at(name: str, change: Change) -> Change:
-    return lambda module: change(module.get_submodule(name))
 
 
 def _square(name: str, layer: Any) -> bool:
@@ -89,7 +86,7 @@ def _square(name: str, layer: Any) -> bool:
 
 
 def _wide(name: str, layer: Any) -> bool:
-    """A kernel that turning round or transposing"""
+    """Whether the kernel is larger than 1x1, so that flipping or transposing changes it."""
     return layer.weight.ndim == 4 and layer.weight.shape[2] > 1
 
 
@@ -123,7 +120,7 @@ OTHER_FILTER = (1.0, 2.0, 4.0, 1.0)
 BOTH_FLIPPED = together(tensor("weight", lambda w: w.flip(0)), tensor("bias", lambda b: b.flip(0)))
 
 LAYERS = (
-    Row("kernel_flipped", "kernel turned round", KERNELS, tensor("weight", lambda w: w.flip(2, 3)), _wide),
+    Row("kernel_flipped", "kernel flipped", KERNELS, tensor("weight", lambda w: w.flip(2, 3)), _wide),
     Row("kernel_transposed_hw", "height and width swapped", KERNELS, tensor("weight", lambda w: w.transpose(2, 3)), _wide),
     Row("in_out_swapped", "inputs and outputs swapped", (SynthesisLayer, Conv), tensor("weight", lambda w: w.transpose(0, 1)), _both),
     Row("in_out_swapped", "dense weight not transposed", Dense, tensor("weight", lambda w: w.t()), _square),

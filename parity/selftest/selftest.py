@@ -94,7 +94,7 @@ class Selftest:
 def selftest(
     converted: Path, recording: Path, *, only: Collection[str] = (), device: str = "cpu", progress: Progress | None = None
 ) -> Selftest:
-    """Tries every injection that applies to the recorded networks, or to those that `only` names. Raises BadInput as `verify` does."""
+    """Injects every fault that applies to the recorded networks, or to those that `only` names. Raises BadInput as `verify` does."""
     opened = Recording(recording)
     ports, _ = converted_ports(converted)
     networks = [network for name, network in opened.networks.items() if name in ports and (not only or name in only)]

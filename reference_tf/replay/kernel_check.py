@@ -8,7 +8,7 @@ What rounding explains (Higham, Accuracy and Stability of Numerical Algorithms, 
 result of inputs that are changed by a few units of rounding u = 2^-24, rounded once more. How much such a change does is measured, by
 changing every input by one u of random sign: so a sum whose terms cancel is allowed its larger error. A sum of n terms, one after
 another, errs by at most sqrt(n) times that. The longest sum that float32 can count has 2^24 terms: hence the factor 2^12.
-A kernel that rounds its factors to bfloat16 (2^-9) or leaves out an element lies far above.
+What rounds to bfloat16 (2^-9) lies above it.
 """
 
 from __future__ import annotations

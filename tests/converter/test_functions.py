@@ -13,8 +13,8 @@ from stylexport.common.errors import BadInput
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.formats.savedmodel import functions as module
 from stylexport.converter.formats.savedmodel.functions import Function, functions, inference
+from stylexport.converter.formats.savedmodel.saved_methods import argument_names, arguments, leaves
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
-from stylexport.converter.formats.savedmodel.structure import argument_names, arguments, leaves
 from stylexport.converter.graph import protos
 
 # The embedded generator's channels at 4, 8, 16, 32 px.

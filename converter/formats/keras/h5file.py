@@ -177,10 +177,9 @@ def load(h5: H5, dataset: Node, name: str) -> Array:
     shape, dtype, nbytes = describe(h5, dataset, name)
     with _calling(h5.path, f"read dataset {name!r}"):
         offset = dataset.id.get_offset() if h5.source is None and dtype.isnative and nbytes else None
-        mapped = offset is not None and offset % dtype.itemsize == 0
-        values = np.memmap(h5.path, dtype, "r", offset, shape) if mapped else np.asarray(dataset[()])
-    if mapped:
-        return np.asarray(values)
+        if offset is not None and offset % dtype.itemsize == 0:
+            return np.asarray(np.memmap(h5.path, dtype, "r", offset, shape))
+        values: Array = np.asarray(dataset[()])
     values = values.view(dtype) if dtype == BFLOAT16 else values.astype(dtype.newbyteorder("="), copy=False)
     values.flags.writeable = False
     return values

@@ -112,7 +112,7 @@ def read_pickle(path: Path, file: BinaryIO) -> Any:
     """
     start = file.tell()
     with damaged(path, "be read as a pickle", _PICKLE_ERRORS):
-        sizes = [(opcode.name, value) for opcode, value, _ in pickletools.genops(file) if opcode.name in _ALLOCATING]
+        sizes = [(opcode.name, int(value or 0)) for opcode, value, _ in pickletools.genops(file) if opcode.name in _ALLOCATING]
         end = file.seek(0, 2)
     for name, value in sizes:
         if value > end:
@@ -159,7 +159,8 @@ def meaning(path: Path, value: Any) -> Any:
         case "convert_to_tensor", (tensor, *_), _ if type(tensor).__name__ != "convert_to_tensor":
             return meaning(path, tensor)
         case "partial", _, (_, _, {"name": str(name), "initial_value": initial, **given}, _):
-            return Named(name.removesuffix(":0"), initial, given.get("trainable"))
+            trained = given.get("trainable")
+            return Named(name.removesuffix(":0"), initial, trained if isinstance(trained, bool) else None)
         case "Variable", _, {"_path": name, "_value": initial, "_trainable": trainable}:  # Keras 3
             return Named(str(name), initial, bool(trainable))
         case "Network", _, dict(state):
@@ -202,7 +203,7 @@ def _dtype(path: Path, value: Any) -> np.dtype[Any] | None:
         return None
     if kind == "dtype" and args[0] is _FOUND["ml_dtypes", "bfloat16"]:
         return BFLOAT16
-    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
+    order: Any = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
     if kind != "dtype" or not isinstance(args[0], str) or not _NUMBERS.fullmatch(args[0]) or order not in ("<", ">", "|", "="):
         raise DamagedFile(path, f"holds an array of no known numbers ({args[0]!r:.40})")
     with damaged(path, "make an array", (TypeError, ValueError)):

@@ -17,9 +17,20 @@ from typing import Any
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
-from stylexport.converter.formats.savedmodel.methods import methods_at, paths, traced
+from stylexport.converter.formats.savedmodel.saved_methods import (
+    Leaf,
+    Place,
+    Shape,
+    argument_names,
+    arguments,
+    dtype_of,
+    leaves,
+    methods_at,
+    paths,
+    shape_of,
+    traced,
+)
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
-from stylexport.converter.formats.savedmodel.structure import Leaf, Place, Shape, argument_names, arguments, dtype_of, leaves, shape_of
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
 
 SIGNATURE = "signature:"

@@ -16,7 +16,7 @@ from typing import Any
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.checkpoint.bundle import Bundle
 from stylexport.converter.formats.files import Files
-from stylexport.converter.formats.savedmodel.structure import shape_of
+from stylexport.converter.formats.savedmodel.saved_methods import shape_of
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph, flatten, flatten_function
 

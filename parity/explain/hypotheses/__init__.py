@@ -1,5 +1,6 @@
 """What could be wrong with a layer, as experiments: each hypothesis puts one thing right in a copy of the layer.
 
-`weights` turns its tensors, `attributes` sets its constants, `inputs` and `outputs` rearrange what goes in and comes out, and `code`
-breaks a plain form of the layer until it errs as the port does.
+weight_hypotheses.py permutes and replaces its tensors, attribute_hypotheses.py sets its constants, input_hypotheses.py and
+output_hypotheses.py rearrange its inputs and outputs, code_changes.py changes a plain formula of the layer until it errs as the port does,
+and fitted.py fits numbers to the activations.
 """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-# Two tensors are the same where they differ by less than float32 stores; a turned or scaled one may have been rounded once more.
+# Two tensors are the same where they differ by less than float32 stores; a scaled one may have been rounded once more.
 SAME, ALIKE = 1e-8, 1e-6
 
 
@@ -37,7 +37,7 @@ def close(found: Tensor, wanted: Tensor, tolerance: float = ALIKE) -> bool:
 
 
 def differing(own: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The names of the original's tensors that the port has otherwise or not at all; an absent one that would be zero is none."""
+    """The names of the original's tensors that the port has otherwise or not at all; an absent one that would be zero does not count."""
     return tuple(
         name
         for name, wanted in original.items()
@@ -57,9 +57,9 @@ def factor(found: Tensor, wanted: Tensor) -> float | None:
 
 
 def permutation(found: Tensor, wanted: Tensor, axis: int) -> list[int] | None:
-    """The order in which the slices of `found` along an axis are those of `wanted`; None where there is none, or it is as it stands.
+    """The order in which the slices of `found` along an axis are those of `wanted`; None where there is none, or they are in order.
 
-    The slices are told apart by their product with one random vector, so that n of them need n log n comparisons.
+    The slices are recognised by their product with one random vector, so that n of them need n log n comparisons.
     """
     if found.shape != wanted.shape or axis >= found.ndim or found.shape[axis] < 2:
         return None

@@ -56,7 +56,7 @@ def shown_by_tensors(suspect: Suspect) -> list[Hypothesis]:
     for hypothesis, names in _swaps(suspect, own):
         first, second = names
         if set(names) <= set(left) and (close(own[first], original[second]) or close(own[second], original[first])):
-            # One that lies in the other's place is enough: a mean that was made positive on the way to be a variance is lost.
+            # One tensor in the other's place is enough: a mean that was made positive to serve as a variance cannot be recognised.
             add(_hypothesis(hypothesis.cause, hypothesis.detail, partial(_originals, original, names), SEEN, replaces=True))
             left = tuple(name for name in left if name not in names)
     for name in left:
