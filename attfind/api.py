@@ -48,7 +48,7 @@ class AttFind:
     [N, labels]: a module or function of images [N, 3, R, R] in the model's range, or a name as `--classifier` takes it (a converted folder,
     "torchvision:NAME", "package:build"), filled from the file `weights`; by default the StylEx's own. `preprocessing` changes what images
     go through before a classifier (keys size, range, channels, mean, std); `labels` name its logits. Models from a folder are put on
-    `device`; modules stay where they are.
+    `device`; modules stay where they are. A module that classifies is put in evaluation mode, the StylEx's own is frozen as well.
 
     Every other method takes `run`, a run's folder or its `Effects`. Without a model, or without a classifier, they use those that the run
     names, and refuse others than it was measured with. Raises BadInput where model or classifier cannot be opened.

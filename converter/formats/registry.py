@@ -111,7 +111,21 @@ def _begins(path: Path, magics: tuple[bytes, ...]) -> bool:
 
 
 def open_artefact(source: str | Path) -> Artefact:
-    """The one artefact at `source`. Raises BadInput where there is none, or more than one."""
+    """The one artefact at `source`: its variables and facts at once, its tensors and graphs on demand.
+
+    `source` is a file, a folder, a checkpoint's prefix or a TF-Hub handle (docs/formats.md). Raises BadInput where there is none, or more
+    than one, DamagedFile or HostileFile where it cannot be trusted.
+
+    Example:
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> generator = open_artefact(EMBEDDED / "generator.savedmodel.zip")
+        >>> generator.format, len(generator.variables)
+        ('savedmodel', 68)
+        >>> first = generator.variables[0]
+        >>> generator.read(first).shape == first.shape
+        True
+
+    """
     found = open_all(source)
     if len(found) > 1:
         names = ", ".join(str(a.path) for a in found[:4])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stylexport.parity.compare.hooks import Capture, Stub, capturing
 from stylexport.parity.explain.suspect import Suspect
+from stylexport.parity.ports import Site
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.encoder import Encoder
 from stylexport.torch_models.generator import Generator
@@ -48,47 +50,24 @@ def forward(net: nn.Module) -> Tensor:
     return net(random(SAMPLES, 3, 16 if isinstance(net, Encoder) else 32, 16 if isinstance(net, Encoder) else 32).tanh())
 
 
-@dataclass
-class Seen:
-    """What one layer was given and what it gave."""
+def captured(net: nn.Module, layers: list[str]) -> dict[str, Capture]:
+    """Runs the network and keeps the arguments and the judged value of its layers."""
+    found: dict[str, Capture] = {}
+    sites = [Site(name, name, (1,) if isinstance(net.get_submodule(name), SynthesisBlock) else ()) for name in layers]
 
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    output: Tensor
+    def on_capture(capture: Capture) -> None:
+        args = tuple(a.clone() if isinstance(a, Tensor) else a for a in capture.args)
+        found[capture.site.layer] = replace(capture, value=judged(capture.site.layer, capture.value).clone(), args=args)
 
-
-def watch(net: nn.Module, layers: list[str]) -> dict[str, Seen]:
-    """Run the network and keep what its layers were given and gave. A style's output has its one already, a block's is its image."""
-    seen: dict[str, Seen] = {}
-    handles = []
-    for name in layers:
-
-        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
-            kept = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
-            seen[name] = Seen(kept, dict(kwargs), judged(name, output).clone())
-
-        handles.append(net.get_submodule(name).register_forward_hook(hook, with_kwargs=True))
-    with torch.no_grad():
+    with torch.no_grad(), capturing(net, sites, on_capture):
         forward(net)
-    for handle in handles:
-        handle.remove()
-    return seen
+    return found
 
 
 def judged(name: str, output: Any) -> Tensor:
-    result: Tensor = output[1] if isinstance(output, tuple) else output
-    return result + 1 if name.startswith("style_vectors") else result
-
-
-class Stub(nn.Module):
-    """A child that has a judgement of its own: it returns what the original gave."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__()
-        self.value = value
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.value
+    """A layer's value as it is judged: a block's is its image, a style has one added."""
+    value: Tensor = output[1] if isinstance(output, tuple) else output
+    return value + 1 if name.startswith("style_vectors") else value
 
 
 def suspect(
@@ -99,14 +78,14 @@ def suspect(
     port: Any = network(kind)
     with torch.no_grad():
         fault(port)
-    expected = watch(right, [layer])[layer].output
-    given = watch(port, [layer])[layer]
+    expected = captured(right, [layer])[layer].value
+    given = captured(port, [layer])[layer]
     module = copy.deepcopy(port.get_submodule(layer))
     if isinstance(module, ResidualBlock | SynthesisBlock):
         children = [child for child in ("fromrgb", "conv0", "conv1", "skip", "torgb") if getattr(module, child, None) is not None]
-        values = watch(right, [f"{layer}.{child}" for child in children])
+        values = captured(right, [f"{layer}.{child}" for child in children])
         for child in children:
-            setattr(module, child, Stub(values[f"{layer}.{child}"].output))
+            setattr(module, child, Stub(values[f"{layer}.{child}"].value))
     original = dict(right.get_submodule(layer).state_dict()) if weights else {}
     config = right.config.to_json()
     return Suspect(
@@ -117,7 +96,7 @@ def suspect(
         given.args,
         given.kwargs,
         expected,
-        given.output,
+        given.value,
         {name: value for name, value in original.items() if "." not in name},
         config,
         {**config, **(own or {})},

@@ -26,6 +26,17 @@ def test_the_generator_equals_its_formulas(g: Generator):
     torch.testing.assert_close(g(DLATENTS), generator(g.state_dict(), DLATENTS), atol=1e-11, rtol=0)
 
 
+@pytest.mark.parametrize("layer", range(5))
+def test_synthesis_goes_on_from_any_layer_and_reads_no_style_below_it(g: Generator, layer: int):
+    unchanged, changed = g.style_vectors(DLATENTS[:1]), g.style_vectors(DLATENTS)
+    conv = [below.expand(3, -1) for below in unchanged.conv[:layer]] + [*changed.conv[layer:]]
+    torgb = unchanged.torgb
+    entering = g.synthesis.layer_inputs(unchanged)[layer]
+    unread = [torch.full_like(below, math.nan) for below in conv[:layer]] + conv[layer:]
+    found = g.synthesis.resume(layer, entering, Styles(tuple(unread), torgb))
+    torch.testing.assert_close(found, g.synthesis(Styles(tuple(conv), torgb)), atol=1e-12, rtol=0)
+
+
 def test_float32_agrees_with_the_formulas_to_rounding():
     single = fill(Generator(GENERATOR))
     state = {name: t.double() for name, t in single.state_dict().items()}

@@ -67,7 +67,7 @@ class DataConfig:
 
 
 def open_data(config: DataConfig, part: str, progress: Progress | None = None) -> Images:
-    """The images of a part, "train" or "held_out". `progress` is told (what, done, total) while pictures are resized the first time.
+    """The images of a part, "train" or "held_out". `progress` is called with (what, done, total) while pictures are resized the first time.
 
     Raises BadInput, naming file and remedy, where there are none.
 
