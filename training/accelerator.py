@@ -11,7 +11,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from stylexport.common.errors import BadInput
 from stylexport.torch_models.execution import PATIENCE
 
-# MKL's results depend on where arrays lie in memory unless it is told otherwise; a run that is resumed must compute the same bytes.
+# MKL's results depend on where arrays lie in memory unless this is set; a run that is resumed must compute the same bytes.
 # MKL reads it at its first computation.
 REPRODUCIBLE = {"MKL_CBWR": "AUTO,STRICT"}
 

@@ -140,7 +140,14 @@ class MetricsConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run. `regimen`: "encoder" reconstructs only, "alternating" takes turns with random w, "random" is a plain StyleGAN2."""
+    """A whole run. `regimen`: "encoder" reconstructs only, "alternating" takes turns with random w, "random" is a plain StyleGAN2.
+
+    Example:
+        >>> config = TrainConfig(DataConfig(digits=(3, 5)), run=RunConfig(steps=1000, precision="bf16"))
+        >>> config.regimen, config.losses.r1_every, config.to_json()["run"]["steps"]
+        ('alternating', 16, 1000)
+
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

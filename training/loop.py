@@ -24,7 +24,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, the settings that it ended with, and the metrics of its last checkpoint."""
+    """A finished run: its folder, the settings that it ended with, and the metrics of its last checkpoint.
+
+    Example:
+        >>> from stylexport.training import DataConfig
+        >>> Trained(Path("run"), TrainConfig(DataConfig()), {"image_l1": 0.07}).to_json()["metrics"]
+        {'image_l1': 0.07}
+
+    """
 
     run: Path
     config: TrainConfig

@@ -34,7 +34,7 @@ def build_optimisers(own: OptimiserConfig, losses: LossConfig, networks: Network
 
 
 def _share(every: Iterable[int]) -> float:
-    """The share of all updates that are the phase's own: k / (k + 1) where a penalty is an update of its own every k steps.
+    """The share of all updates that are the phase's: k / (k + 1) where a penalty is a separate update every k steps.
 
     By it StyleGAN2 corrects Adam's settings (Karras et al. 2020, appendix B); with several penalties it is 1 / (1 + the sum of 1 / k).
     """

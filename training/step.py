@@ -1,4 +1,4 @@
-"""One step of StylEx's training (Lang et al. 2021, section 3.2): a table of phases (`Step.phases`), each an update of its own.
+"""One step of StylEx's training (Lang et al. 2021, section 3.2): a table of phases (`Step.phases`), each with its own update.
 
 The images of the generator's phase serve the phases behind it as they are: they are made once. The penalties are lazy, which means that
 they come in every so many steps and are weighted by how seldom they come (Karras et al. 2020, StyleGAN2, appendix B).

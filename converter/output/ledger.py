@@ -21,7 +21,7 @@ TOOL = {"name": "stylexport", "version": __version__}
 
 
 @dataclass(frozen=True)
-class Row:
+class TensorRow:
     """One tensor: its PyTorch name, the TensorFlow variable (full name and checkpoint key), layout, both shapes, dtypes, checksum.
 
     `dtype` is the tensor's, `tf_dtype` the variable's; `checksum` is the source's own ("crc32c:...") or None.
@@ -57,7 +57,7 @@ class Ledger:
     source: Mapping[str, Any]
     dtype: str
     config: Sequence[Mapping[str, Any]]
-    tensors: Sequence[Row]
+    tensors: Sequence[TensorRow]
     left_out: Sequence[LeftOut]
     remarks: Sequence[str] = field(default=())
 
@@ -84,7 +84,7 @@ def read_ledger(path: Path) -> Ledger:
     try:
         if values["format"] != FORMAT:
             raise BadInput(f"{path}: ledger format {values['format']}; this version reads {FORMAT}: update stylexport")
-        rows = [Row(**{**row, "tf_shape": tuple(row["tf_shape"]), "shape": tuple(row["shape"])}) for row in values["tensors"]]
+        rows = [TensorRow(**{**row, "tf_shape": tuple(row["tf_shape"]), "shape": tuple(row["shape"])}) for row in values["tensors"]]
         left = [LeftOut(**{**row, "tf_shape": tuple(row["tf_shape"])}) for row in values["left_out"]]
         names = ("network", "source", "dtype", "config", "remarks")
         return Ledger(**{name: values[name] for name in names}, tensors=rows, left_out=left)

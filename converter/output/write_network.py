@@ -18,7 +18,7 @@ from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.mapping.network import Network
 from stylexport.converter.mapping.rules import Binding
 from stylexport.converter.output.find_networks import Found
-from stylexport.converter.output.ledger import Ledger, Row
+from stylexport.converter.output.ledger import Ledger, TensorRow
 from stylexport.converter.output.safetensors_file import DTYPES, Writer
 
 
@@ -49,27 +49,26 @@ def write_network(found: Found, stage: Path, dtype: str | None, progress: Progre
     return network.network, ledger
 
 
-def _row(binding: Binding, dtype: str | None) -> Row:
+def _row(binding: Binding, dtype: str | None) -> TensorRow:
     variable, rule = binding.variable, binding.rule
     if variable.dtype not in DTYPES:
         raise MappingError(
             f"{variable.name} is {variable.dtype}, but {rule.torch} needs a floating-point tensor; is this the right network?"
         )
-    layout = rule.layout.name
-    return Row(
-        rule.torch,
-        variable.name,
-        variable.key,
-        layout,
-        variable.shape,
-        rule.shape,
-        variable.dtype,
-        dtype or variable.dtype,
-        variable.checksum,
+    return TensorRow(
+        tensor=rule.torch,
+        variable=variable.name,
+        key=variable.key,
+        layout=rule.layout.name,
+        tf_shape=variable.shape,
+        shape=rule.shape,
+        tf_dtype=variable.dtype,
+        dtype=dtype or variable.dtype,
+        checksum=variable.checksum,
     )
 
 
-def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[Row], progress: Progress | None) -> None:
+def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow], progress: Progress | None) -> None:
     total, done = sum(b.variable.nbytes for b in network.bindings), 0
     place = {variable.key: i for i, variable in enumerate(artefact.variables)}
     in_file_order = sorted(zip(network.bindings, rows, strict=True), key=lambda pair: place[pair[0].variable.key])

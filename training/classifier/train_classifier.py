@@ -197,7 +197,7 @@ def _optimiser(config: ClassifierTraining, classifier: Classifier) -> torch.opti
 
 def _loader(data: Images, config: ClassifierTraining, rank: int, world: int, start: int) -> DataLoader[tuple[Tensor, int]]:
     sampler = EndlessSampler(len(data), config.seed, rank, world, start, flip=data.flippable)
-    # A generator of its own: what the loader draws for its workers must not move the training's.
+    # Its own generator: what the loader draws for its workers must not move the training's.
     return DataLoader(data, config.batch // world, sampler=sampler, num_workers=config.data.workers, generator=torch.Generator())
 
 

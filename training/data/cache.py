@@ -31,7 +31,7 @@ SHOWN = 5
 
 
 def picture_store(found: Pictures, resolution: int, progress: Progress | None = None, cache: Path | None = None) -> Array:
-    """The pictures as uint8 [N, 3, R, R], mapped from the cache; `progress` is told (what, done, total) while they are resized.
+    """The pictures as uint8 [N, 3, R, R], mapped from the cache; `progress` is called with (what, done, total) while they are resized.
 
     Raises DamagedFile, naming the pictures that cannot be read, and BadInput where the cache cannot be written.
     """

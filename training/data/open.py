@@ -33,6 +33,11 @@ class DataConfig:
 
     A `held_out` share of a folder's or table's pictures, chosen by `seed`, is not trained on. `flip` mirrors half of the images, by
     default all kinds' but MNIST's, which are never. `limit` takes the first so many of each part. `workers` are processes that load.
+
+    Example:
+        >>> DataConfig("folder", Path("pets"), resolution=64).held_out
+        0.1
+
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -67,7 +72,7 @@ class DataConfig:
 
 
 def open_data(config: DataConfig, part: str, progress: Progress | None = None) -> Images:
-    """The images of a part, "train" or "held_out". `progress` is told (what, done, total) while pictures are resized the first time.
+    """The images of a part, "train" or "held_out". `progress` is called with (what, done, total) while pictures are resized the first time.
 
     Raises BadInput, naming file and remedy, where there are none.
 

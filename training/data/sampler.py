@@ -13,7 +13,7 @@ Key = int | tuple[int, bool]
 
 
 class EndlessSampler(Sampler[Key]):
-    """Epoch after epoch of `length` samples, each epoch in an order of its own that comes from (seed, epoch).
+    """Epoch after epoch of `length` samples, each epoch in its own order, which comes from (seed, epoch).
 
     Positions 0, 1, 2, ... are shared by `world` processes in turns: process `rank` has rank, rank + world, ... `start` of them, over
     all processes together, are skipped at once, so that a run goes on where it stopped, also with another number of processes. With

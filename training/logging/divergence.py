@@ -22,7 +22,13 @@ BETTER = 0.01
 
 
 class Stopped(StylexportError):
-    """A run that would not get better."""
+    """A run that would not get better.
+
+    Example:
+        >>> str(Stopped("step 50: image_l1 became nan"))
+        'step 50: image_l1 became nan'
+
+    """
 
     exit_code = 1
 

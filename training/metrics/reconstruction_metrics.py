@@ -35,7 +35,16 @@ class Meters:
 def open_meters(
     device: str | torch.device = "cpu", image_range: tuple[float, float] = (-1.0, 1.0), *, net: str = "alex", between: Between = "none"
 ) -> tuple[Meters, list[str]]:
-    """The meters that can be had here, and a line for each that is left out and why."""
+    """The meters that can be had here, and a line for each that is left out and why.
+
+    `net` is LPIPS's ("alex" or "vgg"), `between` the distance of distributions ("fid", "kid" or "none").
+
+    Example:
+        >>> meters, remarks = open_meters(net="squeeze")
+        >>> remarks
+        ["LPIPS is left out: LPIPS by 'squeeze': there are alex and vgg"]
+
+    """
     distance, remark = lpips_or_why(net, device, image_range)
     remarks = [remark] if remark else []
     features = None
@@ -61,6 +70,19 @@ def measure(
     | `kid_classifier` | KID on what enters the classifier's last layer; where the classifier is a module that has it |
     | `lpips` | LPIPS, mean over images; where the meters have it |
     | `fid` or `kid` | on Inception's features, images against their reconstructions; where the meters have it |
+
+    Example (the embedded release on grey images):
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from stylexport import convert, load
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = convert(EMBEDDED, folder / "converted")
+        >>> stylex = load(folder / "converted")
+        >>> grey = torch.linspace(-1, 1, 4).view(4, 1, 1, 1).expand(4, 3, 32, 32)
+        >>> sorted(measure(stylex, grey, stylex.classify))
+        ['image_l1', 'kl', 'same_answer']
+
     """
     device = next(stylex.parameters()).device
     errors, distances, answers = [], [], []

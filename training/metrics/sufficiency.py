@@ -112,5 +112,17 @@ def of_latents(
 def sufficiency(
     stylex: StylEx, images: Tensor, classify: Callable[[Tensor], Tensor], *, random: int = 5, seed: int = 0, batch: int = 64, **more: Any
 ) -> dict[str, float]:
-    """`Explanation.shares` of what `explained` finds; `more` is as there."""
+    """`Explanation.shares` of what `explained` finds; `more` is as there.
+
+    Example (a classifier that always says the same has no attributes):
+        >>> import tempfile
+        >>> from stylexport import convert, load
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = convert(EMBEDDED, folder / "converted")
+        >>> stylex, one_label = load(folder / "converted"), torch.tensor([[2.0, -1.0]])
+        >>> sufficiency(stylex, torch.zeros(1, 3, 32, 32), lambda images: one_label.expand(len(images), 2), top=3)["sufficiency"]
+        0.0
+
+    """
     return explained(stylex, images, classify, batch=batch, **more).shares(random=random, seed=seed, batch=batch)

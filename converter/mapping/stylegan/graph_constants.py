@@ -7,7 +7,6 @@ agree; else the default stays and the ledger says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from stylexport.converter.graph.constants import array, factor, fixed, operand, users
 from stylexport.converter.graph.graph import PASS_THROUGH, RESHAPES, Graph, Node
+from stylexport.converter.mapping.network import Fact
 
 # From a graph to the values of one field in it, each with its node.
 Reader = Callable[[Graph], Iterable[tuple[Any, str]]]
@@ -27,15 +27,7 @@ _BEFORE_A_KERNEL = PASS_THROUGH | RESHAPES | {"StridedSlice", "ReverseV2", "Cast
 _LONGEST_FILTER = 8
 
 
-@dataclass(frozen=True)
-class Read:
-    """One field of a configuration as read from the graph: its value, and the node."""
-
-    value: Any
-    source: str
-
-
-def read(readers: Mapping[str, Reader], graphs: Iterable[Graph]) -> tuple[dict[str, Read], dict[str, float], list[str]]:
+def read(readers: Mapping[str, Reader], graphs: Iterable[Graph]) -> tuple[dict[str, Fact], dict[str, float], list[str]]:
     """The fields that all places agree on, the run-time coefficients of variables, and a remark for each disagreement.
 
     Graphs are read until every field is seen: a SavedModel holds one for each of its functions, most of them parts of the first.
@@ -49,7 +41,7 @@ def read(readers: Mapping[str, Reader], graphs: Iterable[Graph]) -> tuple[dict[s
         scales = {**_coefficients(graph), **scales}
         if all(seen.values()):
             break
-    read = {field: Read(*next(iter(values.items()))) for field, values in seen.items() if len(values) == 1}
+    read = {field: Fact(field, *next(iter(values.items()))) for field, values in seen.items() if len(values) == 1}
     remarks = [
         f"{field}: the graph has {len(values)} values ({', '.join(f'{v} at {p}' for v, p in list(values.items())[:3])}); the default stays"
         for field, values in seen.items()

@@ -176,6 +176,18 @@ def test_values_in_other_files_are_refused(tmp_path: Path, model: Path) -> None:
             open_hdf5(tmp_path / name)
 
 
+def test_a_filter_that_needs_a_plugin_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        put(file, {"z": {}})
+        file["z"].attrs["weight_names"] = [b"w"]
+        file.create_dataset("z/w", data=KERNEL, chunks=KERNEL.shape, compression="gzip")
+    data = (tmp_path / "w.h5").read_bytes()
+    at = data.index(b"deflate") - 8  # the filter's number, then the length of its name, flags and count of values
+    (tmp_path / "p.h5").write_bytes(data[:at] + (32008).to_bytes(2, "little") + data[at + 2 :])
+    with pytest.raises(BadInput, match="filter 32008, a plugin; rewrite it with h5repack"):
+        open_hdf5(tmp_path / "p.h5")
+
+
 def test_a_shape_without_bytes_behind_it_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_dataset("w", (1 << 20, 1 << 20), "f4", chunks=(1024, 1024), compression="gzip")
