@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stylexport.common.atomic import MARK
+from stylexport.common.atomic import MARK, whole_folder
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
 from stylexport.common.json_files import read_json
 from stylexport.common.text import listing
@@ -39,22 +38,15 @@ def export_folder(
         raise BadInput(f"{folder}: holds none of {', '.join(known_roles())}, and other networks cannot be exported")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out}: exists and is not an empty folder; name a new one")
-    partial = out.parent / f".{out.name}.partial"
-
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole_folder(out) as stage:
         for number, (network, (place, config)) in enumerate(sorted(networks.items())):
             if progress:
                 progress(network, number, len(networks))
-            _export(place, config, partial / released_file(config), data_format)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(getattr(error, "message", error)).split())[-200:]
-        raise BadInput(f"{out}: cannot be written ({reason}); make room, or name a folder where you may write") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            try:
+                _export(place, config, stage / released_file(config), data_format)
+            except tf.errors.OpError as error:
+                reason = " ".join(str(error.message).split())[-200:]
+                raise BadInput(f"{out}: cannot be written ({reason}); make room, or name a folder where you may write") from error
     return {network: out / released_file(config) for network, (_, config) in sorted(networks.items())}
 
 
