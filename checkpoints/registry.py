@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def filename(self) -> str:
-        """The file's own name, as its address ends. Raises BadInput where that is no address."""
+        """The file's own name, as its address ends. Raises BadInput where that is not an address."""
         try:
             return unquote(urlsplit(self.url).path).rpartition("/")[2]
         except ValueError as error:

@@ -44,7 +44,7 @@ class Original:
         return tuple(found)
 
     def floor(self, tap: RecordedTap) -> float | None:
-        """The rounding floor of a tap; None where the original's float32 is no measure, at and behind a kernel that is wrong."""
+        """The rounding floor of a tap; None where the original's float32 is not a measure, at and behind a kernel that is wrong."""
         wrong = tap.kernel_fault or tap.kernel_fault_upstream or not _is_rounding(tap)
         return None if wrong else max(tap.floor, UNIT)
 
@@ -58,7 +58,7 @@ class Original:
         return {name: self._tensor(tensor).to(dtype) for name, tensor in self.network.inputs.items()}
 
     def output(self, name: str) -> Tensor:
-        """An output as the original's own float32 gave it; where that is no measure, as its float64 replay did."""
+        """An output as the original's own float32 gave it; where that is not a measure, as its float64 replay did."""
         tap = dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False)).get(name)
         if tap is not None and self.floor(tap) is None:
             return self._exact(tap).to(torch.float32)

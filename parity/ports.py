@@ -71,7 +71,7 @@ def known_port(module: Any) -> Port:
     """The port of a known network, as its kind says. Raises ValueError for a module of another configuration."""
     kind = kind_of(module.config)
     if kind is None:
-        raise ValueError(f"{type(module).__name__} is no module of a known network")
+        raise ValueError(f"{type(module).__name__} is not a module of a known network")
     run = kind.run.load() if kind.run else partial(_in_order, kind)
     return Port(kind.role, module, run, kind.sites.load()(module.config) if kind.sites else {}, module.config.to_json())
 

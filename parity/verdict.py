@@ -22,7 +22,7 @@ UNITS = {"fp32": UNIT, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 
 # The most that float32 rounding adds to e(S32) in one step of a network. A sum of n rounded terms errs by about sqrt(n) units (Higham and
 # Mary 2019, "A new approach to probabilistic rounding error analysis", section 3): 2^7 for n = 2^14, more than any kernel of these
-# networks has. 2^6 is room for terms that cancel. However many steps there are, a tenth of a tensor is no rounding.
+# networks has. 2^6 is room for terms that cancel. However many steps there are, a tenth of a tensor is not rounding.
 ROUNDING_A_STEP = UNIT * 2**7 * 2**6
 ROUNDING_AT_MOST = 0.1
 

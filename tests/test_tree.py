@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 ROOMS = ("stylexport", "converter", "torch_models", "reference_tf", "parity", "attfind", "training", "checkpoints", "benchmarks")
 MOST_MODULES, MOST_NAMESAKES = 12, 2
-# Subjects that are no folder: the installed package as a whole.
+# Subjects that are not folders: the installed package as a whole.
 NO_FOLDER = {"packaging"}
 
 

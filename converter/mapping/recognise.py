@@ -70,5 +70,5 @@ def table(config: NetworkConfig) -> list[Rule]:
     """The rule table of a known network by its configuration: what export-tf reads backwards. Raises ValueError for another network."""
     kind = kind_of(config)
     if kind is None:
-        raise ValueError(f"{type(config).__name__} is no configuration of a known network")
+        raise ValueError(f"{type(config).__name__} is not a configuration of a known network")
     return recognition(kind).table(config)

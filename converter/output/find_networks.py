@@ -37,7 +37,7 @@ def find_networks(
     opened: contextlib.ExitStack,
     passed_over: list[str],
 ) -> dict[str, Found]:
-    """Role -> network, in the order in which they are found. What is opened is closed by `opened`; what is no network is `passed_over`.
+    """Role -> network, in the order in which they are found. What is opened is closed by `opened`; what is not a network is `passed_over`.
 
     Raises BadInput and MappingError where a path holds no network or two hold the same one, IncompleteCoverage for a variable that no
     rule answers for.
@@ -147,7 +147,7 @@ def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
         elif variable.dtype not in DTYPES:
             reason = f"not a floating-point tensor ({variable.dtype})"
         elif artefact.format == "graphdef":
-            reason = "a constant of the graph that is no weight"
+            reason = "a constant of the graph that is not a weight"
         else:
             unknown.append(f"{variable.name} {list(variable.shape)}")
             continue

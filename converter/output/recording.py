@@ -162,7 +162,7 @@ class Recording:
         try:
             self.about: dict[str, Any] = json.loads(metadata[KEY])
         except (KeyError, ValueError, TypeError, RecursionError) as error:
-            raise BadInput(f"{path}: is no recording; `stylexport record RELEASE -o FILE` writes one") from error
+            raise BadInput(f"{path}: is not a recording; `stylexport record RELEASE -o FILE` writes one") from error
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise BadInput(f"{path}: is a recording of another format than {FORMAT}; {REMEDY} with this version")
         try:

@@ -153,7 +153,7 @@ def read_with_metadata(path: Path, remedy: str) -> tuple[Mapping[str, Any], Mapp
         metadata = header.pop("__metadata__", {})
         return metadata, {name: _tensor(data[8 + length :], name, entry) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
-        raise DamagedFile(path, f"is no safetensors file ({error})", remedy) from error
+        raise DamagedFile(path, f"is not a safetensors file ({error})", remedy) from error
 
 
 def _tensor(body: NDArray[np.uint8], name: str, entry: Mapping[str, Any]) -> NDArray[Any]:

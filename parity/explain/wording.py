@@ -28,7 +28,7 @@ def fault_in_words(suspect: Suspect, wrong: Tensor, tried: Trials, found: Hypoth
 
 
 def _runner_up(tried: Trials, cause: str) -> Tried | None:
-    """The best hypothesis of another cause. One that takes the original's tensors whole is no rival, because it is always right."""
+    """The best hypothesis of another cause. One that takes the original's tensors whole is not a rival, because it is always right."""
     others = [(r, n) for n, (r, item) in enumerate(tried) if item.cause != cause and not getattr(item, "replaces", False)]
     if not others:
         return None

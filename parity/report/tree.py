@@ -43,7 +43,7 @@ class _Block:
 
 
 def print_tree(report: Report, console: Console) -> None:
-    """Verdict, first fault with its cause and remedy, what else does not hold, the tree. Plain text where the console is no terminal."""
+    """Verdict, first fault with its cause and remedy, what else does not hold, the tree. Plain text where the console is not a terminal."""
     _say(console, headline(report), STYLES[report.verdict])
     _say(console, because(report))
     if report.first_fault is not None:

@@ -87,7 +87,7 @@ def _unexplained(single: Evaluator, double: Evaluator, node: Node) -> float | No
         right = np.asarray(exact[i])
         error, size = _norm(np.asarray(results[i]) - right), _norm(right)
         explained = ROOM * ROUNDING * size + SMALLEST * right.size**0.5
-        if not np.isfinite(error) or error <= explained:  # float32's range is no kernel's mistake
+        if not np.isfinite(error) or error <= explained:  # float32's range is not a kernel's mistake
             continue
         changed = outputs(double, node, _changed(wide)) if changed is None else changed
         if error > explained + ROOM * _norm(np.asarray(changed[i]) - right):

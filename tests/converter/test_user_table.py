@@ -161,7 +161,7 @@ WRONG = {
     "network that is a path": ("network: ../small", "network '../small' becomes a folder's name"),
     "unknown entry": (GOOD + "layers: []", "unknown entries layers; a mapping has network, config, tensors, left_out"),
     "no rows": ("network: small", "has no rows under `tensors:`"),
-    "rows that are no list": ("network: small\ntensors: {tf: a/kernel}", "`tensors:` is a list of rows"),
+    "rows that are not a list": ("network: small\ntensors: {tf: a/kernel}", "`tensors:` is a list of rows"),
     "rows that are a number": ("network: small\ntensors: 3", "`tensors:` is a list of rows"),
     "config that is a list": (GOOD + "config: [1]", "`config:` is a table of settings"),
     "config with a network": (GOOD + "config: {network: other}", "`config:` is a table of settings, none of them called network"),

@@ -1,4 +1,4 @@
-"""Where the original's own float32 kernel is wrong, its rounding is no measure: such layers are judged by float64 alone, and are listed."""
+"""Where the original's own float32 kernel is wrong, float64 alone judges, and the layers are listed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ HOSTILE = 'a\x00b\x1b[31m<script>alert("1")</script>&\ud800.conv'
 
 
 def no_number(word: str) -> Any:
-    raise AssertionError(f"{word} is no JSON")
+    raise AssertionError(f"{word} is not JSON")
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def test_a_recording_cut_short_is_one_clear_error(converted: Path, recorded: Pat
 def test_a_weights_file_is_no_recording(converted: Path) -> None:
     ran = run("verify", converted, "--against", converted / "encoder" / "model.safetensors")
     assert ran.code == 2
-    assert "is no recording" in ran.one_line_error()
+    assert "is not a recording" in ran.one_line_error()
 
 
 def test_the_command_writes_the_report_and_leaves_with_its_code(broken: Folder, converted: Path, recorded: Path, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ class _Walk:
     def numbers(self, value: Any, way: str) -> Iterator[Leaf]:
         self.visits += len(value) if isinstance(value, list | tuple) else 0
         array = np.array(value)
-        if array.dtype.kind in "biuf":  # integers beyond 64 bits are no tensor
+        if array.dtype.kind in "biuf":  # integers beyond 64 bits are not tensors
             array.flags.writeable = False
             yield Leaf(way, way, array)
 

@@ -173,7 +173,7 @@ def _array(path: Path, shape: Any, dtype: Any, order: Any, raw: Any) -> Array | 
     """The array; of objects, their nested list (the object itself where the array has no axes)."""
     kind, raw = _dtype(path, dtype), meaning(path, raw)
     if not (isinstance(shape, tuple) and all(type(extent) is int and extent >= 0 for extent in shape)):
-        raise DamagedFile(path, "holds an array whose shape is no tuple of sizes")
+        raise DamagedFile(path, "holds an array whose shape is not a tuple of sizes")
     if kind is None:
         if not isinstance(raw, list) or prod(shape) != len(raw):
             raise DamagedFile(path, f"an array of objects declares {shape} and holds another number of them")

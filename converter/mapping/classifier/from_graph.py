@@ -106,7 +106,7 @@ def _step(graph: Graph, node: Node, data: set[str]) -> tuple[Step | None, str]:
         return Activation(_ACTIVATIONS[node.op]), inputs[0]
     reader = _READERS.get(node.op)
     if reader is None:
-        raise NotAChain(f"{node.op} {node.name} is no step of a MobileNetV1")
+        raise NotAChain(f"{node.op} {node.name} is not a step of a MobileNetV1")
     return reader(graph, node, inputs[0])
 
 
@@ -155,7 +155,7 @@ def _dilated(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     conv = graph.source(ref)
     before = graph.source(conv.inputs[0]) if conv is not None and conv.op in _CONVOLUTIONS else None
     if conv is None or before is None or before.op != "SpaceToBatchND":
-        raise NotAChain(f"{node.op} {node.name} is no step of a MobileNetV1")
+        raise NotAChain(f"{node.op} {node.name} is not a step of a MobileNetV1")
     step, _ = _conv(graph, conv, conv.inputs[0], depthwise=conv.op != "Conv2D")
     blocks, pads, crops = array(graph, before.inputs[1]), array(graph, before.inputs[2]), array(graph, node.inputs[2])
     if blocks is None or pads is None or crops is None or blocks.shape != (2,) or step.padding != "valid" or step.stride != (1, 1):
@@ -173,7 +173,7 @@ def _matmul(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
 def _key(graph: Graph, ref: str, node: Node) -> str:
     key = graph.variable(ref)
     if key is None:
-        raise NotAChain(f"a weight of {node.op} {node.name} is no variable but a computed value")
+        raise NotAChain(f"a weight of {node.op} {node.name} is not a variable but a computed value")
     return key
 
 
@@ -193,7 +193,7 @@ def _fused_norm(graph: Graph, node: Node, ref: str) -> tuple[Step, str]:
     epsilon = float(node.attr["epsilon"].f) if "epsilon" in node.attr else 1e-4
     gamma, beta, mean, variance = (graph.variable(node.inputs[i]) for i in range(1, 5))
     if mean is None or variance is None:
-        raise NotAChain(f"the moments of {node.name} are no variables")
+        raise NotAChain(f"the moments of {node.name} are not variables")
     for key, neutral, what in ((gamma, 1.0, "gamma"), (beta, 0.0, "beta")):
         if key is None:
             values = array(graph, node.inputs[1 if what == "gamma" else 2])
@@ -227,7 +227,7 @@ def _unfused_norm(graph: Graph, scaled: Node, offset: Node) -> tuple[Step, str]:
     subtracted = partial(_negated, graph) if offset.op == "Mul" else graph.variable
     factor_names = {(graph.source(r) or scaled).name for r in scaled.inputs}
     if shift is None or shift.op != "Mul":
-        raise NotAChain(f"{offset.name} is no part of a normalisation")
+        raise NotAChain(f"{offset.name} is not part of a normalisation")
     mean = next((key for r in shift.inputs if (key := subtracted(r))), None)
     factor = next((n for r in shift.inputs if (n := graph.source(r)) is not None and n.name in factor_names), None)
     gamma = None
@@ -239,7 +239,7 @@ def _unfused_norm(graph: Graph, scaled: Node, offset: Node) -> tuple[Step, str]:
     found = operand(graph, total) if total is not None else None
     variance = graph.variable(found[0]) if found else None
     if mean is None or variance is None or found is None or factor is None:
-        raise NotAChain(f"{scaled.name} and {offset.name} are no normalisation")
+        raise NotAChain(f"{scaled.name} and {offset.name} are not a normalisation")
     data = next(r for r in scaled.inputs if (graph.source(r) or scaled).name != factor.name)
     return BatchNorm(found[1], gamma, beta, mean, variance), data
 

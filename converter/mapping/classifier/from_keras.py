@@ -117,7 +117,7 @@ def _chain(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         elif isinstance(own, Mapping):
             yield kind, own
         else:
-            raise NotAChain(f"Keras's configuration of a {kind} is no table of settings")
+            raise NotAChain(f"Keras's configuration of a {kind} is not a table of settings")
 
 
 def _from_output(layers: list[Any], config: Mapping[str, Any]) -> list[Any]:

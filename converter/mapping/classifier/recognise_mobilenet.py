@@ -20,7 +20,7 @@ class _ByKey(dict[str, Variable]):
     """Variables by key; a key in a graph that the artefact lacks shows that this is not a MobileNetV1."""
 
     def __missing__(self, key: str) -> Variable:
-        raise NotAChain(f"{key!r} is no variable of the artefact")
+        raise NotAChain(f"{key!r} is not a variable of the artefact")
 
 
 def find(artefact: Artefact, names: Names) -> Network:

@@ -241,7 +241,7 @@ def test_names_and_values_are_those_that_keras_gives(tmp_path: Path, package: st
 
 
 def small_model(keras):  # type: ignore[no-untyped-def]
-    """Convolutions whose names are no alphabet, a norm without scale, and nested models of both kinds, trained one step."""
+    """Convolutions whose names are not in alphabetical order, a norm without scale, and nested models of both kinds, trained one step."""
     layers = keras.layers
     inputs = keras.Input((8, 8, 3))
     inner = keras.Sequential([layers.Dense(6, use_bias=False), layers.BatchNormalization()], name="inner")

@@ -229,7 +229,7 @@ def test_an_output_on_the_way_and_a_shape_that_is_asked_for_change_no_tap() -> N
     def forward(x: Any) -> Any:
         product = x @ weight
         y = tf.nn.relu(tf.add(product, bias, name="biased"), name="relu")
-        ones = tf.ones(tf.shape(product)[:1])  # a shape is no data
+        ones = tf.ones(tf.shape(product)[:1])  # a shape is not data
         return product, y, (y @ side) * ones[:, None]
 
     found = in_layers(forward, (None, 4))

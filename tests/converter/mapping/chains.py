@@ -18,7 +18,7 @@ Layers = Sequence[Any]
 
 
 def norm(**options: Any) -> Any:
-    """A BatchNormalization with an epsilon that is no default."""
+    """A BatchNormalization with an epsilon that is not a default."""
     return L.BatchNormalization(**{"epsilon": 2e-3, **options})
 
 

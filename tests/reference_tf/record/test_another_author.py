@@ -28,7 +28,7 @@ HANDS = {
     "no members": replace(PLAIN, members=()),
     "other constants": replace(FUSED, **OTHER_CONSTANTS),
 }
-# x^0.5 is no square root to the converter, so that of this hand the epsilon under it stays the paper's.
+# x^0.5 is not a square root to the converter, so that of this hand the epsilon under it stays the paper's.
 HIDING = replace(PLAIN, **OTHER_CONSTANTS)
 
 

@@ -25,7 +25,7 @@ def decided() -> nn.Module:
 
 
 def no_number() -> nn.Module:
-    """One whose bias is no number."""
+    """One whose bias is not a number."""
     module = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(3, 2))
     with torch.no_grad():
         module[2].bias.fill_(float("nan"))
