@@ -79,15 +79,20 @@ class Original:
 
         Where several fit and none was found to be right yet, the first.
         """
-        orders = [self.orders[tap.tensor]] if tap.tensor in self.orders else arrangements(tap.shape, like, tap.layout)
+        orders = self._orders(tap, like)
         return arranged(self._exact(tap), orders[0], like) if orders else None
+
+    def channels_first(self, tap: RecordedTap) -> Tensor:
+        """A tap's stored rows as PyTorch would lay them out, whatever the port's output is."""
+        value = self._exact(tap)
+        return value.movedim(-1, 1) if tap.layout == "NHWC" else value
 
     def compare(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
         """How far a port's output is from a tap, over the rows that both have, and all rows of the tap in the port's shape.
 
         None where the shapes do not fit. Of several orders of axes that fit, the nearest is taken and remembered.
         """
-        orders = [self.orders[tap.tensor]] if tap.tensor in self.orders else arrangements(tap.shape, found.shape, tap.layout)
+        orders = self._orders(tap, found.shape)
         best: tuple[Difference, Tensor] | None = None
         exact = self._exact(tap) if orders else None
         for order in orders:
@@ -98,6 +103,11 @@ class Original:
             if best is None or distance.error < best[0].error:
                 best, self.orders[tap.tensor] = (distance, value), order
         return best
+
+    def _orders(self, tap: RecordedTap, like: Sequence[int]) -> list[tuple[int, ...]]:
+        """The orders of axes that fit: the one that is remembered, where it is among them, else all."""
+        fitting, remembered = arrangements(tap.shape, like, tap.layout), self.orders.get(tap.tensor)
+        return [remembered] if remembered is not None and remembered in fitting else fitting
 
     def _kernel_fault(self, tap: RecordedTap, said: str) -> KernelFault:
         return KernelFault(self.network.network, tap.layer, tap.node, said, tap.floor)

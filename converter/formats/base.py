@@ -14,7 +14,7 @@ from stylexport.converter.graph.graph import Graph
 
 @dataclass(frozen=True)
 class Variable:
-    """One tensor in an artefact.
+    """One tensor in an artefact: a file or folder that holds a network's weights, or data.
 
     `name` is the full TensorFlow name without ":0" and need not be unique; `key` is the artefact's own address of the tensor
     (checkpoint key, HDF5 path, npz member) and is unique. `shape` in the file's layout. `dtype` is a numpy-style name, with

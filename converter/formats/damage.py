@@ -1,4 +1,4 @@
-"""How a reader speaks of damaged bytes: as the user's file where a library refused them, and never of a mistake of its own.
+"""How a reader reports damaged bytes: only what a library refused is the user's file; a mistake of our own is not.
 
 A reader wraps the calls of a library, and nothing else, in `damaged` with the exceptions that this library raises on bad bytes. Any
 other exception goes through: it is a fault of StylExport's.

@@ -120,7 +120,7 @@ class NpzFile(TensorsOnly):
         notes: list[str] = []
         for name, member in archive.members.items():
             if not name.endswith(".npy"):
-                notes.append(f"{name} is no .npy array and is left out")
+                notes.append(f"{name} is not a .npy array and is left out")
                 continue
             key = name.removesuffix(".npy")
             with archive.open(name) as stream:

@@ -93,7 +93,7 @@ FORMATS = (
 )
 # Formats that hold data, not a network's weights.
 DATA_FORMATS = ("dlatents", "tfrecord")
-# Endings that claim one of these formats: such a file among others is damaged if it is of none.
+# Endings that claim one of these formats: such a file, found in a folder, is damaged if no reader knows it.
 _CLAIMS = (".zip", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".pkl", ".pickle", ".pb", ".tfrecord", ".index")
 
 
@@ -147,14 +147,14 @@ def open_each(source: str | Path) -> Iterator[Artefact]:
         from stylexport.converter.formats import tfhub
 
         source = tfhub.resolve_handle(source)
-    path, none = Path(source), True
+    path, found = Path(source), False
     try:
         for artefact in _at(path):
             yield artefact
-            none = False
+            found = True
     except OSError as error:
         raise BadInput(f"{error.filename or path}: cannot be read ({error.strerror}); check the path and your rights to it") from error
-    if none:
+    if not found:
         raise BadInput(f"{path}: {_unknown(path)}; expected a SavedModel (folder or zip), a checkpoint, or one of {_names()}")
 
 
@@ -191,7 +191,7 @@ def _holds_saved_model(folder: Path) -> bool:
     if (folder / PB).is_file():
         return True
     if (folder / "variables" / "variables.index").is_file():
-        raise DamagedFile(folder, f"holds variables/ but no {PB}", "fetch the SavedModel again, or name its variables/ alone")
+        raise DamagedFile(folder, f"holds variables/ but no {PB}", "fetch the SavedModel again, or name its variables/ folder")
     return False
 
 

@@ -20,7 +20,7 @@ def looks_like_handle(text: str) -> bool:
 def resolve_handle(handle: str) -> Path:
     """The local folder of the SavedModel behind a handle, downloaded if need be. Raises BadInput."""
     if not looks_like_handle(handle):
-        raise BadInput(f"{handle}: no TF-Hub handle; expected an http(s) address")
+        raise BadInput(f"{handle}: not a TF-Hub handle; expected an http(s) address")
     try:
         import tensorflow_hub
     except ImportError as error:
@@ -28,9 +28,9 @@ def resolve_handle(handle: str) -> Path:
         raise BadInput(f"{handle}: needs the package tensorflow_hub, which cannot be imported ({error}); {remedy}") from None
     try:
         folder = Path(tensorflow_hub.resolve(handle))
-    except Exception as error:  # tensorflow_hub lets urllib's, tarfile's and TensorFlow's own errors through
+    except Exception as error:  # one call of tensorflow_hub, which raises urllib's, tarfile's and TensorFlow's own errors
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"{handle}: cannot be fetched ({reason}); check the address and the line") from None
     if not (folder / "saved_model.pb").is_file():
-        raise BadInput(f"{handle}: what came is no SavedModel ({folder} holds no saved_model.pb); check the address")
+        raise BadInput(f"{handle}: what came is not a SavedModel ({folder} holds no saved_model.pb); check the address")
     return folder

@@ -27,7 +27,7 @@ from stylexport.converter.formats.damage import begins_with, damaged, open_binar
 from stylexport.converter.graph import protos
 
 GZIP = b"\x1f\x8b"
-MAX_RECORD = 1 << 30  # bytes; more is no Example, whose protocol buffer may have 2 GiB at most
+MAX_RECORD = 1 << 30  # bytes; an Example is a protocol buffer, which may have 2 GiB at most
 _HEAD = struct.Struct("<QL")
 _GZIP_ERRORS = (EOFError, OSError, zlib.error)
 
@@ -77,7 +77,7 @@ def write_records(path: str | os.PathLike[str], records: Iterable[bytes]) -> int
 
 
 def parse_example(path: str | os.PathLike[str], record: int, data: bytes) -> dict[str, Feature]:
-    """Name -> float32 [n], int64 [n] or list of bytes. Raises DamagedFile, naming the record, for what is no Example."""
+    """Name -> float32 [n], int64 [n] or list of bytes. Raises DamagedFile, naming the record, where the bytes are not an Example."""
     example = protos.parse(protos.Example, data, path, f"record {record}")
     features: dict[str, Feature] = {}
     for entry in example.features.feature:

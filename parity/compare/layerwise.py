@@ -62,11 +62,25 @@ class _Run:
         pairs = [(tap, c) for tap in self.comparison.taps.get(layer, []) if (c := self.original.compare(tap, value))]
         pairs = pairs or self._matched_by_value(layer, value) or self._matched_by_activation(capture, value)
         if not pairs:
-            return None
+            return self._compare_misshapen(capture, value)
         tap, compared = min(pairs, key=lambda pair: _number(pair[1][0].error))
         self._judge(layer, tap, compared, value, lambda given, expected: self._suspect(capture, given, expected))
         self.last_value = layer, compared[1][: self.comparison.rows]
         return self.last_value[1]
+
+    def _compare_misshapen(self, capture: Capture, value: Tensor) -> Tensor | None:
+        """A layer of a known network whose output has another shape than all its taps, as with another stride: a fault.
+
+        A custom network's layers may be cut otherwise than the graph; they are left without a match.
+        """
+        layer = capture.site.layer
+        if self.original.network.config is None or layer not in self.comparison.taps:
+            return None
+        tap = self.comparison.taps[layer][0]
+        expected = self.original.channels_first(tap)
+        compared = Difference(math.inf, math.inf), expected
+        self._judge(layer, tap, compared, value, lambda given, expected: self._suspect(capture, given, expected))
+        return expected[: self.comparison.rows]
 
     def compare_output(self, layer: str, tap: RecordedTap, compared: Compared, value: Tensor) -> None:
         """An output: what the port does behind its last layer."""
@@ -111,7 +125,8 @@ class _Run:
             rows = min(len(given), len(expected))
             given, expected = given[:rows].clone(), expected[:rows].contiguous()
             self.faults.append(self.comparison.explain(suspect(given, expected)))
-            self.maps = self.maps or error_maps(layer, given, expected)
+            if given.shape == expected.shape:
+                self.maps = self.maps or error_maps(layer, given, expected)
 
     def _facts(self, layer: str, stage: str) -> dict[str, Any]:
         """What all suspects of this network have in common."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.parity.proof import verify
+from stylexport.parity.verdict import EXACT
 from stylexport.torch_models import StylEx
 from tests.conftest import run
 
@@ -92,6 +93,17 @@ def test_a_wrong_constant_in_the_configuration_is_found_where_it_first_acts(brok
     assert report.first_fault is not None
     assert (report.first_fault.layer, report.first_fault.cause) == ("b32", "residual_scale")
     assert {fault.layer for fault in report.faults} == {"b32", "b16", "b8"}
+
+
+def test_another_stride_is_placed_at_the_layer_whose_output_has_another_shape(broken: Folder, converted: Path, recorded: Path) -> None:
+    layers = json.loads((converted / "classifier" / "config.json").read_text())["layers"]
+    layers[0]["stride"] = [1, 1]
+    report = verify(broken("classifier", layers=layers), recorded)
+    assert [(fault.layer, fault.cause) for fault in report.faults] == [("conv0.conv", "padding")]
+    assert report.faults[0].remedy == "set stride to (2, 2), as the original's graph has it"
+    assert report.faults[0].residual <= EXACT
+    verdicts = {layer.name: layer.verdict for layer in report.layers if layer.network == "classifier"}
+    assert (verdicts["conv0.bn"], verdicts["head"], verdicts["output"]) == ("carried", "carried", "carried")
 
 
 def test_a_tensor_that_no_call_uses_is_compared_by_value(broken: Folder, recorded: Path) -> None:

@@ -95,7 +95,7 @@ class Bundle:
         return made
 
     def _check_layout(self) -> None:
-        """Every tensor lies inside its shard and none lies over another."""
+        """Every tensor lies inside its shard, and no two overlap."""
         sizes = self._files.sizes
         for shard in range(self._shards):
             name = self._shard_name(shard)
@@ -107,7 +107,7 @@ class Bundle:
                 raise DamagedFile(self._index, f"{entry.key}: shard {entry.shard} of {self._shards}")
             where = self._files.where(self._shard_name(entry.shard))
             if entry.size < 0 or entry.offset < ends[entry.shard]:
-                raise DamagedFile(self._index, f"{entry.key}: its bytes from {entry.offset} lie over another tensor's")
+                raise DamagedFile(self._index, f"{entry.key}: its bytes from {entry.offset} overlap another tensor's")
             ends[entry.shard] = entry.offset + entry.size
             size = sizes[self._shard_name(entry.shard)]
             if ends[entry.shard] > size:

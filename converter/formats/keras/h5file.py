@@ -1,4 +1,4 @@
-"""HDF5 files, with what reaches outside the file refused, and what h5py raises on damaged bytes told as damage.
+"""HDF5 files: what reaches outside the file is refused, and what h5py raises on damaged bytes becomes DamagedFile.
 
 HDF5 (HDF Group, "HDF5 File Format Specification" 3.0) is a tree of groups whose leaves are datasets; both carry attributes. A
 dataset's bytes lie in one piece (contiguous), in the header (compact), or in pieces that may be filtered (chunked). Three

@@ -65,7 +65,7 @@ def variable_at(h5: h5file.H5, key: str, name: str, slot: str | None = None) -> 
 
 
 def v3_variables(h5: h5file.H5, config: Any, version: str | None) -> tuple[Variable, ...]:
-    """The variables of a Keras 3 weights file, named by the model's configuration or, without one, by what the file tells."""
+    """The variables of a Keras 3 weights file, named by the model's configuration or, without one, by what the file says."""
     # Object headers are laid down as Keras walks the model, so their addresses tell the order of the layers.
     found = {key: h5file.address(h5, dataset) for key, dataset in h5file.datasets(h5)}
     layer_names: dict[str, str | None] = {}

@@ -38,7 +38,7 @@ _KERAS2 = {("depthwise_conv2d", "kernel"): "depthwise_kernel"}
 _SLOTS = """m v vhat momentum velocity velocity_hat rms mg linear average_gradient
     accumulator accum_grad accum_var accumulated_grad accumulated_delta_var"""
 SLOTS = frozenset(_SLOTS.split())
-# First parts of the names that Keras's optimisers give to what is theirs.
+# First parts of the names that Keras's optimisers give to their own variables.
 _OPTIMIZERS = "adadelta adafactor adagrad adam adamax adamw ftrl lamb lion muon nadam rmsprop sgd training optimizer"
 OPTIMIZERS = frozenset(_OPTIMIZERS.split())
 
@@ -129,7 +129,7 @@ def _layers(model: Mapping[str, Any], path: str, prefix: str, keras3: bool) -> I
 
 
 def _guessed(owner: str, layer_names: Mapping[str, str | None], keras3: bool) -> Layer:
-    """What a path alone tells: the class, its counter, and whether a Sequential lies round it."""
+    """What can be read off a path: the class, its counter, and whether it stands inside a Sequential."""
     parent, _, last = owner.rpartition("/")
     parent = parent.removesuffix("layers").rstrip("/")
     scope = ""

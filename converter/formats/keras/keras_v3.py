@@ -36,7 +36,7 @@ def open_keras_v3(path: str | os.PathLike[str]) -> Hdf5File:
     path = Path(path)
     with Archive(Path(path)) as archive:
         if WEIGHTS not in archive.members:
-            raise BadInput(f"{path}: holds no {WEIGHTS}; it is no .keras archive, or one whose weights are kept elsewhere")
+            raise BadInput(f"{path}: holds no {WEIGHTS}; it is not a .keras archive, or its weights are kept elsewhere")
         config = json_object(path, CONFIG, archive.read(CONFIG))
         metadata = json_object(path, METADATA, archive.read(METADATA)) if METADATA in archive.members else {}
         files = {name: member.file_size for name, member in archive.members.items()}

@@ -114,7 +114,7 @@ def variable_of(leaf: Leaf, shapes: dict[str, tuple[int, ...]]) -> Variable:
 
 
 class _Walk:
-    """Finds the tensors under a value, in order, and notes what is none."""
+    """Finds the tensors under a value, in order, and notes what is not a tensor."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.visits = path, 0

@@ -108,7 +108,7 @@ class _Unpickler(pickle.Unpickler):
 def read_pickle(path: Path, file: BinaryIO) -> Any:
     """The value of the pickle that begins where `file` stands, with stand-ins in it.
 
-    Raises HostileFile for names that are not known and for sizes that the file cannot hold, DamagedFile for what is no pickle.
+    Raises HostileFile for names that are not known and for sizes that the file cannot hold, DamagedFile where the bytes are not a pickle.
     """
     start = file.tell()
     with damaged(path, "be read as a pickle", _PICKLE_ERRORS):
@@ -133,7 +133,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Network:
-    """NVIDIA's pickled TF network: a name, (name, array) pairs, and networks inside. Its source code is left alone."""
+    """NVIDIA's pickled TF network: a name, (name, array) pairs, and networks inside. The source code that it carries is not looked at."""
 
     name: str
     variables: Any

@@ -58,7 +58,7 @@ class Function:
 
     `inputs` stand in the order of a call (signatures: by name), `outputs` are references in `graph` in the order of the result;
     `places` says where each stands in a nested result. `training` is True for a variant that computes as in training, False for
-    inference, None where nothing tells. `body` gives a function of the graph's library, which its If and While call.
+    inference, None where the graph does not say. `body` gives a function of the graph's library, which its If and While call.
     """
 
     path: str
@@ -240,7 +240,7 @@ def _body(graph_def: Any, path: Path, name: str) -> Function:
 
 
 def _trains(graph: Graph) -> bool | None:
-    """True where what the outputs need draws random numbers or normalises by its own batch; None where nothing tells.
+    """True where what the outputs need draws random numbers or normalises by its own batch; None where the graph does not say.
 
     What a TensorFlow 1 graph switches on by its learning phase does not count: by default it is off.
     """

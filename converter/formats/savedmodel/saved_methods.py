@@ -80,7 +80,7 @@ def shape_of(proto: Any) -> Shape | None:
 
 
 def dtype_of(number: int) -> str:
-    """The name of a DataType number ("float32"), "unknown" where this project knows none."""
+    """The name of a DataType number ("float32"), "unknown" where this project does not know it."""
     return DTYPES.get(number, "resource" if number == 20 else "unknown")
 
 
@@ -115,7 +115,7 @@ def paths(objects: Any) -> dict[str, Sequence[Any]]:
 
 
 def methods_at(objects: Any, path: str) -> Sequence[Any]:
-    """The functions at a path, by whatever names of attributes it leads there."""
+    """The functions at a path, each of its names an attribute."""
     nodes, number = objects.nodes, 0
     for name in filter(None, path.split(".")):
         children = _children(nodes, number)

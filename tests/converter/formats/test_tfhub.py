@@ -60,7 +60,7 @@ def test_addresses_are_handles_and_paths_are_not() -> None:
     assert looks_like_handle("HTTP://localhost/x")
     assert not looks_like_handle("C:/models/x")
     assert not looks_like_handle("generator.savedmodel.zip")
-    with pytest.raises(BadInput, match="no TF-Hub handle"):
+    with pytest.raises(BadInput, match="not a TF-Hub handle"):
         resolve_handle("generator.savedmodel.zip")
 
 
@@ -81,5 +81,5 @@ def test_a_handle_is_downloaded_and_unpacked(hub: str) -> None:
 def test_what_cannot_be_fetched_or_is_no_savedmodel_is_named(hub: str) -> None:
     with pytest.raises(BadInput, match=r"absent/1: cannot be fetched \(.*404"):
         resolve_handle(f"{hub}/absent/1")
-    with pytest.raises(BadInput, match="what came is no SavedModel"):
+    with pytest.raises(BadInput, match="what came is not a SavedModel"):
         resolve_handle(f"{hub}/other/1")
