@@ -20,7 +20,15 @@ from stylexport.converter.output.write_network import write_network
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` did: the folder, each network's ledger, and the artefacts without a network that were passed over."""
+    """What `convert` did: the folder, each network's ledger, and the artefacts without a network that were passed over.
+
+    Example:
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> conversion = convert(EMBEDDED / "encoder.savedmodel.zip", "converted")
+        >>> list(conversion.ledgers), str(conversion.folder)
+        (['encoder'], 'converted')
+
+    """
 
     folder: Path
     ledgers: Mapping[str, Ledger]

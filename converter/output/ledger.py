@@ -51,7 +51,16 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Ledger:
-    """One network's conversion. `source`: file, format, versions, checksums; `config`: each field, its value, and where it was read."""
+    """One network's conversion. `source`: file, format, versions, checksums; `config`: each field, its value, and where it was read.
+
+    Example:
+        >>> from stylexport import convert
+        >>> from stylexport.checkpoints import EMBEDDED
+        >>> ledger = convert(EMBEDDED / "encoder.savedmodel.zip", "converted").ledgers["encoder"]
+        >>> len(ledger.tensors), len(ledger.left_out)
+        (23, 0)
+
+    """
 
     network: str
     source: Mapping[str, Any]

@@ -16,8 +16,6 @@ from stylexport.training.networks import compile_networks
 from stylexport.training.optimisers import rate_share, set_rates
 from tests.training.steps import CONFIG, OVERFITTING, images, linear_classifier, settings, step_of, weights
 
-pytestmark = pytest.mark.processor
-
 RECONSTRUCTING = settings(losses={"adversarial_weight": 0.0, "path_length": 0.0})
 
 
