@@ -6,8 +6,10 @@ every layer computes.
 """
 
 import contextlib
+import sys
 
 # Once TensorFlow is loaded, a later `import triton`, which PyTorch does when it first needs it, crashes the process: both bring an LLVM.
-# In this order it does not. Where triton is not installed, there is nothing to order.
-with contextlib.suppress(ImportError):
-    import triton  # noqa: F401
+# In this order it does not. Where triton is not installed, or TensorFlow is there already, there is nothing to order.
+if "tensorflow" not in sys.modules:
+    with contextlib.suppress(ImportError):
+        import triton  # noqa: F401

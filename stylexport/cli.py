@@ -94,6 +94,8 @@ def _run() -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except SystemExit as leave:
+        if isinstance(leave.__context__, BrokenPipeError):  # how rich leaves when the reader of the output has left
+            return EXIT_BROKEN_PIPE
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     return 0
 

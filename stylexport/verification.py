@@ -6,6 +6,7 @@ commands `stylexport verify` and `stylexport selftest`.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -38,10 +39,13 @@ def verify(
 ) -> Report:
     """Proves, layer by layer, that a network in PyTorch is the same function as its TensorFlow original (docs/verify.md).
 
-    `network` is a converted folder, or a module of your own. The original is `against`, a recording, which needs PyTorch alone; or
-    `release`, the TensorFlow files, which are recorded first in a separate process: that needs the extra [tensorflow]. `seed` and
-    `samples` are of the inputs of that recording, `mapping` is the table of your own network (docs/mapping.md). `device` is "cpu" or
-    "cuda", `precision` one of "fp32", "tf32", "fp16", "bf16"; `progress(name, done, total)`.
+    `network` is a converted folder, or a module of your own. Of a module the code is judged, in a copy that is filled with the original's
+    weights by the names in the recording; the weights that it holds are neither judged nor changed.
+
+    The original is `against`, a recording, which needs PyTorch alone; or `release`, the TensorFlow files, which are recorded first in a
+    separate process: that needs the extra [tensorflow]. `seed` and `samples` are of the inputs of that recording, `mapping` is the table
+    of your own network (docs/mapping.md). `device` is "cpu" or "cuda", `precision` one of "fp32", "tf32", "fp16", "bf16";
+    `progress(name, done, total)`.
 
     `verdict` of the report is "pass", "numeric" or "fault", `exit_code` 0, 1 or 3 (a tensor of the original that no layer answers for),
     `first_fault` what is wrong and what to do. Raises BadInput where an input is missing, damaged or of another network.
@@ -70,7 +74,7 @@ def verify(
 
         if isinstance(network, str | os.PathLike):
             return proof.verify(Path(network), recording, device=device, precision=precision, progress=progress)
-        return proof.verify_module(network, recording, device=device, precision=precision, progress=progress)
+        return proof.verify_module(copy.deepcopy(network), recording, device=device, precision=precision, progress=progress)
 
 
 def selftest(

@@ -9,7 +9,13 @@ import pytest
 
 
 @pytest.mark.tensorflow
-def test_recording_is_imported_before_anything_of_pytorch() -> None:
-    program = "from stylexport import record, AttFind, train; import torch._inductor.codecache"
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from stylexport import record, AttFind, train; import torch._inductor.codecache",  # recording before anything of PyTorch
+        "import tensorflow; from stylexport import record",  # in a notebook that has TensorFlow already
+    ],
+)
+def test_any_order_of_imports(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
