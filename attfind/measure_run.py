@@ -61,6 +61,11 @@ def measure_run(
     if settings.search not in SEARCHES or settings.precision not in PRECISIONS:
         known = f"searches are {', '.join(SEARCHES)}; precisions are {', '.join(PRECISIONS)}"
         raise BadInput(f"search {settings.search!r}, precision {settings.precision!r}: {known}")
+    for what, value in (("limit", settings.limit), ("batch", settings.batch)):
+        if value is not None and value < 1:
+            raise BadInput(f"{what} {value}: is a number of images, 1 or more")
+    if not 0 < settings.share <= 1:
+        raise BadInput(f"share {settings.share:g}: is a part of the exhaustive search's passes, above 0 and at most 1")
     started = time.perf_counter()
 
     def measure_share(run: Run, report: Progress | None) -> None:

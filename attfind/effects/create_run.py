@@ -26,6 +26,10 @@ from stylexport.torch_models.classifiers.open import looks_like_probabilities
 SHARE = 0.1  # of the exhaustive search's forward passes, in a screened search
 
 
+# A run in half precision on a GPU may differ from float32 on a CPU by so much of the spread of its logits; another model by more.
+DRIFT = 0.05
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is to be measured of a source's images.
@@ -67,12 +71,31 @@ def create_or_resume(out: Path, model: Explained, classify: Classify, source: So
         **({"share": settings.share} if settings.search == "screened" else {}),
     }
     if (run := Run.resumed(out, {**about, "shift": settings.shift, "labels": labels, "layers": _layers(model)})) is not None:
+        check_answer(str(out), 0, reconstruction_logits(model, classify, run.arrays["latents"][:1], 1)[0], run.arrays["base_logits"])
         return run
     found = found or source.encode()
     chosen = _chosen(model, classify, settings, found, labels)
     batch = settings.batch or best_batch(model, classify, torch.tensor(found.latents[0], device=model.device))
     about |= {"batch": batch, "indices": chosen, "names": [found.names[i] for i in chosen]}
     return create_run(out, model, classify, found.latents, chosen=chosen, labels=labels, shift=settings.shift, about=about)
+
+
+def check_answer(name: str, image: int, found: Array, base_logits: Array) -> None:
+    """Raises BadInput where the logits `found` of a run's image are not those, of `base_logits` [N, L], that the run has of it.
+
+    A digest of weights does not show it: two classifiers without weights, or of the same weights and other code, share one.
+    """
+    base = base_logits[image]
+    allowed = DRIFT * max(float(np.ptp(base_logits)), 1.0)
+    if found.shape != base.shape or not np.abs(found - base).max() <= allowed:
+        raise BadInput(
+            f"{name}: image {image} had the logits {_numbers(base)} and now has {_numbers(found)}; "
+            "this is not the run's model or classifier; name its model by --model"
+        )
+
+
+def _numbers(values: Array) -> str:
+    return f"[{', '.join(f'{value:.2f}' for value in values[:4])}{', ...' if len(values) > 4 else ''}]"
 
 
 def _chosen(model: Explained, classify: Classify, settings: Settings, found: Encoded, labels: list[str]) -> list[int]:

@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from stylexport.attfind.effects.create_run import styles_of
+from stylexport.attfind.effects.create_run import check_answer, styles_of
 from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.types import Array
 from stylexport.torch_models.classifiers.open import OWN, Classifier, digest, open_classifier, recorded
 from stylexport.torch_models.stylex import StylEx
 
-# A run in half precision on a GPU may differ from float32 on a CPU by so much of the spread of its logits; another model by more.
-DRIFT = 0.05
 FROM_PYTHON = "python:"  # begins the recorded name of a classifier that was given as an object
 
 
@@ -121,13 +118,7 @@ def checked(subject: Subject, name: str) -> Subject:
             found = subject.classify(model.decode(latent))[0].float().cpu().numpy()
         except ValueError as error:  # what this project's networks raise for another shape
             raise BadInput(f"{name}: its latents do not fit the model ({error}); name the run's model by --model") from error
-    base = effects.base_logits[first]
-    allowed = DRIFT * max(float(np.ptp(effects.base_logits)), 1.0)
-    if found.shape != base.shape or not np.abs(found - base).max() <= allowed:
-        raise BadInput(
-            f"{name}: image {first} had the logits {_numbers(base)} and now has {_numbers(found)}; "
-            "this is not the run's model or classifier; name its model by --model"
-        )
+    check_answer(name, first, found, effects.base_logits)
     return subject if effects.styles.shape == (len(effects.latents), size) else replace(subject, effects=_with_styles(effects, model))
 
 
@@ -135,7 +126,3 @@ def _with_styles(effects: Effects, model: Explained, batch: int = 256) -> Effect
     """The effects of a run that keeps no styles (the authors' files), the styles being computed from its latents."""
     styles = styles_of(model, effects.latents, batch)
     return replace(effects, styles=styles, style_min=styles.min(0), style_max=styles.max(0))
-
-
-def _numbers(values: Array) -> str:
-    return f"[{', '.join(f'{value:.2f}' for value in values[:4])}{', ...' if len(values) > 4 else ''}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,23 @@ def test_what_has_no_classifier_or_no_model_is_said() -> None:
     with pytest.raises(BadInput, match="this model has no classifier"):
         AttFind(model()).effects(LATENTS, out="never")
     assert isinstance(model(), Explained)
+
+
+def test_a_run_does_not_go_on_with_other_code_of_the_same_name(tmp_path: Path) -> None:
+    model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+    latents = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.5]], np.float32)
+
+    def classify(scale: float) -> Callable[[Tensor], Tensor]:
+        return lambda images: scale * images.flatten(1)[:, :2]
+
+    AttFind(model, classify(1.0)).effects(latents, out=tmp_path / "run", batch=2)
+    with pytest.raises(BadInput, match="this is not the run's model or classifier"):
+        AttFind(model, classify(3.0)).effects(latents, out=tmp_path / "run", batch=2)
+
+
+@pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": -1}, {"batch": 0}])
+def test_numbers_of_images_that_make_no_sense_are_refused(wrong: dict[str, int], tmp_path: Path) -> None:
+    model = Autoencoder(lambda images: images.flatten(1), lambda latents: latents.view(-1, 3, 1, 1), size=3)
+    with pytest.raises(BadInput, match="1 or more"):
+        AttFind(model, lambda images: images.flatten(1)[:, :2]).effects(np.eye(3, dtype=np.float32), out=tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
