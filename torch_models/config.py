@@ -53,7 +53,7 @@ class NetworkConfig:
     def from_json(cls: type[C], values: Mapping[str, Any]) -> C:
         """The configuration from `config.json`'s values.
 
-        Raises ValueError if they are of another network, or hold a field that this network does not have.
+        Raises ValueError if they are of another network, or hold a field that this network does not have or of another type.
         """
         values = dict(values)
         if (network := values.pop("network", cls.network)) != cls.network:
@@ -63,7 +63,30 @@ class NetworkConfig:
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise ValueError(f"config.json of a {cls.network} holds unknown fields: {', '.join(unknown)}")
+        check_types(cls, values)
         return cls(**values)
+
+
+def check_types(kind: Any, values: Mapping[str, Any]) -> None:
+    """Raises ValueError for a value, read from JSON, that is not of its field's type in the dataclass `kind`."""
+    for field in dataclasses.fields(kind):
+        if field.name in values and not any(_is(values[field.name], option) for option in str(field.type).split(" | ")):
+            raise ValueError(f"`{field.name}` is {values[field.name]!r}, which is not {field.type}")
+
+
+def _is(value: Any, annotation: str) -> bool:
+    """Whether a value read from JSON is of a type, as it is annotated; a type of this project's own checks itself."""
+    if annotation.startswith("tuple["):
+        *inner, last = annotation[len("tuple[") : -1].split(", ")
+        if not isinstance(value, list | tuple):
+            return False
+        if last == "...":
+            return all(_is(item, inner[0]) for item in value)
+        return len(value) == len(inner) + 1 and all(_is(item, kind) for item, kind in zip(value, [*inner, last], strict=True))
+    if annotation == "None":
+        return value is None
+    plain: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+    return annotation not in plain or (isinstance(value, plain[annotation]) and (annotation == "bool" or not isinstance(value, bool)))
 
 
 def _tuples(config: object, *names: str) -> None:
@@ -202,7 +225,14 @@ class MobileNetV1Config(NetworkConfig):
     image_shift: float = 0.0
 
     def __post_init__(self) -> None:
-        layers = [ConvSpec(**item) if isinstance(item, Mapping) else item for item in self.layers]
+        layers = []
+        for item in self.layers:
+            if isinstance(item, Mapping):
+                check_types(ConvSpec, item)
+                item = ConvSpec(**item)
+            if not isinstance(item, ConvSpec):
+                raise ValueError(f"`layers` holds {item!r}, which does not describe a convolution")
+            layers.append(item)
         object.__setattr__(self, "layers", tuple(layers))
 
 

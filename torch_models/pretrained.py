@@ -133,13 +133,17 @@ def _find(model_id: str, name: str, download: dict[str, Any]) -> Path:
 def _load(cls: type[T], config_path: Path, weights_path: Path, device: str | torch.device) -> T:
     """Build the network that `config_path` describes and fill it from `weights_path`."""
     values = read_json(config_path, AGAIN)
+    wrong = f"does not describe a {cls.__name__}"
     try:
         config = cls.config_class.from_json(values)
+    except (TypeError, ValueError) as error:  # a field that is missing, unknown or of another type
+        raise DamagedFile(config_path, f"{wrong} ({error})", "convert it again") from error
+    try:
         # On the meta device, because every weight comes from the file: nothing is initialised in vain.
         with torch.device("meta"):
             model = cls(config)
-    except (RuntimeError, TypeError, ValueError) as error:  # a field of another type, or a size that PyTorch refuses
-        raise DamagedFile(config_path, f"does not describe a {cls.__name__} ({error})", "convert it again") from error
+    except (RuntimeError, ValueError) as error:  # a size that PyTorch refuses
+        raise DamagedFile(config_path, f"{wrong} ({error})", "convert it again") from error
     tensors = _read_tensors(weights_path, device)
     _check(model, tensors, weights_path)
     model.load_state_dict(tensors, strict=True, assign=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stylexport.common.errors import BadInput
+from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
@@ -188,3 +189,20 @@ def test_a_write_that_fails_leaves_the_old_weights(folder: Path, monkeypatch: py
 def test_a_network_is_built_from_its_own_configuration_only():
     with pytest.raises(TypeError, match="built from a EncoderConfig, not from GeneratorConfig"):
         Encoder(GENERATOR)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("field", "value"), [("latent", "many"), ("gain", None), ("channels", [4, "x"]), ("labels", True)])
+def test_a_configuration_of_other_types_is_the_files_fault_and_names_the_field(
+    field: str, value: object, converted: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(converted / "generator", tmp_path / "generator")
+    config = tmp_path / "generator" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {field: value}))
+    with pytest.raises(DamagedFile, match=f"config.json.*`{field}`"):
+        Generator.from_pretrained(tmp_path / "generator")
+
+
+def test_a_mistake_of_ours_in_building_a_network_is_not_the_files_fault(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Generator, "__init__", lambda self, config: len(5))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="has no len"):
+        Generator.from_pretrained(converted / "generator")
