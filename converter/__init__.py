@@ -9,8 +9,9 @@ output/    convert, ledger, safetensors, recordings
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stylexport.common.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from stylexport.converter.formats.registry import open_artefact
@@ -30,8 +31,4 @@ _HOME = {
 }
 __all__ = ["Conversion", "Ledger", "Recording", "convert", "open_artefact", "read_ledger", "recognise"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)
