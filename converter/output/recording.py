@@ -80,11 +80,22 @@ class RecordedWeight:
 
 
 @dataclass(frozen=True)
+class RecordedRange:
+    """What an input was drawn from: `low` to `high`, over all its elements; `whole` numbers only or not; `why` says what told it."""
+
+    low: float
+    high: float
+    whole: bool
+    why: str
+
+
+@dataclass(frozen=True)
 class RecordedNetwork:
     """One network of the release.
 
     `config` is its config.json (None for a user's own network), `inputs` and `outputs` map names to tensors of the file, `taps` stand in
-    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or "").
+    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or ""), `dtypes` the data type
+    of those that the graph takes as integers or booleans. `ranges` describes the inputs that were drawn from a range that the graph told.
     """
 
     network: str
@@ -97,13 +108,16 @@ class RecordedNetwork:
     taps: tuple[RecordedTap, ...]
     weights: Mapping[str, RecordedWeight]
     remarks: tuple[str, ...] = field(default=())
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, RecordedRange] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RecordedNetwork:
         """The inverse of `dataclasses.asdict`. Raises KeyError, TypeError."""
         taps = tuple(RecordedTap(**{**tap, "shape": tuple(tap["shape"])}) for tap in values["taps"])
         weights = {name: RecordedWeight(**weight) for name, weight in values["weights"].items()}
-        return cls(**{**values, "taps": taps, "weights": weights, "remarks": tuple(values["remarks"])})
+        ranges = {name: RecordedRange(**range_) for name, range_ in values.get("ranges", {}).items()}
+        return cls(**{**values, "taps": taps, "weights": weights, "remarks": tuple(values["remarks"]), "ranges": ranges})
 
 
 _USUAL = {field.name: field.default for field in dataclasses.fields(RecordedTap) if field.default is not dataclasses.MISSING}
@@ -204,6 +218,9 @@ def _as_json(network: RecordedNetwork) -> dict[str, Any]:
     for tap in values["taps"]:
         for name in [name for name, usual in _USUAL.items() if tap[name] == usual]:
             del tap[name]
+    for name in ("dtypes", "ranges"):
+        if not values[name]:
+            del values[name]
     return values
 
 
