@@ -33,6 +33,7 @@ EXIT_BAD_INPUT = 2
 EXIT_OWN_FAULT = 70  # sysexits.h: EX_SOFTWARE
 EXIT_INTERRUPTED = 130  # a shell's number for SIGINT
 EXIT_BROKEN_PIPE = 141  # and for SIGPIPE
+LONGEST = 4_000  # characters of an error: a file may hold a name of any length
 OWN_FAULT = "this is a fault of StylExport's, not of your files; please report it with the lines above"
 
 
@@ -93,7 +94,8 @@ def _run() -> int:
 def _report(error: BaseException, message: str, code: int, verbose: bool) -> int:
     if verbose:
         _say_lines("".join(traceback.format_exception(error)))
-    say(f"stylexport: error: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    say(f"stylexport: error: {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}", err=True)
     return code
 
 

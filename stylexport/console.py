@@ -38,14 +38,16 @@ def say(*parts: str | tuple[str, str], err: bool = False) -> None:
         size: 3 [v2]\x1b[2J
 
     """
+    stream = sys.stderr if err else sys.stdout
+    coloured = stream.isatty() and not os.environ.get("NO_COLOR")
     styled = [(part, "") if isinstance(part, str) else part for part in parts]
-    shown = [click.style(printable(text), **_STYLES[style]) if style else printable(text) for text, style in styled]
-    click.echo("".join(shown), err=err, color=False if os.environ.get("NO_COLOR") else None)
+    shown = [click.style(printable(text), **_STYLES[style]) if style and coloured else printable(text) for text, style in styled]
+    print("".join(shown), file=stream, flush=True)  # not click.echo, which writes UTF-8 where ASCII was asked for
 
 
 def print_json(values: Any) -> None:
     """An answer for a program, on standard output: JSON in ASCII, without NaN and lone surrogates, which JSON does not have."""
-    click.echo(json.dumps(plain(values), indent=1))
+    print(json.dumps(plain(values), indent=1), flush=True)
 
 
 def human_bytes(count: float) -> str:

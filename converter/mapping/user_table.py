@@ -18,16 +18,17 @@ import dataclasses
 import fnmatch
 import itertools
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.text import listing
+from stylexport.common.yaml_files import read_yaml
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
 from stylexport.converter.mapping.network import Fact, Network
@@ -35,6 +36,9 @@ from stylexport.converter.mapping.recognise import read_as
 from stylexport.converter.mapping.rules import Binding, Names, Rule
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import kinds_called
+
+# Bounds that no network comes near, so that a table cannot stand for more than a memory holds: tensors, characters of a name.
+MOST_ROWS, LONGEST = 10_000, 1_000
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,7 @@ class UserTable:
     @classmethod
     def read(cls, path: Path) -> UserTable:
         """The table in a YAML (or JSON) file. Raises BadInput that names the row at fault."""
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: {error.strerror}; check the path given to --mapping") from error
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise BadInput(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
+        values = read_yaml(path, "check the path given to --mapping")
         if not isinstance(values, dict) or not isinstance(values.get("network"), str):
             raise BadInput(f"{path}: a mapping needs `network: NAME` and `tensors:`; docs/mapping.md has an example")
         if unknown := sorted(set(values) - {"network", "config", "tensors", "left_out"}):
@@ -75,7 +74,11 @@ class UserTable:
         if not name.replace("_", "").replace("-", "").isalnum():
             raise BadInput(f"{path}: network {name!r} becomes a folder's name: use letters, digits, - and _")
         tensors, excuses = (_list(values, entry, path) for entry in ("tensors", "left_out"))
-        rows = [row for number, entry in enumerate(tensors, 1) for row in _rows(entry, f"{path}: row {number}")]
+        rows: list[UserRow] = []
+        for number, entry in enumerate(tensors, 1):
+            rows += _rows(entry, f"{path}: row {number}")
+            if len(rows) > MOST_ROWS:
+                raise BadInput(f"{path}: its rows up to {number} stand for more than {MOST_ROWS:,} tensors, which no network has")
         return cls(path, name, _config(values, path), rows, [_excuse(entry, path) for entry in excuses])
 
 
@@ -89,9 +92,9 @@ def _list(values: Mapping[str, Any], entry: str, path: Path) -> list[Any]:
 def _config(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     config = values.get("config") or {}
     try:
-        json.dumps(config)
+        json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); write dates and the like in quotes") from error
+        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); put dates, .nan and the like in quotes") from error
     if not isinstance(config, dict) or "network" in config:
         raise BadInput(f"{path}: `config:` is a table of settings, none of them called network")
     return config
@@ -108,6 +111,8 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
     loops = entry.get("for") or {}
     if not isinstance(loops, dict) or not all(isinstance(values, list) for values in loops.values()):
         raise BadInput(f"{where}: `for` must list values for each {{name}} in the row, not {loops!r}")
+    if (count := math.prod(map(len, loops.values()))) > MOST_ROWS:
+        raise BadInput(f"{where}: `for` stands for {count:,} tensors; no network has more than {MOST_ROWS:,}")
     choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
     return [
         UserRow(
@@ -129,6 +134,8 @@ def _filled(text: str, chosen: Mapping[str, Any], where: str) -> str:
             raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({found[1]!r} has none)")
         return str(chosen[found[1]])
 
+    if len(text) + text.count("{") * max((len(str(value)) for value in chosen.values()), default=0) > LONGEST:
+        raise BadInput(f"{where}: a name is longer than {LONGEST:,} characters")
     return re.sub(r"\{(.*?)\}", value, text)
 
 
@@ -172,7 +179,7 @@ def read_with_table(artefact: Artefact, table: UserTable) -> Network:
     """`artefact` by `table`. Raises MappingError for rows that find no variable, or several, or one of another shape."""
     where = f"{artefact.path} by {table.path}"
     bindings = [_bind(row, artefact, where) for row in table.rows]
-    if doubled := sorted({b.rule.torch for b in bindings if sum(b.rule.torch == c.rule.torch for c in bindings) > 1}):
+    if doubled := sorted(name for name, count in Counter(b.rule.torch for b in bindings).items() if count > 1):
         raise MappingError(f"{where}: {listing(doubled)} have more than one row")
     excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
     if kinds_called(table.network):

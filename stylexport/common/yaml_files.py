@@ -14,7 +14,8 @@ import yaml
 from stylexport.common.errors import BadInput
 
 MOST = 4_000_000  # characters, of the text and of what it stands for
-_DEEPEST = 100
+_DEEPEST, _LONGEST_NUMBER = 100, 1_000
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")  # in base 60 too, which take the square of their length
 # What PyYAML raises beside its own errors: for dates like 2020-13-45, for numbers of thousands of digits, for lists in lists without end.
 _ERRORS = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 
@@ -62,6 +63,8 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
     if depth > _DEEPEST:
         raise ValueError(f"lists and tables are nested deeper than {_DEEPEST}")
     if isinstance(node, yaml.ScalarNode):
+        if node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+            raise ValueError(f"a number of {len(node.value):,} characters")
         return len(node.value) + 1
     if id(node) not in known:
         known[id(node)] = 0
