@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from stylexport.console import TENSORFLOW_SETTINGS, is_own, missing
 _PROGRAM = (
     "import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from stylexport.subprocess_record import _child; sys.exit(_child())"
 )
+# What the machine or a user ends a process with. Any other signal is a crash, of TensorFlow's or ours.
+_KILLED = tuple(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 
 @contextlib.contextmanager
@@ -73,7 +76,7 @@ def record_in_subprocess(
         return
     if error is not None:
         raise IncompleteCoverage(error) if code == IncompleteCoverage.exit_code else BadInput(error)
-    if code < 0:
+    if code in _KILLED:
         raise BadInput(f"recording was killed by signal {-code}; where memory is short, take fewer --samples")
     raise RuntimeError(f"recording stopped with exit code {code}:\n{stderr}")
 
