@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ _BEGINNING = """import sys
 own = sys.path[sys.path[:1] == [""]:]
 sys.path[:] = [path for path in {paths!a} if path in own or path not in {here!a}]
 """
+# What the machine or a user ends a process with. Any other signal is a crash, of TensorFlow's or ours.
+_KILLED = tuple(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 
 @contextlib.contextmanager
@@ -74,7 +77,7 @@ def record_in_subprocess(
         return
     if error is not None:
         raise IncompleteCoverage(error) if code == IncompleteCoverage.exit_code else BadInput(error)
-    if code < 0:
+    if code in _KILLED:
         raise BadInput(f"recording was killed by signal {-code}; where memory is short, take fewer --samples")
     raise RuntimeError(f"recording stopped with exit code {code}:\n{stderr}")
 
@@ -92,7 +95,7 @@ def python_command(program: str, *arguments: str | os.PathLike[str]) -> list[str
     """
     working = os.path.realpath(os.curdir)
     here = [path for path in sys.path if os.path.realpath(path) == working]
-    return [sys.executable, "-c", _BEGINNING.format(paths=sys.path, here=here) + program, *map(os.fspath, arguments)]
+    return [sys.executable, "-c", _BEGINNING.format(paths=sys.path, here=here) + program, *(os.fspath(argument) for argument in arguments)]
 
 
 def _child() -> int:

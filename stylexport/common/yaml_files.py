@@ -55,7 +55,8 @@ def parse_yaml(text: str | bytes, where: str, remedy: str) -> Any:
         finally:
             loader.dispose()
     except _ERRORS as error:
-        raise BadInput(f"{where}: is not valid YAML ({' '.join(str(error).split())[:300]}); {remedy}") from error
+        quotes = '; write a name with brackets in quotes: "cell/kernel[:5]"' if "[" in str(error) else ""
+        raise BadInput(f"{where}: is not valid YAML ({' '.join(str(error).split())[:300]}){quotes}; {remedy}") from error
 
 
 def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
