@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import from_json
 from stylexport.common.types import Array
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
 from stylexport.converter.graph.tensor_proto import BFLOAT16
@@ -98,12 +99,13 @@ class RecordedNetwork:
     weights: Mapping[str, RecordedWeight]
     remarks: tuple[str, ...] = field(default=())
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> RecordedNetwork:
-        """The inverse of `dataclasses.asdict`. Raises KeyError, TypeError."""
-        taps = tuple(RecordedTap(**{**tap, "shape": tuple(tap["shape"])}) for tap in values["taps"])
-        weights = {name: RecordedWeight(**weight) for name, weight in values["weights"].items()}
-        return cls(**{**values, "taps": taps, "weights": weights, "remarks": tuple(values["remarks"])})
+
+@dataclass(frozen=True)
+class _About:
+    """What the header says of the tensors: their networks, and a checksum of each."""
+
+    networks: Mapping[str, RecordedNetwork]
+    crc32c: Mapping[str, str]
 
 
 _USUAL = {field.name: field.default for field in dataclasses.fields(RecordedTap) if field.default is not dataclasses.MISSING}
@@ -174,10 +176,10 @@ class Recording:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise BadInput(f"{path}: is a recording of another format than {FORMAT}; {REMEDY} with this version")
         try:
-            self._checksums: Mapping[str, str] = dict(self.about.pop("crc32c"))
-            self.networks = {name: RecordedNetwork.from_json(values) for name, values in self.about.pop("networks").items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedFile(path, f"its description cannot be followed ({error!r})", REMEDY) from error
+            about = from_json(_About, {name: self.about.pop(name, None) for name in ("networks", "crc32c")})
+        except ValueError as error:
+            raise DamagedFile(path, f"its description cannot be followed ({error})", REMEDY) from error
+        self._checksums, self.networks = about.crc32c, dict(about.networks)
 
     def tensor(self, name: str) -> Array:
         """A tensor as stored, read-only. Raises DamagedFile where it is absent or its checksum is another."""
