@@ -15,3 +15,14 @@ def listing(names: Sequence[str], most: int = 6, separator: str = ", ") -> str:
     """
     shown = separator.join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun.
+
+    Example:
+        >>> counted(1, "layer"), counted(1200, "layer")
+        ('1 layer', '1,200 layers')
+
+    """
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
