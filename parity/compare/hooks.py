@@ -94,6 +94,7 @@ class Stub(nn.Module):
     def __init__(self, value: Tensor) -> None:
         super().__init__()
         self.register_buffer("value", value)
+        self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """A copy of the value, because some layers work in place."""

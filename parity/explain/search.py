@@ -125,7 +125,7 @@ def _cause_around_the_layer(suspect: Suspect, tried: Trials) -> Item | None:
     """A module that is right by itself in a network that gave something else: the code around it errs, and `given` is its output."""
     if not suspect.error(suspect.given) > EXACT:
         return None
-    outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity(), args=(), kwargs={}, weights={})
+    outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity().eval(), args=(), kwargs={}, weights={})
     found = Search(outer, suspect.given, MOST, tried).first(_singles(outer, suspect.given, SEEN, FITTED))
     if found is None:
         search = Search(suspect, suspect.given, MOST, tried)
