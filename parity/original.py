@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
@@ -37,7 +39,7 @@ class Original:
             elif not tap.kernel_fault_upstream and not shown and not _is_rounding(tap):
                 said = (
                     f"{tap.op} at {tap.node}, or a node before it: the original's own float32 is off by {tap.floor:.2g} from its float64 "
-                    f"replay; rounding explains {explained_by_rounding(tap.constants):.2g} at most, unless its terms cancel"
+                    f"replay; rounding explains {explained_by_rounding(tap.constants, tap.unit):.2g} at most, unless its terms cancel"
                 )
                 found.append(self._kernel_fault(tap, said))
                 shown = True
@@ -46,7 +48,7 @@ class Original:
     def floor(self, tap: RecordedTap) -> float | None:
         """The rounding floor of a tap; None where the original's float32 is not a measure, at and behind a kernel that is wrong."""
         wrong = tap.kernel_fault or tap.kernel_fault_upstream or not _is_rounding(tap)
-        return None if wrong else max(tap.floor, UNIT)
+        return None if wrong else max(tap.floor, tap.unit)
 
     @cached_property
     def largest_floor(self) -> float:
@@ -123,14 +125,17 @@ class Original:
         return KernelFault(self.network.network, tap.layer, tap.node, said, tap.floor)
 
     def _tensor(self, name: str) -> Tensor:
-        return torch.from_numpy(self.recording.tensor(name).copy()).to(self.device)
+        value = self.recording.tensor(name).copy()
+        if value.dtype == BFLOAT16:  # which PyTorch takes of nobody's arrays
+            return torch.from_numpy(value.view(np.int16)).view(torch.bfloat16).to(self.device)
+        return torch.from_numpy(value).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
         return torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device)
 
 
 def _is_rounding(tap: RecordedTap) -> bool:
-    return tap.floor <= explained_by_rounding(tap.constants)
+    return tap.floor <= explained_by_rounding(tap.constants, tap.unit)
 
 
 def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list[tuple[int, ...]]:

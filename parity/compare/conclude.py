@@ -109,7 +109,7 @@ def _call(
     evidence = Evidence(
         alone=match.error,
         error64=e64.error,
-        allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor),
+        allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants),
         ratio=ratio if comparison.precision == "fp32" else lower.get(layer),
         elements=math.prod(tap.shape[1:]) * tap.rows,
         other_values=other_values,
@@ -125,7 +125,7 @@ def _call(
         alone=evidence.alone,
         error64=evidence.error64,
         error32=e32.error,
-        floor=max(tap.floor, UNIT),
+        floor=max(tap.floor, tap.unit),
         ratio=ratio,
         max_abs=e32.max_abs,
         snr_db=e32.snr_db,

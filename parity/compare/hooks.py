@@ -94,6 +94,7 @@ class Stub(nn.Module):
         for i, value in enumerate(values):
             self.register_buffer(str(i), value)
         self._ran = 0
+        self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """A copy of the next value, because some layers work in place."""

@@ -109,7 +109,7 @@ class _Run:
         def suspect(given: Tensor, expected: Tensor) -> Suspect:
             return Suspect(
                 **self._facts(layer, OUTPUT),
-                module=nn.Identity(),
+                module=nn.Identity().eval(),
                 call=lambda module, args, kwargs: module(*args),
                 args=(given,),
                 kwargs={},
@@ -240,6 +240,7 @@ class _Holder(nn.Module):
     def __init__(self, name: str, value: Tensor) -> None:
         super().__init__()
         self.register_buffer(name, value)
+        self.eval()
 
 
 def _unnamed_modules(comparison: Comparison) -> list[Site]:
