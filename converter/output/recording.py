@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import from_json
 from stylexport.common.types import Array
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
 from stylexport.converter.graph.tensor_proto import BFLOAT16
@@ -111,13 +112,13 @@ class RecordedNetwork:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     ranges: Mapping[str, RecordedRange] = field(default_factory=dict)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> RecordedNetwork:
-        """The inverse of `dataclasses.asdict`. Raises KeyError, TypeError."""
-        taps = tuple(RecordedTap(**{**tap, "shape": tuple(tap["shape"])}) for tap in values["taps"])
-        weights = {name: RecordedWeight(**weight) for name, weight in values["weights"].items()}
-        ranges = {name: RecordedRange(**range_) for name, range_ in values.get("ranges", {}).items()}
-        return cls(**{**values, "taps": taps, "weights": weights, "remarks": tuple(values["remarks"]), "ranges": ranges})
+
+@dataclass(frozen=True)
+class _About:
+    """What the header says of the tensors: their networks, and a checksum of each."""
+
+    networks: Mapping[str, RecordedNetwork]
+    crc32c: Mapping[str, str]
 
 
 _USUAL = {field.name: field.default for field in dataclasses.fields(RecordedTap) if field.default is not dataclasses.MISSING}
@@ -188,10 +189,10 @@ class Recording:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise BadInput(f"{path}: is a recording of another format than {FORMAT}; {REMEDY} with this version")
         try:
-            self._checksums: Mapping[str, str] = dict(self.about.pop("crc32c"))
-            self.networks = {name: RecordedNetwork.from_json(values) for name, values in self.about.pop("networks").items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedFile(path, f"its description cannot be followed ({error!r})", REMEDY) from error
+            about = from_json(_About, {name: self.about.pop(name, None) for name in ("networks", "crc32c")})
+        except ValueError as error:
+            raise DamagedFile(path, f"its description cannot be followed ({error})", REMEDY) from error
+        self._checksums, self.networks = about.crc32c, dict(about.networks)
 
     def tensor(self, name: str) -> Array:
         """A tensor as stored, read-only. Raises DamagedFile where it is absent or its checksum is another."""
@@ -213,7 +214,7 @@ class Recording:
 
 
 def _as_json(network: RecordedNetwork) -> dict[str, Any]:
-    """As `RecordedNetwork.from_json` takes it. What earlier versions do not know is not mentioned where it says nothing."""
+    """As a recording holds it. What earlier versions do not know is not mentioned where it says nothing."""
     values = dataclasses.asdict(network)
     for tap in values["taps"]:
         for name in [name for name, usual in _USUAL.items() if tap[name] == usual]:
