@@ -1,7 +1,7 @@
 """Pickles of networks as NVIDIA's programs write them, made here by stand-ins in modules named as theirs: small, random, every part there.
 
-`tensorflow_pickle` writes a tuple (G, D, Gs) of `dnnlib.tflib.network.Network` (StyleGAN2, and StyleGAN2-ADA in TensorFlow), `torch_pickle` a
-dictionary of G, D and G_ema, persistent classes of stylegan2-ada-pytorch. Both carry source code that ends the process where it is run.
+`tensorflow_pickle` writes a tuple (G, D, Gs) of `dnnlib.tflib.network.Network` (StyleGAN2, and StyleGAN2-ADA in TensorFlow), `torch_pickle`
+a dictionary of G, D and G_ema, persistent classes of stylegan2-ada-pytorch. Both carry source code that ends the process where it is run.
 """
 
 from __future__ import annotations
@@ -159,7 +159,9 @@ def _tf_network(name: str, function: str, variables: Mapping[str, Array], kwargs
     """A network object and those inside it: `parts` gives component -> (its name is G_component) function."""
     inside = {part: f"G_{part}" for part in parts}
     components = {
-        part: _tf_network(scope, parts[part], {n.partition("/")[2]: v for n, v in variables.items() if n.startswith(f"{scope}/")}, kwargs, {})
+        part: _tf_network(
+            scope, parts[part], {n.partition("/")[2]: v for n, v in variables.items() if n.startswith(f"{scope}/")}, kwargs, {}
+        )
         for part, scope in inside.items()
     }
     own = [(n, v) for n, v in variables.items() if not n.startswith(tuple(f"{scope}/" for scope in inside.values()) or ("\0",))]
@@ -177,7 +179,13 @@ def _tf_network(name: str, function: str, variables: Mapping[str, Array], kwargs
 
 
 def tensorflow_pickle(
-    path: Path, generator: Mapping[str, Array], discriminator: Mapping[str, Array] | None, *, ada: bool = False, alone: bool = False, **kwargs: Any
+    path: Path,
+    generator: Mapping[str, Array],
+    discriminator: Mapping[str, Array] | None,
+    *,
+    ada: bool = False,
+    alone: bool = False,
+    **kwargs: Any,
 ) -> Path:
     """The pickle of (G, D, Gs); `generator` is Gs, G has other numbers. `kwargs` are the networks' arguments. `alone`: only Gs."""
     names = {"synthesis": "G_synthesis" if ada else "G_synthesis_stylegan2", "mapping": "G_mapping"}
@@ -227,7 +235,11 @@ def torch_generator(variables: Mapping[str, Array], *, clamp: float | None = 256
             found["synthesis.b4.const"] = value[0]
         parts = name.split("/")
         if parts[0] == "G_synthesis" and len(parts) == 4 and parts[2] != "Const":
-            r, layer, kind = parts[1].split("x")[0], {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb"}[parts[2]], parts[3]
+            r, layer, kind = (
+                parts[1].split("x")[0],
+                {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb"}[parts[2]],
+                parts[3],
+            )
             place = f"synthesis.b{r}.{layer}"
             if kind == "weight":
                 found[f"{place}.weight"] = (value[::-1, ::-1] if layer == "conv0" else value).transpose(3, 2, 0, 1)
@@ -275,7 +287,9 @@ def torch_pickle(
     return path
 
 
-def _tree(kind: str, tensors: Mapping[str, Array], *, clamp: Any, lrmul: float, architecture: str, activation: str, group: Any = None) -> _Persistent:
+def _tree(
+    kind: str, tensors: Mapping[str, Array], *, clamp: Any, lrmul: float, architecture: str, activation: str, group: Any = None
+) -> _Persistent:
     """Modules inside modules, with the attributes that their classes give them."""
     import torch
 

@@ -287,6 +287,7 @@ register(
         outputs=("score",),
         layout="NCHW",
         reference=Lazy("stylexport.reference_tf.networks.stylegan2:DISCRIMINATOR_REFERENCE"),
+        calls=Lazy("stylexport.converter.calls.calls:discriminator_calls"),
         taps=Lazy("stylexport.converter.graph.taps:discriminator_taps"),
         mixing=("b8", "b4.mbstd"),
         group="mbstd_group",

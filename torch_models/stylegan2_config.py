@@ -17,9 +17,10 @@ EMBEDDINGS = ("none", "joint", "separate")
 class StyleGAN2GeneratorConfig(GeneratorConfig):
     """StyleGAN2's generator (Karras et al. 2020, also with adaptive augmentation). A dlatent is w alone.
 
-    `classes`: how many classes an image may be asked of (0: none). `label_embedding` says how a class enters the mapping: "joint": a matrix
-    gives `embedding` values, which stand behind z before both are normalised together (StyleGAN2); "separate": a dense layer gives them, and
-    z and they are normalised each (StyleGAN2-ADA). `mapping_features`: how many values the inner layers of the mapping give (0: `latent`).
+    `classes`: how many classes an image may be asked of (0: none). `label_embedding` says how a class enters the mapping: "joint": a
+    matrix gives `embedding` values, which stand behind z before both are normalised together (StyleGAN2); "separate": a dense layer gives
+    them, and z and they are normalised each (StyleGAN2-ADA). `mapping_features`: how many values the mapping's inner layers give (0:
+    `latent`).
     `style_offset`, `equalized_convolutions`, `has_noise`, `conv_clamp`: see `GeneratorConfig`.
     """
 

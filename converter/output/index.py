@@ -77,5 +77,7 @@ def _check_fit(sizes: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:
     """How many labels the networks are for: 0 of those that have none (StyleGAN2's); None where no network says."""
-    counts = [int(fact["value"]) for name in reversed(ROLES) if name in ledgers for fact in ledgers[name].config if fact["field"] == "labels"]
+    counts = [
+        int(fact["value"]) for name in reversed(ROLES) if name in ledgers for fact in ledgers[name].config if fact["field"] == "labels"
+    ]
     return next((count for count in counts if count), 0 if counts else None)

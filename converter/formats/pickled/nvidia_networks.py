@@ -1,9 +1,9 @@
 """Networks as objects of NVIDIA's programs: what a pickle says of each beside its tensors.
 
-In TensorFlow (the programs of StyleGAN, StyleGAN2 and StyleGAN2-ADA) a network is a name, a function's name with its arguments, variables by
-name, and networks inside (dnnlib/tflib/network.py, `__getstate__`). In PyTorch (stylegan2-ada-pytorch, stylegan3) it is the attributes of a
-module and of the modules inside (torch_utils/persistence.py, `_reconstruct_persistent_obj`). Both carry the source code that made them,
-which is never run and not looked at.
+In TensorFlow (the programs of StyleGAN, StyleGAN2 and StyleGAN2-ADA) a network is a name, a function's name with its arguments, variables
+by name, and networks inside (dnnlib/tflib/network.py, `__getstate__`). In PyTorch (stylegan2-ada-pytorch, stylegan3) it is the attributes
+of a module and of the modules inside (torch_utils/persistence.py, `_reconstruct_persistent_obj`). Both carry the source code that made
+them, which is never run and not looked at.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def _plain(path: Path, values: Any) -> dict[str, Any]:
         value = meaning(path, value)
         if isinstance(value, np.ndarray) and value.size <= 64 and value.dtype.kind in "biuf":
             value = value.tolist()
-        if isinstance(value, _PLAIN) or (isinstance(value, list | tuple) and len(value) <= 64 and all(isinstance(v, _PLAIN) for v in value)):
+        if isinstance(value, _PLAIN) or (
+            isinstance(value, list | tuple) and len(value) <= 64 and all(isinstance(v, _PLAIN) for v in value)
+        ):
             found[str(name)] = list(value) if isinstance(value, tuple) else value
     return found

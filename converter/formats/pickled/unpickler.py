@@ -17,6 +17,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -117,7 +118,7 @@ class _Unpickler(pickle.Unpickler):
         return known
 
 
-def read_pickle(path: Path, file: BinaryIO, unpickler: type[pickle.Unpickler] = _Unpickler) -> Any:
+def read_pickle(path: Path, file: BinaryIO, unpickler: Callable[[Path, BinaryIO], pickle.Unpickler] = _Unpickler) -> Any:
     """The value of the pickle that begins where `file` stands, with stand-ins in it; `unpickler(path, file)` says which.
 
     Raises HostileFile for names that are not known and for sizes that the file cannot hold, DamagedFile where the bytes are not a pickle.
@@ -131,7 +132,7 @@ def read_pickle(path: Path, file: BinaryIO, unpickler: type[pickle.Unpickler] = 
             raise HostileFile(path, f"asks for memory by {name} {value}, more than a file of {end} bytes can use")
     file.seek(start)
     with damaged(path, "be read as a pickle", _PICKLE_ERRORS):
-        return unpickler(path, file).load()  # type: ignore[arg-type]
+        return unpickler(path, file).load()
 
 
 @dataclass(frozen=True)

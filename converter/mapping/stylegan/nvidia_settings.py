@@ -19,10 +19,10 @@ from stylexport.converter.mapping.stylegan.nvidia_files import Found, variable_o
 
 # Arguments of TensorFlow's networks that change nothing in evaluation, or are seen in names and shapes.
 _SILENT = frozenset(
-    "function num_channels resolution label_size latent_size dlatent_size dlatent_broadcast mapping_layers mapping_fmaps label_fmaps fmap_base "
-    "fmap_decay fmap_min fmap_max fmap_const architecture use_noise randomize_noise structure fused_modconv truncation_psi truncation_cutoff "
-    "truncation_psi_val truncation_cutoff_val dlatent_avg_beta style_mixing_prob w_avg_beta synthesis_func mapping_func freeze_layers "
-    "is_training is_validation return_dlatents score_size score_max".split()
+    "function num_channels resolution label_size latent_size dlatent_size dlatent_broadcast mapping_layers mapping_fmaps label_fmaps "
+    "fmap_base fmap_decay fmap_min fmap_max fmap_const architecture use_noise randomize_noise structure fused_modconv truncation_psi "
+    "truncation_cutoff truncation_psi_val truncation_cutoff_val dlatent_avg_beta style_mixing_prob w_avg_beta synthesis_func mapping_func "
+    "freeze_layers is_training is_validation return_dlatents score_size score_max".split()
 )
 _READ = frozenset(
     "nonlinearity mapping_nonlinearity normalize_latents mapping_lrmul conv_clamp resample_kernel num_fp16_res dtype mbstd_group_size "

@@ -85,7 +85,9 @@ def _of(artefact: Artefact, found: Found, settings: Settings, where: str) -> Net
         raise MappingError(f"{where}: {error}; is this StyleGAN2?") from error
     bindings = match(table(config, found.in_pytorch), found.names, where, config.network)
     sources = {**dict.fromkeys(shapes, "shapes"), **{field: source for field, (_, source) in given.items()}}
-    filters = {v.key: "the resampling filter, whose taps config.json has" for v in found.names.variables if v.name.endswith("resample_filter")}
+    filters = {
+        v.key: "the resampling filter, whose taps config.json has" for v in found.names.variables if v.name.endswith("resample_filter")
+    }
     return Network(config.network, config, bindings, facts(config, sources), settings.remarks(found.name), filters)
 
 

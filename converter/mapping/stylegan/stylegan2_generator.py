@@ -1,4 +1,4 @@
-"""StyleGAN2's generator as NVIDIA's programs name its variables, in TensorFlow and in PyTorch: its rule table, and what a file says of it."""
+"""StyleGAN2's generator as NVIDIA's programs name its variables, in TensorFlow and in PyTorch: its rule table, and what a file says."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _shapes(found: Found, where: str) -> dict[str, object]:
     names, torch = found.names, found.in_pytorch
     layer = "synthesis.b{r}.conv1.weight" if torch else "G_synthesis*/{r}x{r}/Conv1/weight"
     first = "synthesis.b4.conv1.weight" if torch else "G_synthesis*/4x4/Conv/weight"
-    out, into = (0, 1) if torch else (3, 2)
+    out = 0 if torch else 3
     resolution = names.highest("synthesis.b{r}.torgb.weight" if torch else "G_synthesis*/{r}x{r}/ToRGB/weight", where)
     layers = [first if r == 4 else layer.replace("{r}", str(r)) for r in resolutions(resolution)]
     dense = "mapping.fc{i}.weight" if torch else "G_mapping*/Dense{i}/weight"
