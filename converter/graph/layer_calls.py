@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from stylexport.converter.graph.dataflow import END, Flow, name_of
 from stylexport.converter.graph.pointwise import chain
+from stylexport.converter.graph.recurrence import results, unrolled
 
 _BROADCASTS = ("Tile", "BroadcastTo")
 _CALLS = re.compile(r"(?<![^/])(?:Stateful)?PartitionedCall(?:_\d+)?/")
@@ -28,7 +29,9 @@ class LayerCall:
 
     `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
     `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
-    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data.
+    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data. A loop may give
+    several results: the first begins `chain`, the others (states) are `further`. `inner` are the nodes between the steps of a cell that
+    the graph repeats.
     """
 
     layer: str
@@ -38,6 +41,8 @@ class LayerCall:
     variables: tuple[str, ...]
     chain: tuple[str, ...]
     tiled: bool
+    further: tuple[str, ...] = ()
+    inner: frozenset[str] = frozenset()
 
 
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
@@ -54,10 +59,14 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
     found = []
     for layer, nodes in entries.items():
         members = frozenset(v for v in flow.graph.keys if v in flow.place and _layer(flow, v, layers, names) == layer)
-        for cluster in _calls(flow, list(nodes), roles, members):
+        calls = _calls(flow, list(nodes), roles, members)
+        steps = unrolled(flow, calls)
+        for cluster in steps:
             taken = tuple(v for v in flow.place if v in members and any(v in _taken(flow, entry) for entry in cluster))
             first = next(v for v in taken if v in _taken(flow, cluster[0]))
             tensor = layers.get(flow.graph.keys[first])
+            meeting, is_recurrent = _whole_map(flow, flow.meet(cluster)), len(steps) < len(calls)
+            result, *further = results(flow, meeting, is_recurrent)
             found.append(
                 LayerCall(
                     layer=tensor.rpartition(".")[0] if tensor else "",
@@ -65,11 +74,13 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     mapped=tensor is not None,
                     entries=tuple(cluster),
                     variables=taken,
-                    chain=chain(flow, _whole_map(flow, flow.meet(cluster))),
+                    chain=chain(flow, result) if result in flow.place else (result,),
                     tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
+                    further=tuple(further),
+                    inner=flow.depending_on(cluster) & flow.needed_by((meeting,)) if is_recurrent else frozenset(),
                 )
             )
-    return sorted(found, key=lambda call: flow.place[call.chain[0]])
+    return sorted(found, key=lambda call: flow.place[name_of(call.chain[0])])
 
 
 def plain(name: str) -> str:
