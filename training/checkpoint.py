@@ -56,7 +56,7 @@ def save(
             stage / OPTIMISERS,
         )
         text = json.dumps({"format": 1, "step": step, **facts}, indent=1, ensure_ascii=False) + "\n"
-        (stage / TRAINING).write_text(text, encoding="utf-8")
+        (stage / TRAINING).write_text(text, encoding="utf-8", errors="backslashreplace")
     for old in checkpoints(run)[:-keep]:
         shutil.rmtree(old)
     return target

@@ -107,7 +107,7 @@ def write_attributes(run: str | os.PathLike[str], found: Selection) -> Path:
     """Writes RUN/attributes.json, whole or absent."""
     path = Path(run) / ATTRIBUTES
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return path
 
 

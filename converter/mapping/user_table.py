@@ -27,14 +27,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from stylexport.common.errors import BadInput
+from stylexport.common.yaml_files import read_yaml
 from stylexport.converter.mapping.layout_names import by_name
 from stylexport.converter.mapping.layouts import Layout
 
 _SOURCES = ("tf", "key", "fill")
-_MOST_FILLED = 2**28  # elements
+# Bounds that no network comes near, so that a table cannot stand for more than a memory holds.
+_MOST_NAMES, _LONGEST, _MOST_FILLED = 10_000, 1_000, 2**28  # names of variables and fills, characters of one, elements that are filled
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,7 @@ class UserTable:
     @classmethod
     def read(cls, path: Path) -> UserTable:
         """The table in a YAML (or JSON) file. Raises BadInput that names the row at fault."""
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: {error.strerror}; check the path given to --mapping") from error
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            quotes = '; write a name with brackets in quotes: "cell/kernel[:5]"' if "[" in str(error) else ""
-            raise BadInput(f"{path}: is not valid YAML ({' '.join(str(error).split())}){quotes}") from error
+        values = read_yaml(path, "check the path given to --mapping")
         if not isinstance(values, dict) or not isinstance(values.get("network"), str):
             raise BadInput(f"{path}: a mapping needs `network: NAME` and `tensors:`; docs/mapping.md has an example")
         if unknown := sorted(set(values) - {"network", "config", "tensors", "left_out"}):
@@ -83,7 +78,14 @@ class UserTable:
         if not name.replace("_", "").replace("-", "").isalnum():
             raise BadInput(f"{path}: network {name!r} becomes a folder's name: use letters, digits, - and _")
         tensors, excuses = (_list(values, entry, path) for entry in ("tensors", "left_out"))
-        rows = [row for number, entry in enumerate(tensors, 1) for row in _rows(entry, f"{path}: row {number}")]
+        rows: list[UserRow] = []
+        left = _MOST_NAMES
+        for number, entry in enumerate(tensors, 1):
+            found = _rows(entry, f"{path}: row {number}", left)
+            left -= sum(len(row.sources) or 1 for row in found)
+            rows += found
+        if sum(math.prod(row.shape or ()) for row in rows if row.fill) > _MOST_FILLED:
+            raise BadInput(f"{path}: `fill` stands for more than {_MOST_FILLED:,} numbers, which no network has")
         return cls(path, name, _config(values, path), rows, [_excuse(entry, path) for entry in excuses])
 
 
@@ -97,15 +99,16 @@ def _list(values: Mapping[str, Any], entry: str, path: Path) -> list[Any]:
 def _config(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     config = values.get("config") or {}
     try:
-        json.dumps(config)
+        json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); write dates and the like in quotes") from error
+        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); put dates, .nan and the like in quotes") from error
     if not isinstance(config, dict) or "network" in config:
         raise BadInput(f"{path}: `config:` is a table of settings, none of them called network")
     return config
 
 
-def _rows(entry: Any, where: str) -> list[UserRow]:
+def _rows(entry: Any, where: str, most: int) -> list[UserRow]:
+    """The row's tensors. Raises BadInput, also where it names more than `most` variables."""
     if not isinstance(entry, dict) or not isinstance(entry.get("torch"), str) or sum(name in entry for name in _SOURCES) != 1:
         raise BadInput(f"{where}: needs `torch`, and `tf` (a variable's name), `key` (its checkpoint key) or `fill` (a number)")
     if entry["torch"] in ("", "__metadata__"):
@@ -120,6 +123,10 @@ def _rows(entry: Any, where: str) -> list[UserRow]:
     loops = entry.get("for") or {}
     if not isinstance(loops, dict) or not all(isinstance(values, list) for values in loops.values()):
         raise BadInput(f"{where}: `for` must list values for each {{name}} in the row, not {loops!r}")
+    if (count := math.prod(map(len, loops.values()))) * (len(sources) or 1) > most:
+        raise BadInput(
+            f"{where}: stands for {count:,} tensors; a table may name {_MOST_NAMES:,} variables in all, more than any network has"
+        )
     choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
     return [
         UserRow(
@@ -165,6 +172,8 @@ def _filled(text: str, chosen: Mapping[str, Any], where: str) -> str:
             raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({found[1]!r} has none)")
         return str(chosen[found[1]])
 
+    if len(text) + text.count("{") * max((len(str(value)) for value in chosen.values()), default=0) > _LONGEST:
+        raise BadInput(f"{where}: a name is longer than {_LONGEST:,} characters")
     return re.sub(r"\{(.*?)\}", value, text)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from stylexport.common.text import printable
 from stylexport.parity.report.words import (
     SEVERITY,
     because,
@@ -16,7 +17,6 @@ from stylexport.parity.report.words import (
     headline,
     number,
     of_the_original,
-    printable,
     severest,
     sureness,
     times,

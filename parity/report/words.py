@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 
 from stylexport.parity.result import Fault, Layer, Report
@@ -17,12 +16,6 @@ VERDICTS = {
 }
 # Worst first: what a block is called that holds several.
 SEVERITY = (FAULT, MISSING, NUMERIC, CARRIED, PASS)
-_CONTROLS = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters, and others that XML does not admit, written out: `\x1b`."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def number(value: float | None) -> str:

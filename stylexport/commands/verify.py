@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,5 +91,5 @@ def command(
 
         print_tree(found, Console(highlight=False))
         if report is not None:
-            click.echo(f"wrote {report / 'index.html'}")
+            say(f"wrote {report / 'index.html'}")
     sys.exit(found.exit_code)

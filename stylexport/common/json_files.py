@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,31 @@ def read_json(path: Path, remedy: str = "convert the release again") -> dict[str
     return values
 
 
+def plain(value: Any) -> Any:
+    r"""What the json module writes so that every reader takes it.
+
+    numpy's scalars and arrays become Python's, keys text; NaN and infinities None; lone surrogates their names; what is no JSON its text.
+
+    Example:
+        >>> plain({1: (float("nan"), Path("a\udce9"))})
+        {'1': [None, 'a\\udce9']}
+
+    """
+    if isinstance(value, Mapping):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, (bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "tolist"):  # numpy's
+        return plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [plain(item) for item in value]
+    return plain(str(value))
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes a JSON object, whole or not at all: one line an entry, and one a row of a table. Raises BadInput where it cannot.
 
@@ -47,7 +73,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """
     entries = [f"{json.dumps(key)}: {_entry(value)}" for key, value in values.items()]
     with whole_file(path) as partial:
-        partial.write_text("{\n " + ",\n ".join(entries) + "\n}\n", encoding="utf-8", newline="\n")
+        partial.write_text("{\n " + ",\n ".join(entries) + "\n}\n", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _entry(value: Any) -> str:

@@ -134,7 +134,7 @@ def test_the_cause_that_was_put_in_is_named(cause: str, kind: str, layer: str, f
 
 
 def test_every_cause_is_put_in_once_at_least() -> None:
-    assert {row[0] for row in FAULTS} == set(CAUSES)
+    assert {row[0] for row in FAULTS} == set(CAUSES) - {"pooling", "resizing"}  # of users' networks: test_explain_padding.py
 
 
 # Without the original's tensors the cause is still named, but for tensors whose right values nothing else shows.

@@ -86,7 +86,7 @@ def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> Non
         _save_file(out / WEIGHTS, classifier.module.state_dict(), {"format": "pt"})
     text = json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n"
     with whole_file(out / METRICS) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
