@@ -53,11 +53,8 @@ def _is_next_step(flow: Flow, step: Sequence[str], call: Sequence[str]) -> bool:
         return False
     if any(entry not in behind for entry in call):
         return True
-    for entry in call:
-        for operand in _joined_operands(flow, entry):
-            if operand not in behind and operand not in before:
-                return True
-    return False
+    taken = {ref for name in before for ref in flow.inputs[name]}
+    return any(name_of(ref) not in behind and ref not in taken for entry in call for ref in _joined_operands(flow, entry))
 
 
 def _joined_operands(flow: Flow, entry: str) -> Iterator[str]:
@@ -66,7 +63,7 @@ def _joined_operands(flow: Flow, entry: str) -> Iterator[str]:
         while flow.graph.nodes[name].op in SILENT and len(flow.data_inputs(name)) == 1:
             (name,) = flow.data_inputs(name)
         if flow.graph.nodes[name].op == "ConcatV2":
-            yield from flow.data_inputs(name)
+            yield from (ref for ref in flow.inputs[name] if name_of(ref) in flow.data)
 
 
 def _used_outputs(flow: Flow, loop: str) -> list[str]:
