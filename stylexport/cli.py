@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -12,6 +13,7 @@ import click
 from stylexport.common.errors import StylexportError
 from stylexport.common.version import __version__
 from stylexport.lazy import lazy
+from stylexport.termination import Terminated, unwinding
 
 # command -> its module under stylexport.commands, and its line in `stylexport --help`
 COMMANDS = {
@@ -65,7 +67,8 @@ def main() -> None:
     """The entry point: run a command, and turn errors into one line and an exit code."""
     verbose = any(arg in ("-v", "--verbose") for arg in sys.argv[1:])
     try:
-        code = _run()
+        with unwinding():
+            code = _run()
         sys.stdout.flush()
     except StylexportError as error:
         code = _report(error, str(error), error.exit_code, verbose)
@@ -75,6 +78,10 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("stylexport: interrupted; nothing half-written was left", err=True)
         code = EXIT_INTERRUPTED
+    except Terminated as signalled:
+        with contextlib.suppress(OSError):  # the terminal may be what ended
+            click.echo("stylexport: terminated; nothing half-written was left", err=True)
+        code = int(signalled.code or 0)
     except BrokenPipeError:  # the reader of the output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written goes nowhere
         code = EXIT_BROKEN_PIPE
@@ -93,6 +100,8 @@ def _run() -> int:
             cli.invoke(context)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except Terminated:
+        raise
     except SystemExit as leave:
         if isinstance(leave.__context__, BrokenPipeError):  # how rich leaves when the reader of the output has left
             return EXIT_BROKEN_PIPE

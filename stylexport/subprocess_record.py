@@ -1,7 +1,8 @@
 """Recording in a separate process: TensorFlow and PyTorch need not share one, and its memory is given back when it ends.
 
 The process imports what this one imports: it gets this process's sys.path, and never the working directory in addition, where a folder of
-the user's may have the name of a package that TensorFlow needs.
+the user's may have the name of a package that TensorFlow needs. It ends when this process does, however that ends: its standard input is a
+pipe from here, and nothing but the end of it ever comes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stylexport.common.errors import BadInput, IncompleteCoverage
+from stylexport.common.temporary import temporary_folder
 from stylexport.common.types import Progress
 from stylexport.console import TENSORFLOW_SETTINGS, is_own, missing
 
@@ -36,8 +39,8 @@ def recorded(
     if against is not None:
         yield Path(against)
         return
-    with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
-        file = Path(folder) / "recording.safetensors"
+    with temporary_folder() as folder:
+        file = folder / "recording.safetensors"
         record_in_subprocess(release, file, options, progress)
         yield file
 
@@ -55,18 +58,18 @@ def record_in_subprocess(
     settings = {**os.environ, **TENSORFLOW_SETTINGS, "CUDA_VISIBLE_DEVICES": "-1"}
     error: str | None = None
     with tempfile.TemporaryFile("w+") as log:  # not a pipe: one that nobody reads would stop the process when it is full
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=settings)
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                message = json.loads(line) if line.startswith("{") else {}
-                if "error" in message:
-                    error = str(message["error"])
-                elif "done" in message and progress:
-                    progress(message["network"], message["done"], message["total"])
-            code = process.wait()
-        finally:
-            process.kill()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=settings) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    message = json.loads(line) if line.startswith("{") else {}
+                    if "error" in message:
+                        error = str(message["error"])
+                    elif "done" in message and progress:
+                        progress(message["network"], message["done"], message["total"])
+                code = process.wait()
+            finally:
+                process.kill()
         log.seek(0)
         stderr = log.read().strip()
     if code == 0:
@@ -80,6 +83,7 @@ def record_in_subprocess(
 
 def _child() -> int:
     """What the process runs: the recorder, or one line that says what is missing."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from stylexport.reference_tf.record.__main__ import main
     except ImportError as error:
@@ -88,3 +92,10 @@ def _child() -> int:
         print(json.dumps({"error": f"{missing('tensorflow', 'recording', error.name)}, or verify --against a recording"}))
         return BadInput.exit_code
     return main()
+
+
+def _end_with_parent() -> None:
+    """Waits for the end of standard input, which comes when the process that started this one is gone."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)

@@ -22,7 +22,7 @@ from stylexport.converter.output.ledger import Ledger, TensorRow
 from stylexport.converter.output.safetensors_file import DTYPES, Writer
 
 
-def write_network(found: Found, stage: Path, dtype: str | None, progress: Progress | None) -> tuple[str, Ledger]:
+def write_network(found: Found, stage: Path, dtype: str | None, progress: Progress) -> tuple[str, Ledger]:
     """Writes a network's folder into `stage`: config.json, model.safetensors, conversion.json. Returns its role and ledger.
 
     Raises MappingError for a tensor that is not floating point or not finite, DamagedFile where a checksum does not match.
@@ -68,7 +68,7 @@ def _row(binding: Binding, dtype: str | None) -> TensorRow:
     )
 
 
-def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow], progress: Progress | None) -> None:
+def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow], progress: Progress) -> None:
     total, done = sum(b.variable.nbytes for b in network.bindings), 0
     place = {variable.key: i for i, variable in enumerate(artefact.variables)}
     in_file_order = sorted(zip(network.bindings, rows, strict=True), key=lambda pair: place[pair[0].variable.key])
@@ -77,8 +77,7 @@ def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Seque
             array = artefact.read(binding.variable)
             file.write(row.tensor, _pieces(array, binding, row.dtype, artefact.path))
             done += array.nbytes
-            if progress:
-                progress(network.network, done, total)
+            progress(network.network, done, total)
 
 
 def _pieces(array: NDArray[Any], binding: Binding, dtype: str, path: Path) -> Iterator[NDArray[Any]]:
