@@ -33,7 +33,9 @@ def read_settings(parser: TypeAdapter[T], source: Path | dict[str, Any], overrid
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}; give a YAML file of settings (docs/train.md)") from error
+    except (ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that no calendar has
         raise BadInput(f"{path}: not readable YAML ({' '.join(str(error).split())}); give a file of settings") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path}: holds no settings (name: value); give a file of them")
@@ -52,5 +54,5 @@ def _override(values: dict[str, Any], text: str) -> None:
             raise BadInput(f"{text}: {group} is a setting, not a group of them")
     try:
         values[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise BadInput(f"{text}: {value!r} is not a YAML value") from error

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from stylexport.attfind.effects.run_files import check_run
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 
@@ -125,6 +126,7 @@ def read_attributes(run: str | os.PathLike[str]) -> Selection:
     """
     path = Path(run) / ATTRIBUTES
     if not path.is_file():
+        check_run(Path(run))
         raise BadInput(f"{path}: no attributes are selected yet; `stylexport attfind select {os.fspath(run)}` does it")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

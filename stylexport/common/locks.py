@@ -120,7 +120,7 @@ def made(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder}: cannot be made ({error.strerror or error}); name a folder where you may write") from error
+        raise BadInput(f"{folder}: cannot be made ({error.strerror or error}); name another folder, where you may write") from error
     try:
         yield
     except BaseException:
