@@ -25,6 +25,8 @@ HEADS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": lambda x: x.sigmoid(),
 }
 
+HALF = frozenset((torch.float16, torch.bfloat16))
+
 
 @dataclass(frozen=True)
 class Site:
@@ -84,11 +86,14 @@ def _in_order(kind: NetworkKind, module: nn.Module, given: Inputs) -> Outputs:
 def user_port(network: str, module: nn.Module, inputs: Sequence[str], channels_first: bool) -> Port:
     """The port of a user's own module, called with the recording's inputs in order, as they are or with their last axis second.
 
-    Its outputs are numbered "0", "1", ...
+    A module that is all in 16 bits is given 16 bits. Its outputs are numbered "0", "1", ...
     """
 
     def run(module: nn.Module, given: Inputs) -> Outputs:
+        dtypes = {tensor.dtype for tensor in module.state_dict().values() if tensor.is_floating_point()}
+        half = next(iter(dtypes)) if len(dtypes) == 1 and dtypes <= HALF else None
         values = [given[name].movedim(-1, 1) if channels_first and given[name].ndim > 2 else given[name] for name in inputs]
+        values = [value.to(half) if half and value.is_floating_point() else value for value in values]
         return {str(i): value for i, value in enumerate(tensors(module(*values)))}
 
     return Port(network, module, run, {})

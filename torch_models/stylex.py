@@ -112,7 +112,7 @@ class StylEx(nn.Module):
             **self.metadata,
         }
         with whole_file(folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
 
     def encode(self, image: Tensor) -> Tensor:
         """`image` [N, 3, R, R] to its dlatent [N, latent + labels]: w, then the softmax of the classifier's logits."""

@@ -57,7 +57,7 @@ def save(
             stage / OPTIMISERS,
         )
         text = json.dumps({"format": 1, "step": step, **facts}, indent=1, ensure_ascii=False) + "\n"
-        (stage / TRAINING).write_text(text, encoding="utf-8")
+        (stage / TRAINING).write_text(text, encoding="utf-8", errors="backslashreplace")
     kept = {folder.name for folder in checkpoints(run)[-keep:]}
     for other in target.parent.iterdir():
         # Older ones, and what a killed run left of one that it wrote or removed.

@@ -17,6 +17,7 @@ from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
 from stylexport.converter.graph.tensor_proto import numpy_dtype
+from stylexport.converter.mapping.rules import assembled, by_tensor
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.converter.output.write_network import check_finite
@@ -204,13 +205,19 @@ def distance(single: Array, exact: Array) -> tuple[float, float]:
 
 
 def _weights(source: Source, variables: Mapping[str, Array], recorder: Recorder, used_keys: set[str]) -> dict[str, RecordedWeight]:
+    if source.network is None:
+        return {}
     found = {}
-    for binding in source.network.bindings if source.network else ():
-        variable, rule = binding.variable, binding.rule
-        if variable.dtype not in DTYPES:
-            raise MappingError(f"{variable.name} is {variable.dtype}, but {rule.torch} needs a floating-point tensor; is this its network?")
-        name = recorder.add(f"{source.name}/weights/{rule.torch}", rule.layout.forward(variables[variable.key]))
-        found[rule.torch] = RecordedWeight(variable.name, name, variable.key in used_keys)
+    for tensor, bindings in by_tensor(source.network.bindings).items():
+        for variable in (binding.variable for binding in bindings):
+            if variable.dtype not in DTYPES:
+                raise MappingError(f"{variable.name} is {variable.dtype}, but {tensor} needs a floating-point tensor; is this its network?")
+        name = recorder.add(f"{source.name}/weights/{tensor}", assembled(bindings, lambda variable: variables[variable.key]))
+        names, used = dict.fromkeys(b.variable.name for b in bindings), any(b.variable.key in used_keys for b in bindings)
+        found[tensor] = RecordedWeight(" and ".join(names), name, used)
+    for filled in source.network.filled:
+        name = recorder.add(f"{source.name}/weights/{filled.torch}", filled.array())
+        found[filled.torch] = RecordedWeight("filled by the table", name, used=True)
     return found
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput
+from stylexport.common.json_files import from_json
 from stylexport.torch_models.classifiers.builders import TORCHVISION, build, torchvision_builder
 from stylexport.torch_models.classifiers.preprocessing import Preprocessing
 from stylexport.torch_models.classifiers.weight_files import as_torchvision, load_into, read_weights
@@ -173,7 +174,13 @@ def _torchvision(spec: str, weights: Path | None) -> nn.Module:
 
 
 def recorded(about: Mapping[str, Any]) -> dict[str, Any]:
-    """`open_classifier`'s arguments for the classifier that a run recorded."""
-    spec, weights = about["spec"], about["weights"]
-    preprocessing = Preprocessing.from_json(about["preprocessing"])
-    return {"spec": spec, "weights": None if weights is None else Path(weights), "preprocessing": preprocessing}
+    """`open_classifier`'s arguments for the classifier that a run recorded. Raises ValueError where it does not say them."""
+    found = from_json(_Recorded, {field.name: about.get(field.name) for field in dataclasses.fields(_Recorded)})
+    return {"spec": found.spec, "weights": None if found.weights is None else Path(found.weights), "preprocessing": found.preprocessing}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recorded:
+    spec: str
+    weights: str | None
+    preprocessing: Preprocessing

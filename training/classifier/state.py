@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from stylexport.common.atomic import whole_file, whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import read_json
 from stylexport.common.locks import claimed
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.mobilenet import MobileNetV1
@@ -90,18 +91,16 @@ def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> Non
         _save_file(out / WEIGHTS, classifier.module.state_dict(), {"format": "pt"})
     text = json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n"
     with whole_file(out / METRICS) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _facts(out: Path) -> dict[str, Any] | None:
     """The record of a finished training, or that of its checkpoint; None where there is neither."""
     if (path := out / METRICS).is_file():
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            found["settings"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedFile(path, f"is not a record of a classifier's training ({error})", "remove the folder and train again") from error
+        found = read_json(path, "remove the folder and train again")
+        if not isinstance(found.get("settings"), dict):
+            raise DamagedFile(path, "is not a record of a classifier's training", "remove the folder and train again")
         return found
     return _checkpoint_facts(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else None
 
@@ -109,9 +108,11 @@ def _facts(out: Path) -> dict[str, Any] | None:
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["training"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            facts = json.loads((file.metadata() or {}).get("training", "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise DamagedFile(path, f"is not a checkpoint ({error})", "remove it: the training then begins anew") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("settings"), dict):
+        raise DamagedFile(path, "is not a checkpoint", "remove it: the training then begins anew")
     return facts
 
 

@@ -20,7 +20,7 @@ from stylexport.attfind.select.attributes import Attribute
 from stylexport.attfind.select.rules import Rules
 from stylexport.attfind.select.select import select
 from stylexport.attfind.stylex_model import StylExModel
-from stylexport.common.temporary import temporary_folder
+from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Progress
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.metrics.encode import encoded
