@@ -81,11 +81,22 @@ class RecordedWeight:
 
 
 @dataclass(frozen=True)
+class RecordedRange:
+    """What an input was drawn from: `low` to `high`, over all its elements; `whole` numbers only or not; `why` says what told it."""
+
+    low: float
+    high: float
+    whole: bool
+    why: str
+
+
+@dataclass(frozen=True)
 class RecordedNetwork:
     """One network of the release.
 
     `config` is its config.json (None for a user's own network), `inputs` and `outputs` map names to tensors of the file, `taps` stand in
-    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or "").
+    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or ""), `dtypes` the data type
+    of those that the graph takes as integers or booleans. `ranges` describes the inputs that were drawn from a range that the graph told.
     """
 
     network: str
@@ -98,6 +109,8 @@ class RecordedNetwork:
     taps: tuple[RecordedTap, ...]
     weights: Mapping[str, RecordedWeight]
     remarks: tuple[str, ...] = field(default=())
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, RecordedRange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,11 +213,14 @@ class Recording:
 
 
 def _as_json(network: RecordedNetwork) -> dict[str, Any]:
-    """As `RecordedNetwork.from_json` takes it. What earlier versions do not know is not mentioned where it says nothing."""
+    """As a recording holds it. What earlier versions do not know is not mentioned where it says nothing."""
     values = dataclasses.asdict(network)
     for tap in values["taps"]:
         for name in [name for name, usual in _USUAL.items() if tap[name] == usual]:
             del tap[name]
+    for name in ("dtypes", "ranges"):
+        if not values[name]:
+            del values[name]
     return values
 
 
