@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput, MappingError
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import read_index
 from stylexport.common.text import listing
 from stylexport.parity.original import Original
 from stylexport.parity.ports import Port, known_port, user_port
@@ -23,7 +23,7 @@ from stylexport.torch_models.stylex import MANIFEST
 
 def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
     """The networks of a converted folder as ports, in the order of their kinds, and its label names. Raises BadInput."""
-    manifest = read_json(converted / MANIFEST)
+    manifest = read_index(converted)
     places = manifest.get("networks")
     if not isinstance(places, dict):
         raise BadInput(f"{converted / MANIFEST}: names no networks; convert the release again")

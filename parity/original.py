@@ -12,9 +12,9 @@ from torch import Tensor
 
 from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
-from stylexport.parity.difference import Difference, difference
+from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import UNIT, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, explained_by_rounding
 
 
 @dataclass
@@ -56,8 +56,9 @@ class Original:
         return max((floor for tap in self.network.taps if (floor := self.floor(tap)) is not None), default=UNIT)
 
     def inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """What went into the network, by name."""
-        return {name: self._tensor(tensor).to(dtype) for name, tensor in self.network.inputs.items()}
+        """What went into the network, by name: numbers in `dtype`, integers in int64 and booleans, where the graph takes these, as such."""
+        kinds = {name: torch.bool if kind == "bool" else torch.int64 for name, kind in self.network.dtypes.items()}
+        return {name: self._tensor(tensor).to(kinds.get(name, dtype)) for name, tensor in self.network.inputs.items()}
 
     def output(self, name: str) -> Tensor:
         """An output as the original's own float32 gave it; where that is not a measure, as its float64 replay did."""
@@ -89,22 +90,32 @@ class Original:
         value = self._exact(tap)
         return value.movedim(-1, 1) if tap.layout == "NHWC" else value
 
+    def same_values(self, tap: RecordedTap, other: RecordedTap) -> bool:
+        """Whether two taps are the same tensor: of one shape, and no further apart than rounding."""
+        same_shape = (tap.shape, tap.rows) == (other.shape, other.rows)
+        return same_shape and difference(self._exact(other), self._exact(tap)).error <= EXACT
+
     def compare(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
         """How far a port's output is from a tap, over the rows that both have, and all rows of the tap in the port's shape.
 
-        None where the shapes do not fit. Of several orders of axes that fit, the nearest is taken and remembered.
+        None where the shapes do not fit. The first order of axes that fits is meant (`arrangements`), where the graph tells its layout;
+        another that fits is taken where it gives the very values. Where the graph does not tell it, the nearest is. An order that gave the
+        very values is remembered.
         """
         orders = self._orders(tap, found.shape)
-        best: tuple[Difference, Tensor] | None = None
         exact = self._exact(tap) if orders else None
+        compared: list[tuple[Difference, Tensor]] = []
         for order in orders:
             assert exact is not None
             value = arranged(exact, order, found.shape)
             rows = min(len(value), len(found))
-            distance = difference(found[:rows], value[:rows])
-            if best is None or distance.error < best[0].error:
-                best, self.orders[tap.tensor] = (distance, value), order
-        return best
+            compared.append((difference(found[:rows], value[:rows]), value))
+            if compared[-1][0].error <= SAME_TENSOR:
+                self.orders[tap.tensor] = order
+                return compared[-1]
+        if not compared:
+            return None
+        return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
 
     def _orders(self, tap: RecordedTap, like: Sequence[int]) -> list[tuple[int, ...]]:
         """The orders of axes that fit: the one that is remembered, where it is among them, else all."""
@@ -131,17 +142,14 @@ def _is_rounding(tap: RecordedTap) -> bool:
 def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list[tuple[int, ...]]:
     """The orders of axes in which a tensor of the graph, `shape`, may be a port's output, `like` (without batch axes and axes of size 1).
 
-    The graph's own `layout` decides where it is known and fits.
+    What the graph's own `layout` gives in PyTorch, channels first, comes first; then the graph's own order, channels first, channels last.
     """
     rank = len(shape)
     same = tuple(range(rank))
-    channels_first = (0, rank - 1, *range(1, rank - 1)) if rank > 2 else same
-    by_layout = {"NHWC": [channels_first], "NCHW": [same]}.get(layout, [])
-    for orders in (by_layout, [same, channels_first] if rank > 2 else [same]):
-        fitting = [order for order in orders if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
-        if fitting:
-            return fitting
-    return []
+    channels_first, channels_last = (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)
+    known = {"NCHW": (same, channels_last), "NHWC": (channels_first, same)}
+    orders = known.get(layout, (same, channels_first, channels_last)) if rank > 2 else (same,)
+    return [order for order in dict.fromkeys(orders) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
 
 
 def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:

@@ -6,6 +6,7 @@ network and the whole proof are called because of it. Every comparison is writte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,21 @@ def layer_verdict(layer: Evidence) -> str:
     if not layer.error64 <= layer.allowed64:
         return CARRIED
     return PASS if layer.ratio is None or layer.ratio <= allowed_ratio(layer.elements) else NUMERIC
+
+
+def severity(layer: Evidence) -> tuple[int, float, float]:
+    """Sorts the calls of one layer: the last is the one that decides, which is furthest beyond its limits or nearest to them.
+
+    Example:
+        >>> calls = [Evidence(alone=3e-9, error64=0.7), Evidence(alone=3e-9, error64=2e-8, ratio=2.5)]
+        >>> max(calls, key=severity) is calls[0]
+        True
+
+    """
+    rank = (PASS, NUMERIC, CARRIED, FAULT, MISSING).index(layer_verdict(layer))
+    far = layer.alone if rank == 3 else layer.error64 / layer.allowed64
+    ratio = layer.ratio or 0.0
+    return rank, math.inf if math.isnan(far) else far, math.inf if math.isnan(ratio) else ratio
 
 
 def network_verdicts(layers: Sequence[Evidence]) -> list[str]:

@@ -57,6 +57,11 @@ CAUSES: dict[str, Cause] = {
         ("activation", "another activation, one too many, or none", "apply the original's activation"),
         ("input_range", "the input is scaled to another range", "scale the input as the original does"),
         ("gain", "a constant factor is missing or applied twice", "multiply by the original's gain, once"),
+        (
+            "number_of_calls",
+            "a layer runs more or fewer times than in the original",
+            "call the layer as often as the original does, on the same values",
+        ),
         ("weight_value", "values of a tensor are others", "load the tensor from the original again"),
         ("unknown", "no single cause explains the difference", "compare the layer's code with the original's graph"),
     )

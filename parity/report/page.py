@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from stylexport.common.text import printable
+from stylexport.common.text import counted, printable
 from stylexport.converter.output.ledger import TOOL
 from stylexport.pages.render import render
 from stylexport.parity.explain.causes import CAUSES
@@ -92,7 +92,7 @@ def _tables(report: Report) -> Iterator[Table]:
         own = tuple((row, layer) for row, layer in rows if layer.network == network)
         counts = Counter(layer.verdict for _, layer in own)
         summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in words.SEVERITY if counts[verdict])
-        yield Table(network, f"{words.counted(len(own), 'layer')}: {summary}", own)
+        yield Table(network, f"{counted(len(own), 'layer')}: {summary}", own)
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from stylexport.common.text import counted
 from stylexport.parity.result import Fault, Layer, Report
 from stylexport.parity.verdict import CARRIED, EXACT, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
@@ -30,11 +31,6 @@ def number(value: float | None) -> str:
 def times(value: float | None) -> str:
     """How many times the rounding floor: 3.2, and 4.0e+05 where it is far away."""
     return f"{value:.1f}" if value is not None and math.isfinite(value) and abs(value) < 1000 else number(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 layer`, `2 layers`."""
-    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def judged_ratio(report: Report, layer: Layer) -> float | None:

@@ -22,6 +22,17 @@ def listing(names: Sequence[str], most: int = 6, separator: str = ", ") -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun.
+
+    Example:
+        >>> counted(1, "layer"), counted(1200, "layer")
+        ('1 layer', '1,200 layers')
+
+    """
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
 def printable(text: str, lines: bool = False) -> str:
     r"""The text with what a terminal, a page or XML must not get written out as Python writes it; `lines`: line breaks and tabs may stay.
 
