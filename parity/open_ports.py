@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput, MappingError
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import read_index
 from stylexport.common.text import listing
 from stylexport.parity.difference import sortable
 from stylexport.parity.match.outputs import AGREE, pairs
@@ -29,7 +29,7 @@ LAYOUTS: tuple[Arrange, ...] = (lambda x: x, lambda x: x.movedim(-1, 1), lambda 
 
 def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
     """The networks of a converted folder as ports, in the order of their kinds, and its label names. Raises BadInput."""
-    manifest = read_json(converted / MANIFEST)
+    manifest = read_index(converted)
     places = manifest.get("networks")
     if not isinstance(places, dict):
         raise BadInput(f"{converted / MANIFEST}: names no networks; convert the release again")

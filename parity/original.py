@@ -61,8 +61,9 @@ class Original:
         return dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False))
 
     def inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """What went into the network, by name."""
-        return {name: self._tensor(tensor).to(dtype) for name, tensor in self.network.inputs.items()}
+        """What went into the network, by name: numbers in `dtype`, integers in int64 and booleans, where the graph takes these, as such."""
+        kinds = {name: torch.bool if kind == "bool" else torch.int64 for name, kind in self.network.dtypes.items()}
+        return {name: self._tensor(tensor).to(kinds.get(name, dtype)) for name, tensor in self.network.inputs.items()}
 
     def output(self, name: str) -> Tensor:
         """An output as the original's own float32 gave it; where that is not a measure, as its float64 replay did."""
