@@ -17,7 +17,8 @@ from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.mapping.network import Network
 from stylexport.converter.mapping.recognise import recognise
-from stylexport.converter.mapping.user_table import UserTable, read_with_table
+from stylexport.converter.mapping.table_bindings import read_with_table
+from stylexport.converter.mapping.user_table import UserTable
 from stylexport.torch_models.kinds import known_roles
 
 MODEL = "model"  # the name of a network that no mapping knows

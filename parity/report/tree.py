@@ -9,14 +9,13 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from stylexport.common.text import counted, printable
 from stylexport.parity.report.words import (
     SEVERITY,
     because,
-    counted,
     headline,
     number,
     of_the_original,
-    printable,
     severest,
     sureness,
     times,

@@ -23,9 +23,9 @@ from stylexport.converter.mapping.network import Network
 from stylexport.converter.mapping.recognise import recognise, recognition
 from stylexport.converter.mapping.rules import Names, match
 from stylexport.reference_tf.networks.build import build
+from stylexport.reference_tf.networks.saved_model import save
 from stylexport.reference_tf.networks.variables import assign
 from stylexport.reference_tf.networks.variables import names as variables_by_name
-from stylexport.reference_tf.networks.saved_model import save
 
 NO_GRAPH = "{}: the file holds no graph; what is recorded is StylExport's own StyleGAN2 in TensorFlow, filled with the file's variables"
 ARCHITECTURES = ("stylegan2_generator", "stylegan2_discriminator")

@@ -15,6 +15,7 @@ from stylexport.common.digests import sha256_each
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
 from stylexport.converter.calls.calls import flow_of
+from stylexport.converter.calls.given_inputs import check_given
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.sources import Source, find, samples_to_run
 from stylexport.converter.calls.user_inputs import UserInputs, read_user_inputs
@@ -70,6 +71,7 @@ def record(
     user = read_user_inputs(_path(inputs), _path(images), _path(latents), seed)
     with contextlib.ExitStack() as opened:
         found = (sources_of_weights(sources, networks, opened) if table is None else []) or find(sources, table, networks, opened)
+        check_given(user, found)
         count, given = samples_to_run(samples, user, found), Inputs(user)
         recorded: dict[str, RecordedNetwork] = {}
         with Recorder(out) as recorder, tf.device("CPU"):  # a GPU's TF32 is not float32
