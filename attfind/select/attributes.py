@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stylexport.attfind.effects.run_files import check_run
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import from_json, read_json
@@ -126,6 +127,7 @@ def read_attributes(run: str | os.PathLike[str]) -> Selection:
     """
     path = Path(run) / ATTRIBUTES
     if not path.is_file():
+        check_run(Path(run))
         raise BadInput(f"{path}: no attributes are selected yet; `stylexport attfind select {os.fspath(run)}` does it")
     values = read_json(path, REMEDY)
     try:

@@ -158,14 +158,13 @@ class Recorder:
         }
 
     def __enter__(self) -> Recorder:
+        self._file.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._file.finish({KEY: json.dumps(self._metadata, separators=(",", ":"))})
-        finally:
-            self._file.close()
+        if kind is None:
+            self._file.finish({KEY: json.dumps(self._metadata, separators=(",", ":"))})
+        self._file.__exit__(kind, error, trace)
 
 
 class Recording:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stylexport.common.atomic import whole_file
+from stylexport.common.atomic import MARK, settle, whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 
 T = TypeVar("T")
@@ -33,6 +33,12 @@ def read_json(path: Path, remedy: str = "convert the release again") -> dict[str
     if not isinstance(values, dict):
         raise DamagedFile(path, f"holds a JSON {type(values).__name__} where an object belongs", remedy)
     return values
+
+
+def read_index(folder: Path, remedy: str = "convert the release again") -> dict[str, Any]:
+    """The stylex.json of a converted folder, whole also where the program that wrote into it was killed. Raises as `read_json` does."""
+    settle(folder)
+    return read_json(folder / MARK, remedy)
 
 
 def from_json(kind: type[T], values: Any) -> T:

@@ -9,8 +9,9 @@ Each file is whole or absent. The checkpoint goes when the rest is there.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stylexport.common.atomic import whole_file
+from stylexport.common.atomic import whole_file, whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import read_json
+from stylexport.common.locks import claimed
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.mobilenet import MobileNetV1
 from stylexport.torch_models.stylex import StylEx
@@ -33,21 +35,22 @@ MODULE, OPTIMISER = "module", "optimiser"
 MAY_DIFFER_ON_RESUME = {"data.workers"}
 
 
-def claim(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
-    """The metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput where the folder is another's."""
-    held = _facts(out)
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(not entry.name.startswith(".") for entry in out.iterdir())):
+@contextlib.contextmanager
+def claim(out: Path, settings: Mapping[str, Any], resume: bool, main: bool = True) -> Iterator[dict[str, Any] | None]:
+    """Keeps other programs off the folder while the block runs, in the `main` process of a team.
+
+    Yields the metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput for another's folder.
+    """
+    with claimed(out, "another program is training this classifier; wait for it, or end it") if main else contextlib.nullcontext():
+        held = _facts(out)
+        others = out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
+        if not resume and others and main:
             raise BadInput(f"{out}: is there already; --resume goes on with what it holds, or name a new folder")
-    elif held is None and out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
-        raise BadInput(f"{out}: holds no training of a classifier to go on with; name its folder, or a new one")
-    elif held is not None and (other := _different(held["settings"], settings)):
-        raise BadInput(f"{out}: was begun with other settings ({', '.join(other)}); give the same, or name a new folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be made ({error.strerror}); name another folder") from error
-    return held if (out / METRICS).is_file() else None
+        if resume and held is None and others:
+            raise BadInput(f"{out}: holds no training of a classifier to go on with; name its folder, or a new one")
+        if held is not None and (other := _different(held["settings"], settings)):
+            raise BadInput(f"{out}: was begun with other settings ({', '.join(other)}); give the same, or name a new folder")
+        yield held if (out / METRICS).is_file() else None
 
 
 def save(out: Path, module: nn.Module, optimiser: Optimizer, facts: Mapping[str, Any]) -> None:
@@ -82,7 +85,8 @@ def restore(out: Path, module: nn.Module, optimiser: Optimizer) -> dict[str, Any
 def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> None:
     """Writes the classifier, then its metrics, and removes the checkpoint."""
     if isinstance(classifier.module, MobileNetV1):
-        StylEx(classifier=classifier.module, labels=classifier.labels, metadata={"trained": {"by": MOBILENET}}).save_pretrained(out)
+        with whole_folder(out, into=True) as stage:
+            StylEx(classifier=classifier.module, labels=classifier.labels, metadata={"trained": {"by": MOBILENET}}).save_pretrained(stage)
     else:
         _save_file(out / WEIGHTS, classifier.module.state_dict(), {"format": "pt"})
     text = json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n"
