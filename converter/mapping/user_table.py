@@ -32,7 +32,7 @@ from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
 from stylexport.converter.mapping.network import Fact, Network
 from stylexport.converter.mapping.recognise import read_as
-from stylexport.converter.mapping.rules import Binding, Names, Rule
+from stylexport.converter.mapping.rules import Binding, Names, Rule, pattern, without_copies
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import kinds_called
 
@@ -190,7 +190,7 @@ def _bind(row: UserRow, artefact: Artefact, where: str) -> Binding:
     if row.key is not None:
         found = [v for v in artefact.variables if v.key == row.key]
     else:
-        found = _by_name(str(row.tf), artefact)
+        found = without_copies(_by_name(str(row.tf), artefact))
     if len(found) != 1:
         what = "no variable" if not found else f"{len(found)} variables ({', '.join(v.key for v in found[:4])})"
         remedy = "`stylexport inspect` lists them" if not found else "name one by its `key`"
@@ -206,5 +206,11 @@ def _bind(row: UserRow, artefact: Artefact, where: str) -> Binding:
 
 
 def _by_name(tf: str, artefact: Artefact) -> list[Variable]:
-    exact = [v for v in artefact.variables if v.slot is None and v.name == tf]
-    return exact or Names(artefact.variables).find(tf)
+    """The variables that a row means: of that name, else under any scopes, else by its path in the model, else a slot (an average)."""
+    own, slots = ([v for v in artefact.variables if (v.slot is None) == network] for network in (True, False))
+    return (
+        [v for v in own if v.name == tf]
+        or Names(own).find(tf)
+        or [v for v in own if v.path and pattern(tf).fullmatch(v.path)]
+        or [v for v in slots if v.name == tf]
+    )

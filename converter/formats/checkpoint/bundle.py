@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import glob
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.base import Facts, Variable
 from stylexport.converter.formats.checkpoint.checksums import crc32c, mask
 from stylexport.converter.formats.checkpoint.leveldb_table import read_table, varint
-from stylexport.converter.formats.checkpoint.object_graph import OBJECT_GRAPH_KEY, names_by_name, names_by_object
+from stylexport.converter.formats.checkpoint.object_graph import OBJECT_GRAPH_KEY, Named, names_by_object
 from stylexport.converter.formats.files import Bytes, Files, Folder, Pieces
+from stylexport.converter.formats.slots import told_apart
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph
 from stylexport.converter.graph.tensor_proto import BFLOAT16
@@ -128,11 +129,10 @@ class Bundle:
     def _variables(self) -> tuple[Variable, ...]:
         entries = [e for e in self._stored() if e.key != OBJECT_GRAPH_KEY and not e.key.startswith("\0")]
         entries += [e for e in self.entries.values() if e.partitioned and not e.key.startswith("\0") and e not in entries]
-        shapes = {e.key: e.shape for e in entries}
-        named = names_by_object(self.object_graph, shapes) if self.object_graph is not None else names_by_name(shapes)
-        return tuple(
-            Variable(named[e.key].name, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}", named[e.key].slot) for e in entries
-        )
+        if self.object_graph is None:
+            return told_apart(Variable(e.key, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}") for e in entries)
+        named = names_by_object(self.object_graph, {e.key: e.shape for e in entries})
+        return _told_by_paths([_variable(entry, named[entry.key]) for entry in entries])
 
     def read(self, variable: Variable) -> NDArray[Any]:
         """The tensor, its checksum verified. Raises DamagedFile, or BadInput for a dtype or layout that cannot be read."""
@@ -197,6 +197,26 @@ class Bundle:
 _NUMPY: dict[str, np.dtype[Any]] = {
     name: BFLOAT16 if name == "bfloat16" else np.dtype(name) for name in protos.DTYPES.values() if name != "string"
 }
+
+
+def _variable(entry: Entry, named: Named) -> Variable:
+    checksum = f"crc32c:{entry.crc:08x}"
+    return Variable(named.name, entry.key, entry.shape, entry.dtype, entry.size, checksum, named.slot, None, named.average_of, named.path)
+
+
+def _told_by_paths(variables: Sequence[Variable]) -> tuple[Variable, ...]:
+    """Variables of one name that differ (Keras 3 writes `model/kernel` for each layer of a subclass) are named by their paths instead.
+
+    Copies, the same to the byte, keep one name among them.
+    """
+    kinds: dict[str, dict[Any, str]] = {}
+    for v in variables:
+        if v.slot is None:
+            kinds.setdefault(v.name, {}).setdefault((v.shape, v.dtype, v.checksum), v.path)
+    return tuple(
+        replace(v, name=kinds[v.name][v.shape, v.dtype, v.checksum] or v.name) if v.slot is None and len(kinds[v.name]) > 1 else v
+        for v in variables
+    )
 
 
 def _product(shape: tuple[int, ...]) -> int:
