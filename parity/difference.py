@@ -10,6 +10,8 @@ from torch import Tensor
 
 from stylexport.common.distance import relative_error
 
+SAME_TENSOR = 1e-6  # a value of the port and one of the original, no further apart than this, are the same tensor
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -35,5 +37,9 @@ def difference(found: Tensor, exact: Tensor) -> Difference:
 
 def finite_error(found: Tensor, exact: Tensor) -> float:
     """The relative error for sorting: infinite where the shapes differ or a value is not finite."""
-    error = relative_error(found, exact) if found.shape == exact.shape else math.inf
+    return sortable(relative_error(found, exact)) if found.shape == exact.shape else math.inf
+
+
+def sortable(error: float) -> float:
+    """An error for sorting: infinite where it is not a number."""
     return math.inf if math.isnan(error) else error

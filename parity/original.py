@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
-from stylexport.parity.difference import Difference, difference
+from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import UNIT, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, explained_by_rounding
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Original:
             elif not tap.kernel_fault_upstream and not shown and not _is_rounding(tap):
                 said = (
                     f"{tap.op} at {tap.node}, or a node before it: the original's own float32 is off by {tap.floor:.2g} from its float64 "
-                    f"replay; rounding explains {explained_by_rounding(tap.constants):.2g} at most, unless its terms cancel"
+                    f"replay; rounding explains {explained_by_rounding(tap.constants, tap.unit):.2g} at most, unless its terms cancel"
                 )
                 found.append(self._kernel_fault(tap, said))
                 shown = True
@@ -46,20 +48,26 @@ class Original:
     def floor(self, tap: RecordedTap) -> float | None:
         """The rounding floor of a tap; None where the original's float32 is not a measure, at and behind a kernel that is wrong."""
         wrong = tap.kernel_fault or tap.kernel_fault_upstream or not _is_rounding(tap)
-        return None if wrong else max(tap.floor, UNIT)
+        return None if wrong else max(tap.floor, tap.unit)
 
     @cached_property
     def largest_floor(self) -> float:
         """The largest rounding floor of the network, 2^-24 where no tap has one."""
         return max((floor for tap in self.network.taps if (floor := self.floor(tap)) is not None), default=UNIT)
 
+    @cached_property
+    def output_taps(self) -> Mapping[str, RecordedTap]:
+        """Output's name -> its tap."""
+        return dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False))
+
     def inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """What went into the network, by name."""
-        return {name: self._tensor(tensor).to(dtype) for name, tensor in self.network.inputs.items()}
+        """What went into the network, by name: numbers in `dtype`, integers in int64 and booleans, where the graph takes these, as such."""
+        kinds = {name: torch.bool if kind == "bool" else torch.int64 for name, kind in self.network.dtypes.items()}
+        return {name: self._tensor(tensor).to(kinds.get(name, dtype)) for name, tensor in self.network.inputs.items()}
 
     def output(self, name: str) -> Tensor:
         """An output as the original's own float32 gave it; where that is not a measure, as its float64 replay did."""
-        tap = dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False)).get(name)
+        tap = self.output_taps.get(name)
         if tap is not None and self.floor(tap) is None:
             return self._exact(tap).to(torch.float32)
         return self._tensor(self.network.outputs[name])
@@ -87,56 +95,86 @@ class Original:
         value = self._exact(tap)
         return value.movedim(-1, 1) if tap.layout == "NHWC" else value
 
+    def same_values(self, tap: RecordedTap, other: RecordedTap) -> bool:
+        """Whether two taps are the same tensor: of one shape, and no further apart than rounding."""
+        same_shape = (tap.shape, tap.rows) == (other.shape, other.rows)
+        return same_shape and difference(self._exact(other), self._exact(tap)).error <= EXACT
+
     def compare(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
         """How far a port's output is from a tap, over the rows that both have, and all rows of the tap in the port's shape.
 
-        None where the shapes do not fit. Of several orders of axes that fit, the nearest is taken and remembered.
+        None where the shapes do not fit. The first order of axes that fits is meant (`arrangements`), where the graph tells its layout;
+        another that fits is taken where it gives the very values. Where the graph does not tell it, the nearest is. An order that gave the
+        very values is remembered.
         """
         orders = self._orders(tap, found.shape)
-        best: tuple[Difference, Tensor] | None = None
         exact = self._exact(tap) if orders else None
+        compared: list[tuple[Difference, Tensor]] = []
         for order in orders:
             assert exact is not None
             value = arranged(exact, order, found.shape)
             rows = min(len(value), len(found))
-            distance = difference(found[:rows], value[:rows])
-            if best is None or distance.error < best[0].error:
-                best, self.orders[tap.tensor] = (distance, value), order
-        return best
+            compared.append((difference(found[:rows], value[:rows]), value))
+            if compared[-1][0].error <= SAME_TENSOR:
+                self.orders[tap.tensor] = order
+                return compared[-1]
+        if not compared:
+            return self._reshaped(tap, found)
+        return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
+
+    def _reshaped(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
+        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same."""
+        whole = self._exact(tap)
+        for order in _turned(whole.ndim):
+            turned = whole.permute(*order)
+            if turned[:1].numel() == found[:1].numel():
+                value = turned.reshape(len(turned), *found.shape[1:])
+            elif turned.numel() == found.numel():
+                value = turned.reshape(found.shape)
+            else:
+                return None
+            rows = min(len(value), len(found))
+            if (distance := difference(found[:rows], value[:rows])).error <= SAME_TENSOR:
+                return distance, value
+        return None
 
     def _orders(self, tap: RecordedTap, like: Sequence[int]) -> list[tuple[int, ...]]:
         """The orders of axes that fit: the one that is remembered, where it is among them, else all."""
-        fitting, remembered = arrangements(tap.shape, like, tap.layout), self.orders.get(tap.tensor)
+        fitting, remembered = arrangements(tap.shape or (1,), like, tap.layout), self.orders.get(tap.tensor)
         return [remembered] if remembered is not None and remembered in fitting else fitting
 
     def _kernel_fault(self, tap: RecordedTap, said: str) -> KernelFault:
         return KernelFault(self.network.network, tap.layer, tap.node, said, tap.floor)
 
     def _tensor(self, name: str) -> Tensor:
-        return torch.from_numpy(self.recording.tensor(name).copy()).to(self.device)
+        value = self.recording.tensor(name).copy()
+        if value.dtype == BFLOAT16:  # which PyTorch takes of nobody's arrays
+            return torch.from_numpy(value.view(np.int16)).view(torch.bfloat16).to(self.device)
+        return torch.from_numpy(value).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
-        return torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device)
+        return torch.atleast_1d(torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device))
 
 
 def _is_rounding(tap: RecordedTap) -> bool:
-    return tap.floor <= explained_by_rounding(tap.constants)
+    return tap.floor <= explained_by_rounding(tap.constants, tap.unit)
 
 
 def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list[tuple[int, ...]]:
     """The orders of axes in which a tensor of the graph, `shape`, may be a port's output, `like` (without batch axes and axes of size 1).
 
-    The graph's own `layout` decides where it is known and fits.
+    What the graph's own `layout` gives in PyTorch, channels first, comes first; then the graph's own order, channels first, channels last.
     """
-    rank = len(shape)
+    same, *turned = _turned(len(shape))
+    known = {"NCHW": (same, *turned[1:]), "NHWC": (*turned[:1], same)}
+    orders = known.get(layout, (same, *turned))
+    return [order for order in dict.fromkeys(orders) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+
+
+def _turned(rank: int) -> list[tuple[int, ...]]:
+    """The orders of axes that are looked for: the same, and of more than two axes the last one second, or the second one last."""
     same = tuple(range(rank))
-    channels_first = (0, rank - 1, *range(1, rank - 1)) if rank > 2 else same
-    by_layout = {"NHWC": [channels_first], "NCHW": [same]}.get(layout, [])
-    for orders in (by_layout, [same, channels_first] if rank > 2 else [same]):
-        fitting = [order for order in orders if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
-        if fitting:
-            return fitting
-    return []
+    return [same, (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)] if rank > 2 else [same]
 
 
 def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:

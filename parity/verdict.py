@@ -6,6 +6,7 @@ network and the whole proof are called because of it. Every comparison is writte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ UNITS = {"fp32": UNIT, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 # networks has. 2^6 is room for terms that cancel. However many steps there are, a tenth of a tensor is not rounding.
 ROUNDING_A_STEP = UNIT * 2**7 * 2**6
 ROUNDING_AT_MOST = 0.1
+ROUNDING_AT_MOST_16 = 0.5  # of arithmetic in 16 bits: a hundred layers, each of which rounds by 2^-8, reach a tenth
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def layer_verdict(layer: Evidence) -> str:
     return PASS if layer.ratio is None or layer.ratio <= allowed_ratio(layer.elements) else NUMERIC
 
 
+def severity(layer: Evidence) -> tuple[int, float, float]:
+    """Sorts the calls of one layer: the last is the one that decides, which is furthest beyond its limits or nearest to them.
+
+    Example:
+        >>> calls = [Evidence(alone=3e-9, error64=0.7), Evidence(alone=3e-9, error64=2e-8, ratio=2.5)]
+        >>> max(calls, key=severity) is calls[0]
+        True
+
+    """
+    rank = (PASS, NUMERIC, CARRIED, FAULT, MISSING).index(layer_verdict(layer))
+    far = layer.alone if rank == 3 else layer.error64 / layer.allowed64
+    ratio = layer.ratio or 0.0
+    return rank, math.inf if math.isnan(far) else far, math.inf if math.isnan(ratio) else ratio
+
+
 def network_verdicts(layers: Sequence[Evidence]) -> list[str]:
     """The layers of one network, in the order of execution.
 
@@ -107,15 +124,28 @@ def allowed_ratio(elements: int) -> float:
     return TIMES_FLOOR_SMALL if elements < SMALL else TIMES_FLOOR
 
 
-def allowed_in_chain(constants: int, floor: float) -> float:
-    """What T64 may differ in the chain: 2^-24 for each rounded constant upstream, and what the original's own rounding grows to."""
-    return max(EXACT + constants * UNIT, TIMES_FLOOR * floor)
+def allowed_in_chain(constants: int, floor: float, unit: float = UNIT, coarse_constants: int = 0) -> float:
+    """What T64 may differ in the chain: a unit of rounding for each rounded constant upstream, and what such rounding grows to.
 
+    How rounding grows is seen in the original's own, `floor`; in an original of 16 bits (`unit`) it is that much larger than the
+    rounding of float32 constants, so that it is allowed whole only where constants are rounded to 16 bits too.
 
-def explained_by_rounding(constants: int) -> float:
-    """The largest e(S32) that float32 rounding explains behind so many rounded constants, each of which stands for a step.
+    Example:
+        >>> allowed_in_chain(2, floor=3e-8) == EXACT + 2 * UNIT, allowed_in_chain(2, floor=1e-7)
+        (True, 8e-07)
+        >>> allowed_in_chain(0, floor=0.004, unit=2.0**-8) < 1e-6, allowed_in_chain(0, floor=0.004, unit=2.0**-8, coarse_constants=1)
+        (True, 0.032)
 
-    Above it the original's own float32 computes something else than its float64 replay: one of its kernels is wrong. Its float32 is then
-    no measure, and the layer is judged by float64 alone.
     """
-    return min((constants + 1) * ROUNDING_A_STEP, ROUNDING_AT_MOST)
+    grown = floor if coarse_constants else floor * UNIT / unit
+    return max(EXACT + constants * UNIT + coarse_constants * unit, TIMES_FLOOR * grown)
+
+
+def explained_by_rounding(constants: int, unit: float = UNIT) -> float:
+    """The largest e(S32) that rounding explains behind so many rounded constants, each of which stands for a step.
+
+    `unit` is the unit of rounding of the original's arithmetic. Above it the original's own arithmetic computes something else than its
+    float64 replay: one of its kernels is wrong. It is then no measure, and the layer is judged by float64 alone. In 16 bits every step
+    may reach the most.
+    """
+    return min((constants + 1) * ROUNDING_A_STEP, ROUNDING_AT_MOST) if unit <= UNIT else ROUNDING_AT_MOST_16

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import io
 import os
 import sys
 import traceback
 
 import click
 
-from stylexport.common.errors import StylexportError
+from stylexport.common.errors import StylexportError, machine_refuses
 from stylexport.common.version import __version__
+from stylexport.console import say
 from stylexport.lazy import lazy
+from stylexport.termination import Terminated, unwinding
 
 # command -> its module under stylexport.commands, and its line in `stylexport --help`
 COMMANDS = {
@@ -32,23 +35,8 @@ EXIT_BAD_INPUT = 2
 EXIT_OWN_FAULT = 70  # sysexits.h: EX_SOFTWARE
 EXIT_INTERRUPTED = 130  # a shell's number for SIGINT
 EXIT_BROKEN_PIPE = 141  # and for SIGPIPE
+LONGEST = 4_000  # characters of an error: a file may hold a name of any length
 OWN_FAULT = "this is a fault of StylExport's, not of your files; please report it with the lines above"
-# What the machine refuses, and what to do about it. The system names no file with some of these.
-REMEDIES = {
-    errno.ENOENT: "check the path",
-    errno.EACCES: "name a place where you may read and write",
-    errno.EPERM: "name a place where you may read and write",
-    errno.EROFS: "name a place where you may write",
-    errno.ENOSPC: "make room on the disk, or name another one",
-    errno.EDQUOT: "make room on the disk, or name another one",
-    errno.EFBIG: "name a disk that takes larger files",
-    errno.EIO: "check the disk",
-    errno.ENOMEM: "free memory, or take fewer samples at once",
-    errno.EMFILE: "allow more open files (ulimit -n)",
-    errno.ENFILE: "close other programs, too many files are open",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ENOTDIR: "name a folder, not a file",
-}
 
 
 @click.group(cls=lazy("stylexport.commands", COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,17 +52,27 @@ def cli(verbose: bool) -> None:
 def main() -> None:
     """The entry point: run a command, and turn errors into one line and an exit code."""
     verbose = any(arg in ("-v", "--verbose") for arg in sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a terminal that has fewer characters than a name
     try:
-        code = _run()
+        with unwinding():
+            code = _run()
         sys.stdout.flush()
     except StylexportError as error:
         code = _report(error, str(error), error.exit_code, verbose)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _say_lines(shown.getvalue())
         code = error.exit_code
     except KeyboardInterrupt:
-        click.echo("stylexport: interrupted; nothing half-written was left", err=True)
+        say("stylexport: interrupted; nothing half-written was left", err=True)
         code = EXIT_INTERRUPTED
+    except Terminated as signalled:
+        with contextlib.suppress(OSError):  # the terminal may be what ended
+            say("stylexport: terminated; nothing half-written was left", err=True)
+        code = int(signalled.code or 0)
     except BrokenPipeError:  # the reader of the output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written goes nowhere
         code = EXIT_BROKEN_PIPE
@@ -93,6 +91,8 @@ def _run() -> int:
             cli.invoke(context)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except Terminated:
+        raise
     except SystemExit as leave:
         if isinstance(leave.__context__, BrokenPipeError):  # how rich leaves when the reader of the output has left
             return EXIT_BROKEN_PIPE
@@ -100,26 +100,21 @@ def _run() -> int:
     return 0
 
 
-def machine_refuses(error: BaseException) -> str | None:
-    """What the machine refused and what to do, for an error that is neither the input's nor ours: a file, or memory. None for others."""
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in REMEDIES):
-        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return f"{place}{error.strerror or error}; {REMEDIES.get(error.errno or 0, 'check the path')}"
-    # Of torch's, neither the class for a GPU nor the RuntimeError for a CPU is a MemoryError.
-    named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    if isinstance(error, MemoryError) or (named and isinstance(error, RuntimeError)):
-        return f"the memory is not enough ({str(error) or 'MemoryError'}); take fewer samples at once, or a machine with more memory"
-    return None
-
-
 def _report(error: BaseException, message: str, code: int, verbose: bool) -> int:
     if verbose:
-        traceback.print_exception(error)
-    click.echo(f"stylexport: error: {' '.join(message.split())}", err=True)
+        _say_lines("".join(traceback.format_exception(error)))
+    line = " ".join(message.split())
+    say(f"stylexport: error: {line if len(line) <= LONGEST else line[:LONGEST] + ' ...'}", err=True)
     return code
 
 
 def _report_own_fault(error: BaseException) -> int:
-    traceback.print_exception(error)
-    click.echo(f"stylexport: {OWN_FAULT}", err=True)
+    _say_lines("".join(traceback.format_exception(error)))
+    say(f"stylexport: {OWN_FAULT}", err=True)
     return EXIT_OWN_FAULT
+
+
+def _say_lines(text: str) -> None:
+    """Several lines on standard error."""
+    for line in text.splitlines():
+        say(line, err=True)

@@ -1,4 +1,7 @@
-"""What commands share on the terminal: the -v option, JSON on request, and a progress bar that is quiet elsewhere."""
+"""What commands share on the terminal: lines and JSON, the -v option, and a progress bar that is quiet elsewhere.
+
+Whatever comes from a file, a path or a person is made safe here, when it is printed: commands print by `say` and `print_json` alone.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,39 @@ from typing import Any
 import click
 
 from stylexport.common.errors import BadInput
+from stylexport.common.json_files import plain
+from stylexport.common.text import printable
 
 verbose_option = click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 # No remarks from TensorFlow while it works, and tf.keras is Keras 2, which wrote the releases.
 TENSORFLOW_SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}
+_STYLES: dict[str, dict[str, Any]] = {
+    "bold": {"bold": True},
+    "dim": {"dim": True},
+    "green": {"fg": "green"},
+    "yellow": {"fg": "yellow"},
+}
+
+
+def say(*parts: str | tuple[str, str], err: bool = False) -> None:
+    r"""Prints a line, on standard error where `err`; a part may be (text, "bold", "dim" or a colour), which a terminal shows.
+
+    Example:
+        >>> say("size: ", ("3 [v2]\x1b[2J", "bold"))
+        size: 3 [v2]\x1b[2J
+
+    """
+    stream = sys.stderr if err else sys.stdout
+    coloured = stream.isatty() and not os.environ.get("NO_COLOR")
+    styled = [(part, "") if isinstance(part, str) else part for part in parts]
+    shown = [click.style(printable(text), **_STYLES[style]) if style and coloured else printable(text) for text, style in styled]
+    print("".join(shown), file=stream, flush=True)  # not click.echo, which writes UTF-8 where ASCII was asked for
 
 
 def print_json(values: Any) -> None:
-    """An answer for a program, on standard output."""
-    click.echo(json.dumps(values, indent=1, ensure_ascii=False))
+    """An answer for a program, on standard output: JSON in ASCII, without NaN and lone surrogates, which JSON does not have."""
+    print(json.dumps(plain(values), indent=1), flush=True)
 
 
 def human_bytes(count: float) -> str:
@@ -107,14 +133,19 @@ def _bars(middle: Callable[[Any], Sequence[Any]]) -> Iterator[Update]:
     from rich import progress
     from rich.console import Console
 
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), *middle(progress), progress.TimeRemainingColumn())
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        *middle(progress),
+        progress.TimeRemainingColumn(),
+    )
     with progress.Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
         first: dict[str, int] = {}  # what a run that is resumed had done before
 
         def update(name: str, done: int, total: int | None) -> None:
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total, rate=0.0)
+                tasks[name] = bars.add_task(printable(name), total=total, rate=0.0)
                 first[name] = done
             elapsed = bars.tasks[tasks[name]].elapsed or 0.0
             bars.update(tasks[name], completed=done, total=total, rate=(done - first[name]) / elapsed if elapsed else 0.0)

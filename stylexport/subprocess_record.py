@@ -1,7 +1,7 @@
 """Recording in a separate process: TensorFlow and PyTorch need not share one, and its memory is given back when it ends.
 
-The process imports what this one imports: it gets this process's sys.path, and never the working directory in addition, where a folder of
-the user's may have the name of a package that TensorFlow needs.
+The process imports nothing of the working directory, where a folder of the user's may have the name of a package that TensorFlow needs. It
+ends when this process does, however that ends: its standard input is a pipe from here, and nothing but the end of it ever comes.
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stylexport.common.errors import BadInput, IncompleteCoverage
+from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Progress
 from stylexport.console import TENSORFLOW_SETTINGS, is_own, missing
 
-# `-P`, which leaves the working directory out of sys.path, came with Python 3.11.
-_PROGRAM = (
-    "import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from stylexport.subprocess_record import _child; sys.exit(_child())"
-)
+_PROGRAM = "import sys; from stylexport.subprocess_record import _child; sys.exit(_child())"
+# What comes before a program: sys.path as in the parent, whose own is put in, without what Python adds for the working directory alone.
+_BEGINNING = """import sys
+own = sys.path[sys.path[:1] == [""]:]
+sys.path[:] = [path for path in {paths!a} if path in own or path not in {here!a}]
+"""
+# What the machine or a user ends a process with. Any other signal is a crash, of TensorFlow's or ours.
+_KILLED = tuple(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 
 @contextlib.contextmanager
@@ -36,8 +43,8 @@ def recorded(
     if against is not None:
         yield Path(against)
         return
-    with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
-        file = Path(folder) / "recording.safetensors"
+    with temporary_folder() as folder:
+        file = folder / "recording.safetensors"
         record_in_subprocess(release, file, options, progress)
         yield file
 
@@ -50,36 +57,53 @@ def record_in_subprocess(
     `progress(network, nodes done, nodes in all)`. Raises the error that the recorder reports (BadInput, IncompleteCoverage), BadInput
     where TensorFlow is not installed or the process was killed, and RuntimeError, with its traceback, for a fault of our own.
     """
-    paths = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-c", _PROGRAM, paths, *(os.fspath(path) for path in release), "-o", str(out), *options]
+    command = python_command(_PROGRAM, "-o", out, *options, "--", *release)
     settings = {**os.environ, **TENSORFLOW_SETTINGS, "CUDA_VISIBLE_DEVICES": "-1"}
     error: str | None = None
-    with tempfile.TemporaryFile("w+") as log:  # not a pipe: one that nobody reads would stop the process when it is full
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=settings)
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                message = json.loads(line) if line.startswith("{") else {}
-                if "error" in message:
-                    error = str(message["error"])
-                elif "done" in message and progress:
-                    progress(message["network"], message["done"], message["total"])
-            code = process.wait()
-        finally:
-            process.kill()
+    # Not a pipe: one that nobody reads would stop the process when it is full.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as log:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=settings) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    message = json.loads(line) if line.startswith("{") else {}
+                    if "error" in message:
+                        error = str(message["error"])
+                    elif "done" in message and progress:
+                        progress(message["network"], message["done"], message["total"])
+                code = process.wait()
+            finally:
+                process.kill()
         log.seek(0)
         stderr = log.read().strip()
     if code == 0:
         return
     if error is not None:
         raise IncompleteCoverage(error) if code == IncompleteCoverage.exit_code else BadInput(error)
-    if code < 0:
+    if code in _KILLED:
         raise BadInput(f"recording was killed by signal {-code}; where memory is short, take fewer --samples")
     raise RuntimeError(f"recording stopped with exit code {code}:\n{stderr}")
 
 
+def python_command(program: str, *arguments: str | os.PathLike[str]) -> list[str]:
+    r"""The command that runs a Python program, which finds `arguments` in sys.argv[1:] and imports nothing of the working directory.
+
+    PYTHONPATH and what a program has added to sys.path hold as in this process, the working directory too if PYTHONPATH names it.
+
+    Example:
+        >>> import subprocess
+        >>> subprocess.run(python_command("import sys; print(sys.argv[1:])", "a"), capture_output=True, text=True).stdout
+        "['a']\n"
+
+    """
+    working = os.path.realpath(os.curdir)
+    here = [path for path in sys.path if os.path.realpath(path) == working]
+    return [sys.executable, "-c", _BEGINNING.format(paths=sys.path, here=here) + program, *(os.fspath(argument) for argument in arguments)]
+
+
 def _child() -> int:
     """What the process runs: the recorder, or one line that says what is missing."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from stylexport.reference_tf.record.__main__ import main
     except ImportError as error:
@@ -88,3 +112,10 @@ def _child() -> int:
         print(json.dumps({"error": f"{missing('tensorflow', 'recording', error.name)}, or verify --against a recording"}))
         return BadInput.exit_code
     return main()
+
+
+def _end_with_parent() -> None:
+    """Waits for the end of standard input, which comes when the process that started this one is gone."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)

@@ -6,14 +6,18 @@ commands `stylexport verify` and `stylexport selftest`.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylexport.common.errors import BadInput
-from stylexport.common.types import Progress
+from stylexport.common.locks import temporary_folder
+from stylexport.common.types import Array, Progress
+from stylexport.converter.calls.user_inputs import read_user_inputs
+from stylexport.converter.output.safetensors_file import Appender
 from stylexport.subprocess_record import recorded
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ def verify(
     against: PathOrName | None = None,
     release: PathOrName | Sequence[PathOrName] = (),
     mapping: PathOrName | None = None,
+    inputs: PathOrName | Mapping[str, Array] | None = None,
     device: str = "cpu",
     precision: str = "fp32",
     seed: int = 0,
@@ -43,8 +48,9 @@ def verify(
     weights by the names in the recording; the weights that it holds are neither judged nor changed.
 
     The original is `against`, a recording, which needs PyTorch alone; or `release`, the TensorFlow files, which are recorded first in a
-    separate process: that needs the extra [tensorflow]. `seed` and `samples` are of the inputs of that recording, `mapping` is the table
-    of your own network (docs/mapping.md). `device` is "cpu" or "cuda", `precision` one of "fp32", "tf32", "fp16", "bf16";
+    separate process: that needs the extra [tensorflow]. That recording is made on `inputs` (tensors [N, ...] by the names of the network's
+    inputs, or an npz or safetensors file of them), or else on `samples` inputs drawn by `seed`; `mapping` is the table of your own network
+    (docs/mapping.md). `device` is "cpu" or "cuda", `precision` one of "fp32", "tf32", "fp16", "bf16";
     `progress(name, done, total)`.
 
     `verdict` of the report is "pass", "numeric" or "fault", `exit_code` 0, 1 or 3 (a tensor of the original that no layer answers for),
@@ -69,7 +75,10 @@ def verify(
     options = ["--seed", str(seed)]
     options += ["--samples", str(samples)] if samples else []
     options += ["--mapping", os.fspath(mapping)] if mapping is not None else []
-    with recorded(against, releases, options, _recording(progress)) as recording:
+    with contextlib.ExitStack() as kept:
+        if inputs is not None:
+            options += ["--inputs", _inputs_file(against, inputs, kept)]
+        recording = kept.enter_context(recorded(against, releases, options, _recording(progress)))
         from stylexport.parity import proof
 
         if isinstance(network, str | os.PathLike):
@@ -114,6 +123,20 @@ def _one_original(against: PathOrName | None, release: PathOrName | Sequence[Pat
     if (against is None) == (not releases):
         raise BadInput("name the original once: a recording by `against`, or the release by `release`")
     return releases
+
+
+def _inputs_file(against: PathOrName | None, inputs: PathOrName | Mapping[str, Array], kept: contextlib.ExitStack) -> str:
+    """The file of `inputs`; arrays are written to one that exists as long as `kept` does. Raises BadInput beside a recording."""
+    if against is not None:
+        raise BadInput("`inputs` goes with `release`; a recording holds the inputs that it was made with")
+    if not isinstance(inputs, Mapping):
+        return os.fspath(inputs)
+    file = kept.enter_context(temporary_folder()) / "inputs.safetensors"
+    with Appender(file) as tensors:
+        for name, value in read_user_inputs(inputs, None, None, 0).tensors.items():
+            tensors.add(name, value)
+        tensors.finish({})
+    return str(file)
 
 
 def _recording(progress: Progress | None) -> Progress | None:

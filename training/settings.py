@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from stylexport.common.errors import BadInput
+from stylexport.common.yaml_files import parse_yaml, read_yaml
 
 T = TypeVar("T")
 
@@ -31,10 +31,7 @@ def read_settings(parser: TypeAdapter[T], source: Path | dict[str, Any], overrid
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path}: not readable YAML ({' '.join(str(error).split())}); give a file of settings") from error
+    values = read_yaml(path, "give a file of settings")
     if not isinstance(values, dict):
         raise BadInput(f"{path}: holds no settings (name: value); give a file of them")
     return values
@@ -50,7 +47,4 @@ def _override(values: dict[str, Any], text: str) -> None:
         values = values.setdefault(group, {})
         if not isinstance(values, dict):
             raise BadInput(f"{text}: {group} is a setting, not a group of them")
-    try:
-        values[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{text}: {value!r} is not a YAML value") from error
+    values[last] = parse_yaml(value, text, "put the value in quotes")

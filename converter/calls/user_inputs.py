@@ -20,6 +20,7 @@ from stylexport.converter.output.safetensors_file import read_with_metadata
 
 # What numpy, zipfile and zlib raise on bytes that are not an npz file; RuntimeError where the archive has a password.
 _NOT_NPZ = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError)
+LARGEST_WHOLE = 2**24  # float32, in which inputs are kept, has all whole numbers up to here
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def read_user_inputs(inputs: Path | Mapping[str, Array] | None, images: Path | N
     if isinstance(inputs, Path):
         return UserInputs("inputs", seed, tensors=read_tensors(inputs), digests={inputs.name: sha256(inputs)})
     if inputs is not None:
+        if not isinstance(inputs, Mapping):
+            raise BadInput(f"inputs is a {type(inputs).__name__}; give arrays by the names of the network's inputs, or a file of them")
         return UserInputs("inputs", seed, tensors=_checked(inputs, "inputs"))
     if images is not None:
         pictures = find_pictures(images)
@@ -101,6 +104,7 @@ def _checked(found: Mapping[str, Array], source: object) -> dict[str, Array]:
     """The tensors in float32. Raises BadInput where they are not finite numbers with one number of rows."""
     if not found:
         raise BadInput(f"{source}: holds no tensors; name them as the network's inputs: z, dlatent, image, probabilities")
+    found = {name: np.asarray(value) for name, value in found.items()}
     for name, value in found.items():
         if value.dtype.kind not in "fiub" and value.dtype.name != "bfloat16":
             raise BadInput(f"{source}: {name} holds {value.dtype.name}; inputs are numbers")
@@ -110,6 +114,8 @@ def _checked(found: Mapping[str, Array], source: object) -> dict[str, Array]:
             finite = np.isfinite(value.astype(np.float32)).all()
         if not finite:
             raise BadInput(f"{source}: {name} holds NaN, infinity, or numbers past float32; give finite ones")
+        if value.dtype.kind in "iu" and (np.abs(value.astype(np.float64)) > LARGEST_WHOLE).any():
+            raise BadInput(f"{source}: {name} holds whole numbers past 2^24, which a recording does not keep exactly; give smaller ones")
     if len({len(value) for value in found.values()}) > 1:
         sizes = ", ".join(f"{name} {list(value.shape)}" for name, value in found.items())
         raise BadInput(f"{source}: {sizes} differ in their first axis, which counts the samples")

@@ -16,10 +16,10 @@ from stylexport.converter.graph.dataflow import END, Flow, follow, name_of, reso
 from stylexport.converter.graph.graph import Graph
 from stylexport.converter.graph.layer_calls import LayerCall, layer_calls, plain
 from stylexport.converter.graph.pointwise import SUMS, chain, factor, past_silent
-from stylexport.converter.graph.rounding import upstream
+from stylexport.converter.graph.rounding import units, upstream
 
-PARAMETERS, ACTIVATION, JOIN, VARIABLE, OUTPUT = "parameters", "activation", "join", "variable", "output"
-_STAGES = (VARIABLE, PARAMETERS, ACTIVATION, JOIN, OUTPUT)
+PARAMETERS, STATE, ACTIVATION, JOIN, VARIABLE, OUTPUT = "parameters", "state", "activation", "join", "variable", "output"
+_STAGES = (VARIABLE, PARAMETERS, STATE, ACTIVATION, JOIN, OUTPUT)
 _JOINS = (*SUMS, "ConcatV2")
 _LAYING_OUT = ("Transpose", "Pad", "PadV2", "MirrorPad")
 
@@ -32,7 +32,8 @@ class Tap:
     returns. `stage`: "parameters" where all of the layer's variables have gone in, "activation" after its activation, "join"
     where branches meet, "variable" a variable's own value, "output". `declared`: a layer of the port must answer for it. `tf` is the
     scope in TensorFlow; `node` the reference in the graph, `op` its operation; `layout` "NCHW", "NHWC" or ""
-    (unknown, or not four axes). `constants` counts the constants before it that are rounded to float32.
+    (unknown, or not four axes). `constants` counts the constants before it that are rounded to float32, `coarse_constants` those to 16
+    bits; `unit` is the unit of rounding of the coarsest arithmetic before it.
     """
 
     layer: str
@@ -43,6 +44,8 @@ class Tap:
     op: str
     layout: str
     constants: int
+    coarse_constants: int = 0
+    unit: float = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,28 @@ def taps(
     flow = follow(graph, outputs, fed)
     found = layer_calls(flow, layers, names or {})
     places = [*(network or _others)(flow, found), *(Place("output", OUTPUT, ref) for ref in outputs)]
-    order, constants = orders(flow), upstream(flow)
-    described = [_describe(flow, place, order, constants) for place in places]
+    found_of = _Found(orders(flow), upstream(flow), upstream(flow, ("float16", "bfloat16")), units(flow))
+    described = [_describe(flow, place, found_of) for place in places]
     at = {tap: flow.place[name_of(resolve(graph, tap.node))] for tap in described}
     return sorted(dict.fromkeys(described), key=lambda tap: (at[tap], _STAGES.index(tap.stage)))
 
 
-def _describe(flow: Flow, place: Place, order: Mapping[str, str], constants: Mapping[str, int]) -> Tap:
+@dataclass(frozen=True)
+class _Found:
+    """What is known of each node."""
+
+    orders: Mapping[str, str]
+    constants: Mapping[str, int]
+    coarse_constants: Mapping[str, int]
+    units: Mapping[str, float]
+
+
+def _describe(flow: Flow, place: Place, of: _Found) -> Tap:
     name = name_of(resolve(flow.graph, place.node))
     scope = plain(name).rpartition("/")[0] or plain(name)
     op = flow.graph.nodes[name].op
-    return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, order.get(name, ""), constants[name])
+    numbers = of.constants[name], of.coarse_constants[name], of.units[name]
+    return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, of.orders.get(name, ""), *numbers)
 
 
 def _last(call: LayerCall) -> Place:
@@ -114,7 +128,7 @@ def generator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
             continue
         yield _last(call)
         if (rgb := re.fullmatch(r"(synthesis\.b\d+)\.torgb", call.layer)) and rgb[1] != "synthesis.b4":
-            total = past_silent(flow, call.chain[0])
+            total = past_silent(flow, call.chain[-1])
             if total != END and flow.graph.nodes[total].op in SUMS and len(flow.data_inputs(total)) > 1:
                 yield Place(rgb[1], JOIN, total)
 
@@ -173,7 +187,8 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
         if call.tiled:
             yield from _values(call)
         else:
-            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf)
+            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=not call.together)
+        yield from (Place(call.layer, STATE, ref, call.tf, declared=False) for ref in call.further)
         if len(call.chain) > 1:
             yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)
     for node in _joins(flow, found):
@@ -183,7 +198,7 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
 
 def _joins(flow: Flow, found: Sequence[LayerCall]) -> Iterator[str]:
     """The sums and concatenations of outputs of different layers, which belong to none of them."""
-    own = {node for call in found for node in (*call.entries, *call.chain)}
+    own = {name_of(node) for call in found for node in (*call.entries, *call.chain, *call.further, *call.inner)}
     sources: dict[str, frozenset[str]] = {name: frozenset((name,)) for name in (*flow.fed, *own)}
     for name in flow.inputs:
         if name not in flow.data or name in sources:

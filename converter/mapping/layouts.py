@@ -7,6 +7,7 @@ that reason: adding one to a float32 bias would round it.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,12 +29,15 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """The title, and what else `by_description` needs to build the same layout."""
+        """The title, and what else `by_description` (layout_names.py) needs to build the same layout."""
         return self.title
 
     def shape(self, tf: Shape) -> Shape:
         """The PyTorch shape that the TensorFlow shape `tf` becomes. Raises ValueError where the layout does not apply."""
         return tf
+
+    def check_whole(self, variable: Shape) -> None:
+        """Raises ValueError where a whole variable of this shape shows that the layer is one that PyTorch's does not compute."""
 
     def forward(self, array: Array) -> Array:
         """TensorFlow's array in PyTorch's layout, contiguous."""
@@ -61,38 +65,52 @@ class _ByOutput(Layout):
 
 @dataclass(frozen=True)
 class Hwio(_ByOutput):
-    """Convolution kernel [h, w, in, out] to [out, in, h, w]."""
+    """Convolution kernel [h, w, in, out] to [out, in, h, w]; `axes` are its spatial ones: W of a Conv1D, DHW of a Conv3D."""
 
-    title: ClassVar[str] = "HWIO -> OIHW"
+    axes: str = "HW"
+
+    @property
+    def name(self) -> str:
+        """With its axes: "HWIO -> OIHW"."""
+        return f"{self.axes}IO -> OI{self.axes}"
 
     def shape(self, tf: Shape) -> Shape:
         """[h, w, in, out] -> [out, in, h, w]."""
-        h, w, i, o = _four(tf, self.name)
-        return o, i, h, w
+        *spatial, i, o = self._checked(tf)
+        return o, i, *spatial
 
     def forward(self, array: Array) -> Array:
         """In two steps, first taps last and then channels over: twice as fast as one strided copy."""
-        h, w, i, o = array.shape
-        taps_last = np.ascontiguousarray(array.reshape(h * w, i * o).T).reshape(i, o, h * w)
-        return np.ascontiguousarray(taps_last.transpose(1, 0, 2)).reshape(o, i, h, w)
+        *spatial, i, o = array.shape
+        taps_last = np.ascontiguousarray(array.reshape(math.prod(spatial), i * o).T).reshape(i, o, -1)
+        return np.ascontiguousarray(taps_last.transpose(1, 0, 2)).reshape(o, i, *spatial)
 
     def inverse(self, array: Array, tf: Shape) -> Array:
         """[out, in, h, w] -> [h, w, in, out]."""
-        return np.ascontiguousarray(array.transpose(2, 3, 1, 0)).reshape(tf)
+        return np.ascontiguousarray(array.transpose(*range(2, array.ndim), 1, 0)).reshape(tf)
+
+    def _checked(self, tf: Shape) -> Shape:
+        return _of_rank(tf, len(self.axes) + 2, self.name)
 
 
 @dataclass(frozen=True)
 class Hwoi(Hwio):
     """Kernel of Keras's Conv2DTranspose, [h, w, out, in], to that of nn.ConvTranspose2d, [in, out, h, w]; neither flips it."""
 
-    title: ClassVar[str] = "HWOI -> IOHW"
+    @property
+    def name(self) -> str:
+        """With its axes: "HWOI -> IOHW"."""
+        return f"{self.axes}OI -> IO{self.axes}"
 
 
 @dataclass(frozen=True)
 class HwioFlipped(Hwio):
     """Kernel of a transposed convolution, flipped in both axes (StyleGAN2's upsampling layer flips it when it runs)."""
 
-    title: ClassVar[str] = "HWIO -> OIHW, turned round"
+    @property
+    def name(self) -> str:
+        """What ledgers have called it since the first version."""
+        return "HWIO -> OIHW, turned round"
 
     def forward(self, array: Array) -> Array:
         """[h, w, in, out] -> [out, in, h, w] with both spatial axes reversed."""
@@ -105,23 +123,32 @@ class HwioFlipped(Hwio):
 
 @dataclass(frozen=True)
 class Depthwise(Layout):
-    """Depthwise kernel [h, w, c, multiplier] to [c * multiplier, 1, h, w] (TensorFlow numbers outputs c * multiplier + m)."""
+    """Depthwise kernel [h, w, c, multiplier] to [c * multiplier, 1, h, w] (TensorFlow numbers outputs c * multiplier + m).
 
-    title: ClassVar[str] = "depthwise HWCM -> (CM)1HW"
+    `axes` are the spatial ones: W of a DepthwiseConv1D.
+    """
+
+    axes: str = "HW"
+
+    @property
+    def name(self) -> str:
+        """With its axes: "depthwise HWCM -> (CM)1HW"."""
+        return f"depthwise {self.axes}CM -> (CM)1{self.axes}"
 
     def shape(self, tf: Shape) -> Shape:
         """[h, w, c, m] -> [c * m, 1, h, w]."""
-        h, w, c, m = _four(tf, self.name)
-        return c * m, 1, h, w
+        *spatial, c, m = _of_rank(tf, len(self.axes) + 2, self.name)
+        return c * m, 1, *spatial
 
     def forward(self, array: Array) -> Array:
         """[h, w, c, m] -> [c * m, 1, h, w]."""
-        return np.ascontiguousarray(array.transpose(2, 3, 0, 1)).reshape(self.shape(array.shape))
+        last = array.ndim - 2
+        return np.ascontiguousarray(array.transpose(last, last + 1, *range(last))).reshape(self.shape(array.shape))
 
     def inverse(self, array: Array, tf: Shape) -> Array:
         """[c * m, 1, h, w] -> [h, w, c, m]."""
-        h, w, c, m = tf
-        return np.ascontiguousarray(array.reshape(c, m, h, w).transpose(2, 3, 0, 1))
+        *spatial, c, m = tf
+        return np.ascontiguousarray(array.reshape(c, m, *spatial).transpose(*range(2, len(tf)), 0, 1))
 
 
 @dataclass(frozen=True)
@@ -133,7 +160,7 @@ class Transpose(_ByOutput):
     def shape(self, tf: Shape) -> Shape:
         """[in, out] -> [out, in]."""
         if len(tf) != 2:
-            raise ValueError(f"{self.name} needs two axes, not {list(tf)}")
+            raise ValueError(f"{self.name} needs 2 axes, not {list(tf)}")
         return tf[1], tf[0]
 
     def forward(self, array: Array) -> Array:
@@ -174,7 +201,7 @@ class _OfMap(Layout):
     @property
     def name(self) -> str:
         """With the map's size: "dense [h w c, out] -> [out, c h w], map 4x6"."""
-        return f"{self.title}{_MAP}{self.height}x{self.width}"
+        return f"{self.title}, map {self.height}x{self.width}"
 
     def _check(self, tf: Shape, rank: int, flat: int) -> None:
         """Raises ValueError where `tf` has another rank, or its axis `flat` does not hold whole maps."""
@@ -267,49 +294,7 @@ class Squeeze(Layout):
         return np.ascontiguousarray(array).reshape(self.shape(array.shape))
 
 
-def _four(shape: Shape, name: str) -> tuple[int, int, int, int]:
-    if len(shape) != 4:
-        raise ValueError(f"{name} needs four axes, not {list(shape)}")
+def _of_rank(shape: Shape, rank: int, name: str) -> Shape:
+    if len(shape) != rank:
+        raise ValueError(f"{name} needs {rank} axes, not {list(shape)}")
     return shape
-
-
-# The layouts that a user's own table may name (docs/mapping.md); those of MAPS as {name: [height, width]}.
-BY_NAME: dict[str, Layout] = {
-    "identity": Layout(),
-    "conv": Hwio(),
-    "conv_transpose": Hwoi(),
-    "conv_turned": HwioFlipped(),
-    "depthwise": Depthwise(),
-    "dense": Transpose(),
-    "dense_as_conv": DenseAsConv(),
-    "vector": Squeeze(1),
-    "scalar": Squeeze(0),
-}
-MAPS: dict[str, type[_OfMap]] = {
-    "dense_after_hwc": DenseAfterHwc,
-    "dense_before_hwc": DenseBeforeHwc,
-    "vector_hwc": VectorHwc,
-}
-_MAP = ", map "
-
-
-def by_description(name: str, rank: int) -> Layout:
-    """The layout that a ledger calls `name`, for a PyTorch tensor of `rank` axes. Raises ValueError for an unknown name.
-
-    Example:
-        >>> layout = by_description("dense [in, out] -> [out, in]", rank=2)
-        >>> layout.shape((3, 5)), layout.inverse(layout.forward(np.eye(3, 5)), (3, 5)).shape
-        ((5, 3), (3, 5))
-
-    """
-    if name == Squeeze.title:
-        return Squeeze(rank)
-    title, _, size = name.partition(_MAP)
-    for kind in (Layout, Hwio, Hwoi, HwioFlipped, Depthwise, Transpose, DenseAsConv):
-        if kind.title == name:
-            return kind()
-    for of_map in MAPS.values():
-        if of_map.title == title and size:
-            height, width = size.split("x")
-            return of_map(int(height), int(width))
-    raise ValueError(f"no layout is called {name!r}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.mapping.parts import Filled
 from stylexport.converter.mapping.rules import Binding, Names, Rule
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import NetworkKind, kind_of
@@ -29,7 +30,7 @@ class Fact:
 class Network:
     """A network found in an artefact: its role, configuration, and a binding for each of its PyTorch tensors.
 
-    `excused` gives a reason for each variable (by key) that the user's table leaves out.
+    `excused` gives a reason for each variable (by key) that the user's table leaves out, `filled` the tensors that no variable gives.
     """
 
     network: str
@@ -38,6 +39,7 @@ class Network:
     facts: Sequence[Fact]
     remarks: Sequence[str] = ()
     excused: Mapping[str, str] = field(default_factory=dict)
+    filled: Sequence[Filled] = ()
 
     @property
     def kind(self) -> NetworkKind | None:

@@ -7,14 +7,19 @@ A rule's `tf` is the variable's name as released. A part that ends in "*" also m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stylexport.common.errors import MappingError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Variable
 from stylexport.converter.mapping.layouts import Layout, Shape
+from stylexport.converter.mapping.parts import WHOLE, Part
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,31 @@ class Rule:
 
 @dataclass(frozen=True)
 class Binding:
-    """A rule that found its variable."""
+    """A rule that found its variable. `part` of the variable becomes `at` of the tensor; most often each is the whole."""
 
     rule: Rule
     variable: Variable
+    part: Part = WHOLE
+    at: Part = WHOLE
+
+
+def by_tensor(bindings: Iterable[Binding]) -> dict[str, list[Binding]]:
+    """PyTorch tensor -> the bindings that give it together."""
+    found: dict[str, list[Binding]] = {}
+    for binding in bindings:
+        found.setdefault(binding.rule.torch, []).append(binding)
+    return found
+
+
+def assembled(bindings: Sequence[Binding], read: Callable[[Variable], NDArray[Any]]) -> NDArray[Any]:
+    """A tensor in PyTorch's layout from all of its bindings."""
+    pieces = [(binding.at, binding.rule.layout.forward(binding.part.of(read(binding.variable)))) for binding in bindings]
+    if len(pieces) == 1:
+        return pieces[0][1]
+    whole = np.empty(bindings[0].rule.shape, pieces[0][1].dtype)
+    for at, piece in pieces:
+        whole[at.index] = piece
+    return whole
 
 
 @lru_cache(maxsize=4096)

@@ -8,44 +8,52 @@ docs/mapping.md describes the file and works an example. In short:
       - {tf: conv_{i}/kernel, torch: "features.{i}.weight", layout: conv, for: {i: [1, 2]}}
       - {key: layer-3/kernel/.ATTRIBUTES/VARIABLE_VALUE, torch: head.weight, layout: dense, shape: [10, 64]}
       - {tf: code/kernel, torch: code.weight, layout: {dense_after_hwc: [4, 6]}}
+      - {tf: "gru/bias[0]", torch: gru.bias_ih_l0, layout: gru}                              # a part of a variable
+      - {tf: [query/kernel, key/kernel, value/kernel], torch: mha.in_proj_weight, layout: heads}  # joined
+      - {fill: 0, torch: lstm.bias_hh_l0, shape: [24]}                                       # no variable gives it
     left_out:
       - {tf: "teacher/*", reason: not part of the network}
 """
 
 from __future__ import annotations
 
-import dataclasses
-import fnmatch
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import numpy as np
 
-from stylexport.common.errors import BadInput, MappingError
-from stylexport.common.text import listing
-from stylexport.converter.formats.base import Artefact, Variable
-from stylexport.converter.mapping.layouts import BY_NAME, MAPS, Layout
-from stylexport.converter.mapping.network import Fact, Network
-from stylexport.converter.mapping.recognise import read_as
-from stylexport.converter.mapping.rules import Binding, Names, Rule, pattern, without_copies
-from stylexport.torch_models.config import NetworkConfig
-from stylexport.torch_models.kinds import kinds_called
+from stylexport.common.errors import BadInput
+from stylexport.common.yaml_files import read_yaml
+from stylexport.converter.mapping.layout_names import by_name
+from stylexport.converter.mapping.layouts import Layout
+
+_SOURCES = ("tf", "key", "fill")
+# Bounds that no network comes near, so that a table cannot stand for more than a memory holds.
+_MOST_NAMES, _LONGEST, _MOST_FILLED = 10_000, 1_000, 2**28  # names of variables and fills, characters of one, elements that are filled
 
 
 @dataclass(frozen=True)
 class UserRow:
-    """One tensor: its variable by name (`tf`) or checkpoint key, its PyTorch name, layout, and the shape it must have (or None)."""
+    """One tensor: its PyTorch name, layout, the shape it must have (or None), and where its numbers come from.
 
-    tf: str | None
-    key: str | None
+    `sources` are variables, perhaps in part, by name or (`by_key`) by checkpoint key; several are joined along the tensor's axis `axis`.
+    Without any, equal parts of the tensor are filled with the numbers of `fill`. `where` names the row in the table.
+    """
+
+    where: str
+    sources: tuple[str, ...]
+    by_key: bool
     torch: str
     layout: Layout
     shape: tuple[int, ...] | None
+    axis: int = 0
+    fill: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,7 @@ class UserTable:
     @classmethod
     def read(cls, path: Path) -> UserTable:
         """The table in a YAML (or JSON) file. Raises BadInput that names the row at fault."""
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: {error.strerror}; check the path given to --mapping") from error
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise BadInput(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
+        values = read_yaml(path, "check the path given to --mapping")
         if not isinstance(values, dict) or not isinstance(values.get("network"), str):
             raise BadInput(f"{path}: a mapping needs `network: NAME` and `tensors:`; docs/mapping.md has an example")
         if unknown := sorted(set(values) - {"network", "config", "tensors", "left_out"}):
@@ -75,7 +78,14 @@ class UserTable:
         if not name.replace("_", "").replace("-", "").isalnum():
             raise BadInput(f"{path}: network {name!r} becomes a folder's name: use letters, digits, - and _")
         tensors, excuses = (_list(values, entry, path) for entry in ("tensors", "left_out"))
-        rows = [row for number, entry in enumerate(tensors, 1) for row in _rows(entry, f"{path}: row {number}")]
+        rows: list[UserRow] = []
+        left = _MOST_NAMES
+        for number, entry in enumerate(tensors, 1):
+            found = _rows(entry, f"{path}: row {number}", left)
+            left -= sum(len(row.sources) or 1 for row in found)
+            rows += found
+        if sum(math.prod(row.shape or ()) for row in rows if row.fill) > _MOST_FILLED:
+            raise BadInput(f"{path}: `fill` stands for more than {_MOST_FILLED:,} numbers, which no network has")
         return cls(path, name, _config(values, path), rows, [_excuse(entry, path) for entry in excuses])
 
 
@@ -89,36 +99,69 @@ def _list(values: Mapping[str, Any], entry: str, path: Path) -> list[Any]:
 def _config(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     config = values.get("config") or {}
     try:
-        json.dumps(config)
+        json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); write dates and the like in quotes") from error
+        raise BadInput(f"{path}: `config:` becomes JSON, which cannot hold it ({error}); put dates, .nan and the like in quotes") from error
     if not isinstance(config, dict) or "network" in config:
         raise BadInput(f"{path}: `config:` is a table of settings, none of them called network")
     return config
 
 
-def _rows(entry: Any, where: str) -> list[UserRow]:
-    if not isinstance(entry, dict) or not isinstance(entry.get("torch"), str) or ("tf" in entry) == ("key" in entry):
-        raise BadInput(f"{where}: needs `torch` and either `tf` (a variable's name) or `key` (its checkpoint key)")
+def _rows(entry: Any, where: str, most: int) -> list[UserRow]:
+    """The row's tensors. Raises BadInput, also where it names more than `most` variables."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("torch"), str) or sum(name in entry for name in _SOURCES) != 1:
+        raise BadInput(f"{where}: needs `torch`, and `tf` (a variable's name), `key` (its checkpoint key) or `fill` (a number)")
     if entry["torch"] in ("", "__metadata__"):
         raise BadInput(f"{where}: {entry['torch']!r} cannot be the name of a tensor in a safetensors file")
-    if unknown := sorted(set(entry) - {"tf", "key", "torch", "layout", "shape", "for"}):
+    if unknown := sorted(set(entry) - {*_SOURCES, "torch", "layout", "shape", "axis", "for"}):
         raise BadInput(f"{where}: unknown entries {', '.join(unknown)}")
     layout, shape = _layout(entry.get("layout", "identity"), where), _shape(entry.get("shape"), where)
+    sources, fill = _sources(entry, where), _fill(entry, shape, where)
+    axis = entry.get("axis", 0)
+    if type(axis) is not int or axis < 0 or ("axis" in entry and len(sources) < 2):
+        raise BadInput(f"{where}: `axis` is the axis of the tensor, along which several variables are joined (`tf: [first, second]`)")
     loops = entry.get("for") or {}
     if not isinstance(loops, dict) or not all(isinstance(values, list) for values in loops.values()):
         raise BadInput(f"{where}: `for` must list values for each {{name}} in the row, not {loops!r}")
+    if (count := math.prod(map(len, loops.values()))) * (len(sources) or 1) > most:
+        raise BadInput(
+            f"{where}: stands for {count:,} tensors; a table may name {_MOST_NAMES:,} variables in all, more than any network has"
+        )
     choices = [dict(zip(loops, values, strict=True)) for values in itertools.product(*loops.values())]
     return [
         UserRow(
-            _filled(str(entry["tf"]), chosen, where) if "tf" in entry else None,
-            _filled(str(entry["key"]), chosen, where) if "key" in entry else None,
+            where,
+            tuple(_filled(source, chosen, where) for source in sources),
+            "key" in entry,
             _filled(entry["torch"], chosen, where),
             layout,
             shape,
+            axis,
+            fill,
         )
         for chosen in choices
     ]
+
+
+def _sources(entry: Mapping[str, Any], where: str) -> list[str]:
+    """What stands under `tf` or `key`: one name, or several in a list."""
+    given = entry.get("tf", entry.get("key", []))
+    sources = given if isinstance(given, list) else [given]
+    if ("fill" not in entry and not sources) or any(isinstance(source, list | dict) for source in sources):
+        raise BadInput(f'{where}: `tf` and `key` are a name or a list of names; write a name with brackets in quotes: "cell/kernel[:5]"')
+    return [str(source) for source in sources]
+
+
+def _fill(entry: Mapping[str, Any], shape: tuple[int, ...] | None, where: str) -> tuple[float, ...]:
+    """The numbers under `fill`, one for each of equal parts of the tensor's first axis."""
+    if "fill" not in entry:
+        return ()
+    given = entry["fill"] if isinstance(entry["fill"], list) else [entry["fill"]]
+    if not given or not all(type(n) in (int, float) and math.isfinite(np.float32(n)) for n in given):
+        raise BadInput(f"{where}: `fill` is a number, or a list with one for each gate, not {entry['fill']!r}")
+    if not shape or shape[0] % len(given) or min(shape) < 1 or math.prod(shape) > _MOST_FILLED or "layout" in entry:
+        raise BadInput(f"{where}: `fill` needs the tensor's `shape`, its first size a multiple of {len(given)}, and no layout")
+    return tuple(map(float, given))
 
 
 def _filled(text: str, chosen: Mapping[str, Any], where: str) -> str:
@@ -129,19 +172,16 @@ def _filled(text: str, chosen: Mapping[str, Any], where: str) -> str:
             raise BadInput(f"{where}: `for` must list values for each {{name}} in the row ({found[1]!r} has none)")
         return str(chosen[found[1]])
 
+    if len(text) + text.count("{") * max((len(str(value)) for value in chosen.values()), default=0) > _LONGEST:
+        raise BadInput(f"{where}: a name is longer than {_LONGEST:,} characters")
     return re.sub(r"\{(.*?)\}", value, text)
 
 
 def _layout(value: Any, where: str) -> Layout:
-    """By name, or {name: [height, width]} for those of a flattened map."""
-    if isinstance(value, dict) and len(value) == 1:
-        (name, size), *_ = value.items()
-        if name in MAPS and isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size):
-            return MAPS[name](*size)
-    elif isinstance(value, str) and value in BY_NAME:
-        return BY_NAME[value]
-    sized = ", ".join(f"{{{name}: [height, width]}}" for name in MAPS)
-    raise BadInput(f"{where}: layout {value!r} is not one of {', '.join(BY_NAME)}, {sized}")
+    try:
+        return by_name(value)
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from error
 
 
 def _shape(value: Any, where: str) -> tuple[int, ...] | None:
@@ -154,63 +194,3 @@ def _excuse(entry: Any, path: Path) -> tuple[str, str]:
     if not isinstance(entry, dict) or not isinstance(entry.get("tf"), str) or not isinstance(entry.get("reason"), str):
         raise BadInput(f"{path}: each row of left_out needs `tf` (a pattern of names) and `reason`")
     return entry["tf"], entry["reason"]
-
-
-@dataclass(frozen=True)
-class UserConfig(NetworkConfig):
-    """config.json of a network that only its user knows: whatever the table's `config` says."""
-
-    name: str
-    values: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The table's own values under the network's name."""
-        return {"network": self.name, **self.values}
-
-
-def read_with_table(artefact: Artefact, table: UserTable) -> Network:
-    """`artefact` by `table`. Raises MappingError for rows that find no variable, or several, or one of another shape."""
-    where = f"{artefact.path} by {table.path}"
-    bindings = [_bind(row, artefact, where) for row in table.rows]
-    if doubled := sorted({b.rule.torch for b in bindings if sum(b.rule.torch == c.rule.torch for c in bindings) > 1}):
-        raise MappingError(f"{where}: {listing(doubled)} have more than one row")
-    excused = {v.key: reason for pattern_, reason in table.left_out for v in artefact.variables if fnmatch.fnmatchcase(v.name, pattern_)}
-    if kinds_called(table.network):
-        network = read_as(artefact, table.network, {b.rule.torch: b.variable for b in bindings}, excused)
-        if unknown := sorted({b.rule.torch for b in bindings} - {b.rule.torch for b in network.bindings}):
-            raise MappingError(f"{where}: the {table.network} has no {listing(unknown)}; `torch` names one of its tensors")
-        return dataclasses.replace(network, excused=excused)
-    if not bindings:
-        raise BadInput(f"{table.path}: has no rows under `tensors:`")
-    facts = [Fact(field, value, f"{table.path.name}") for field, value in table.config.items()]
-    return Network(table.network, UserConfig(table.network, table.config), bindings, facts, (), excused)
-
-
-def _bind(row: UserRow, artefact: Artefact, where: str) -> Binding:
-    if row.key is not None:
-        found = [v for v in artefact.variables if v.key == row.key]
-    else:
-        found = without_copies(_by_name(str(row.tf), artefact))
-    if len(found) != 1:
-        what = "no variable" if not found else f"{len(found)} variables ({', '.join(v.key for v in found[:4])})"
-        remedy = "`stylexport inspect` lists them" if not found else "name one by its `key`"
-        raise MappingError(f"{where}: {what} for {row.key or row.tf}; {remedy}")
-    variable = found[0]
-    try:
-        shape = row.layout.shape(variable.shape)
-    except ValueError as error:
-        raise MappingError(f"{where}: {variable.name}: {error}; choose another layout") from error
-    if row.shape is not None and shape != row.shape:
-        raise MappingError(f"{where}: {variable.name} {list(variable.shape)} becomes {list(shape)}; {row.torch} needs {list(row.shape)}")
-    return Binding(Rule(variable.name, row.torch, row.layout, shape), variable)
-
-
-def _by_name(tf: str, artefact: Artefact) -> list[Variable]:
-    """The variables that a row means: of that name, else under any scopes, else by its path in the model, else a slot (an average)."""
-    own, slots = ([v for v in artefact.variables if (v.slot is None) == network] for network in (True, False))
-    return (
-        [v for v in own if v.name == tf]
-        or Names(own).find(tf)
-        or [v for v in own if v.path and pattern(tf).fullmatch(v.path)]
-        or [v for v in slots if v.name == tf]
-    )

@@ -89,7 +89,8 @@ def _reader(mapping: Source | None) -> Reader:
     """What finds networks in an artefact: the user's table where one is named, else recognition."""
     if mapping is None:
         return recognise
-    from stylexport.converter.mapping.user_table import UserTable, read_with_table
+    from stylexport.converter.mapping.table_bindings import read_with_table
+    from stylexport.converter.mapping.user_table import UserTable
 
     table = UserTable.read(Path(mapping))
     return lambda artefact: ([read_with_table(artefact, table)], {})

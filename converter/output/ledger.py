@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import from_json, read_json
 from stylexport.common.version import __version__
 
 FORMAT = 1
 TOOL = {"name": "stylexport", "version": __version__}
+_PARTS = ("tf_part", "part")
 
 
 @dataclass(frozen=True)
 class TensorRow:
     """One tensor: its PyTorch name, the TensorFlow variable (full name and checkpoint key), layout, both shapes, dtypes, checksum.
 
-    `dtype` is the tensor's, `tf_dtype` the variable's; `checksum` is the source's own ("crc32c:...") or None.
+    `dtype` is the tensor's, `tf_dtype` the variable's; `checksum` is the source's own ("crc32c:...") or None. Where a variable fills
+    several tensors, or several fill one, there is a row for each pair: `tf_part` of the variable ("[0:5]") becomes `part` of the tensor.
     """
 
     tensor: str
@@ -36,6 +38,18 @@ class TensorRow:
     tf_dtype: str
     dtype: str
     checksum: str | None
+    tf_part: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class FilledRow:
+    """A tensor that no variable gives: the table fills equal parts of its first axis with `values`."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -69,10 +83,15 @@ class Ledger:
     tensors: Sequence[TensorRow]
     left_out: Sequence[LeftOut]
     remarks: Sequence[str] = field(default=())
+    filled: Sequence[FilledRow] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
-        """The ledger as `conversion.json` holds it."""
-        return {"format": FORMAT, "tool": TOOL, **dataclasses.asdict(self)}
+        """The ledger as `conversion.json` holds it; what speaks of parts and fillings is there only where there are some."""
+        values = {"format": FORMAT, "tool": TOOL, **dataclasses.asdict(self)}
+        if not self.filled:
+            del values["filled"]
+        values["tensors"] = [{key: value for key, value in row.items() if value or key not in _PARTS} for row in values["tensors"]]
+        return values
 
 
 def read_ledger(path: Path) -> Ledger:
@@ -90,12 +109,9 @@ def read_ledger(path: Path) -> Ledger:
 
     """
     values = read_json(path)
+    if values.get("format", FORMAT) != FORMAT:
+        raise BadInput(f"{path}: ledger format {values['format']}; this version reads {FORMAT}: update stylexport")
     try:
-        if values["format"] != FORMAT:
-            raise BadInput(f"{path}: ledger format {values['format']}; this version reads {FORMAT}: update stylexport")
-        rows = [TensorRow(**{**row, "tf_shape": tuple(row["tf_shape"]), "shape": tuple(row["shape"])}) for row in values["tensors"]]
-        left = [LeftOut(**{**row, "tf_shape": tuple(row["tf_shape"])}) for row in values["left_out"]]
-        names = ("network", "source", "dtype", "config", "remarks")
-        return Ledger(**{name: values[name] for name in names}, tensors=rows, left_out=left)
-    except (KeyError, TypeError) as error:
-        raise DamagedFile(path, f"is not a ledger ({error!r})", "convert the release again") from error
+        return from_json(Ledger, {name: value for name, value in values.items() if name not in ("format", "tool")})
+    except ValueError as error:
+        raise DamagedFile(path, f"is not a ledger ({error})", "convert the release again") from error

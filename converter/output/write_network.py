@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from stylexport.common.types import Progress
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.mapping.network import Network
-from stylexport.converter.mapping.rules import Binding
+from stylexport.converter.mapping.rules import Binding, assembled, by_tensor
 from stylexport.converter.output.find_networks import Found
-from stylexport.converter.output.ledger import Ledger, TensorRow
+from stylexport.converter.output.ledger import FilledRow, Ledger, TensorRow
 from stylexport.converter.output.safetensors_file import DTYPES, Writer
 
+FILLED = "float32"  # the dtype of a tensor that no variable gives
 
-def write_network(found: Found, stage: Path, dtype: str | None, progress: Progress | None) -> tuple[str, Ledger]:
+
+def write_network(found: Found, stage: Path, dtype: str | None, progress: Progress) -> tuple[str, Ledger]:
     """Writes a network's folder into `stage`: config.json, model.safetensors, conversion.json. Returns its role and ledger.
 
     Raises MappingError for a tensor that is not floating point or not finite, DamagedFile where a checksum does not match.
@@ -31,7 +33,8 @@ def write_network(found: Found, stage: Path, dtype: str | None, progress: Progre
     folder = stage / network.network
     folder.mkdir()
     rows = [_row(binding, dtype) for binding in network.bindings]
-    _write_tensors(folder / "model.safetensors", network, artefact, rows, progress)
+    filled = [FilledRow(tensor.torch, tensor.shape, dtype or FILLED, tensor.values) for tensor in network.filled]
+    _write_tensors(folder / "model.safetensors", network, artefact, [*rows, *filled], progress)
     artefact.finish()
     source = {
         "file": artefact.path.name,
@@ -41,9 +44,8 @@ def write_network(found: Found, stage: Path, dtype: str | None, progress: Progre
         "sha256": sha256_each(artefact.path, artefact.facts.files),
     }
     facts = [{"field": f.field, "value": f.value, "from": f.source} for f in network.facts]
-    ledger = Ledger(
-        network.network, source, dtype or "as in the source", facts, rows, found.left_out, [*artefact.facts.notes, *network.remarks]
-    )
+    remarks = [*artefact.facts.notes, *network.remarks]
+    ledger = Ledger(network.network, source, dtype or "as in the source", facts, rows, found.left_out, remarks, filled)
     write_json(folder / "config.json", network.config.to_json())
     write_json(folder / "conversion.json", ledger.to_json())
     return network.network, ledger
@@ -65,25 +67,39 @@ def _row(binding: Binding, dtype: str | None) -> TensorRow:
         tf_dtype=variable.dtype,
         dtype=dtype or variable.dtype,
         checksum=variable.checksum,
+        tf_part=str(binding.part),
+        part=str(binding.at),
     )
 
 
-def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow], progress: Progress | None) -> None:
+def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow | FilledRow], progress: Progress) -> None:
     total, done = sum(b.variable.nbytes for b in network.bindings), 0
     place = {variable.key: i for i, variable in enumerate(artefact.variables)}
-    in_file_order = sorted(zip(network.bindings, rows, strict=True), key=lambda pair: place[pair[0].variable.key])
+    in_file_order = sorted(by_tensor(network.bindings).items(), key=lambda item: place[item[1][0].variable.key])
+    dtypes = {row.tensor: row.dtype for row in rows}
     with Writer(path, {row.tensor: (row.dtype, row.shape) for row in rows}) as file:
-        for binding, row in in_file_order:
-            array = artefact.read(binding.variable)
-            file.write(row.tensor, _pieces(array, binding, row.dtype, artefact.path))
-            done += array.nbytes
-            if progress:
-                progress(network.network, done, total)
+        for tensor, bindings in in_file_order:
+            arrays = {binding.variable.key: artefact.read(binding.variable) for binding in bindings}
+            if len(bindings) == 1:
+                file.write(tensor, _pieces(arrays[bindings[0].variable.key], bindings[0], dtypes[tensor], artefact.path))
+            else:
+                file.write(tensor, [_joined(arrays, bindings, dtypes[tensor], artefact.path)])
+            done += sum(array.nbytes for array in arrays.values())
+            progress(network.network, done, total)
+        for filled in network.filled:
+            file.write(filled.torch, [cast(filled.array(), dtypes[filled.torch], f"{path}: {filled.torch}")])
+
+
+def _joined(arrays: Mapping[str, NDArray[Any]], bindings: Sequence[Binding], dtype: str, path: Path) -> NDArray[Any]:
+    """A tensor that several variables give, checked to be finite and cast."""
+    for binding in bindings:
+        check_finite(arrays[binding.variable.key], binding.variable, path)
+    return cast(assembled(bindings, lambda variable: arrays[variable.key]), dtype, f"{path}: {bindings[0].rule.torch}")
 
 
 def _pieces(array: NDArray[Any], binding: Binding, dtype: str, path: Path) -> Iterator[NDArray[Any]]:
     """A variable's tensor in pieces, each checked to be finite (by its sum, while it is in the cache) and cast."""
-    for piece in binding.rule.layout.pieces(array):
+    for piece in binding.rule.layout.pieces(binding.part.of(array)):
         with np.errstate(invalid="ignore", over="ignore"):
             if not np.isfinite(np.asarray(piece.sum(), np.float64)):
                 check_finite(array, binding.variable, path)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +15,7 @@ import torch
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.difference import Difference
 from stylexport.parity.explain.suspect import Explain
+from stylexport.parity.match.calls import calls_of
 from stylexport.parity.original import Original
 from stylexport.parity.ports import Outputs, Port, Site
 from stylexport.parity.result import Fault, Layer, Loss, Maps
@@ -41,9 +42,14 @@ class Comparison:
         return found
 
     @cached_property
+    def calls(self) -> Mapping[str, list[list[RecordedTap]]]:
+        """Layer -> the taps of each call of it in the original."""
+        return {layer: calls_of(taps) for layer, taps in self.taps.items()}
+
+    @property
     def output_taps(self) -> Mapping[str, RecordedTap]:
         """Output's name -> its tap."""
-        return dict(zip(self.original.network.outputs, (t for t in self.original.network.taps if t.stage == OUTPUT), strict=False))
+        return self.original.output_taps
 
     def output_layer(self, name: str) -> str:
         """What an output is called among the layers: "output", with its name where there are several."""
@@ -70,7 +76,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Match:
-    """A layer of the port that was found to answer for a tap of the original: its own error (T64 alone) and its output's shape."""
+    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone) and its output's shape."""
 
     tap: RecordedTap
     error: float
@@ -79,19 +85,27 @@ class Match:
 
 @dataclass(frozen=True)
 class Layerwise:
-    """Every layer alone. `matches` by layer; `sites` are where the matched layers are read; `maps` are those of the first fault."""
+    """Every layer alone.
 
-    matches: Mapping[str, Match]
+    `calls`: layer -> what each of its calls in the port answers for, None for one that answers for nothing; `sites` are where the matched
+    layers are read; `maps` are those of the first fault.
+    """
+
+    calls: Mapping[str, Sequence[Match | None]]
     sites: tuple[Site, ...]
     faults: tuple[Fault, ...]
     maps: Maps | None
 
+    def matches(self, layer: str) -> list[Match]:
+        """What the calls of a layer answer for."""
+        return [match for match in self.calls.get(layer, ()) if match is not None]
+
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """The layers in the chain: each one's difference from S64, and the network's outputs."""
+    """The layers in the chain: the difference of each call of each layer from S64, and the network's outputs."""
 
-    errors: Mapping[str, Difference]
+    errors: Mapping[str, Sequence[Difference | None]]
     outputs: Outputs
 
 

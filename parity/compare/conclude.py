@@ -5,21 +5,33 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
 from stylexport.converter.output.recording import RecordedTap
-from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, EndToEnd, Layerwise
+from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, EndToEnd, Layerwise, Match
+from stylexport.parity.compare.coverage import missing, name_of, other_numbers_of_calls
 from stylexport.parity.compare.vacuous import vacuous, vacuous_values
 from stylexport.parity.compare.weight_values import Mismatch
 from stylexport.parity.difference import NOT_MEASURED, Difference
 from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.result import Fault, Layer, Loss
-from stylexport.parity.verdict import EXACT, FAULT, UNIT, Evidence, allowed_in_chain, network_verdicts
+from stylexport.parity.verdict import EXACT, FAULT, UNIT, Evidence, allowed_in_chain, network_verdicts, severity
 
 BY_VALUE = "no call of the original uses it: compared by value"
 UNDECIDED = ""  # the verdict of a layer until all of the network are known
 Row = tuple[Layer, Evidence]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Layers and faults in the order of execution, the names of the original's declared tensors without a layer, and remarks."""
+
+    layers: tuple[Layer, ...]
+    faults: tuple[Fault, ...]
+    unmatched: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def conclude(
@@ -29,18 +41,19 @@ def conclude(
     single: EndToEnd,
     losses: Sequence[Loss],
     wrong: Sequence[Mismatch],
-) -> tuple[tuple[Layer, ...], tuple[Fault, ...], tuple[str, ...]]:
-    """Layers and faults in the order of execution, and the names of the original's declared tensors without a layer.
+) -> Conclusion:
+    """What the passes found of a network.
 
     `double` and `single` are the chain in float64 and in the comparison's precision, `wrong` the tensors of other values.
     """
     order = {tap.tensor: i for i, tap in enumerate(comparison.original.network.taps)}
     other_values = {mismatch.layer for mismatch in wrong}
     lower = {loss.layer: loss.ratio for loss in losses}
-    matched = sorted(layerwise.matches, key=lambda layer: order[layerwise.matches[layer].tap.tensor])
-    rows = [_matched(comparison, layerwise, layer, double, single, lower, layer in other_values) for layer in matched]
-    missing = _missing(comparison, layerwise)
-    rows += [_without_layer(comparison, tap) for tap in missing]
+    found = [_matched(comparison, layerwise, layer, double, single, lower, layer in other_values) for layer in layerwise.calls]
+    judged = sorted((pair for pair in found if pair), key=lambda pair: order[pair[0].tensor])
+    rows = [row for _, row in judged]
+    without = missing(comparison, layerwise)
+    rows += [_without_layer(comparison, tap) for tap in without]
     rows += _by_value(comparison, {layer.name for layer, _ in rows}, other_values)
     verdicts = network_verdicts([evidence for _, evidence in rows])
     layers = [dataclasses.replace(layer, verdict=verdict) for (layer, _), verdict in zip(rows, verdicts, strict=True)]
@@ -48,8 +61,14 @@ def conclude(
     faults += _of_what_lies_between(layers, {fault.layer for fault in faults})
     place = {layer.name: i for i, layer in enumerate(layers)}
     faults.sort(key=lambda fault: place.get(fault.layer, len(place)))
-    unmatched = [f"{comparison.port.network}: {_name(tap)} ({tap.tf or tap.node}, {tap.op} {list(tap.shape)})" for tap in missing]
-    return tuple(layers), tuple(faults), tuple(unmatched)
+    said = other_numbers_of_calls(comparison, layerwise)
+    first_calls = [min(order[tap.tensor] for tap in comparison.taps[layer]) for layer in said]
+    reached = {row.name: order[tap.tensor] for tap, (row, _) in judged}
+    faults = [_told_by_calls(fault, list(said.values()), first_calls, reached.get(fault.layer, len(order))) for fault in faults]
+    unmatched = [
+        f"{comparison.port.network}: {name_of(comparison, tap)} ({tap.tf or tap.node}, {tap.op} {list(tap.shape)})" for tap in without
+    ]
+    return Conclusion(tuple(layers), tuple(faults), tuple(unmatched), tuple(said.values()))
 
 
 def _matched(
@@ -60,17 +79,37 @@ def _matched(
     single: EndToEnd,
     lower: dict[str, float],
     other_values: bool,
+) -> tuple[RecordedTap, Row] | None:
+    """A layer that the layerwise pass has judged, by the call that is nearest to its limits or furthest beyond them, and that call's tap.
+
+    `lower` are the layers' losses in a lower precision. None for a layer that answers for nothing.
+    """
+    found: list[tuple[RecordedTap, Row]] = []
+    vacuous_of_all = _vacuous(comparison, layerwise, layer)
+    for number, match in enumerate(layerwise.calls[layer]):
+        if match is not None:
+            as_it_is = Difference(match.error, match.error) if match.tap.stage == VARIABLE else NOT_MEASURED
+            chain = [_nth(errors.errors.get(layer, ()), number) or as_it_is for errors in (double, single)]
+            row, evidence = _call(comparison, layer, match, (chain[0], chain[1]), lower, other_values)
+            found.append((match.tap, (dataclasses.replace(row, vacuous=(*vacuous_of_all, *match.tap.unseen)), evidence)))
+    return max(found, key=lambda pair: severity(pair[1][1]), default=None)
+
+
+def _nth(errors: Sequence[Difference | None], number: int) -> Difference | None:
+    return errors[number] if number < len(errors) else None
+
+
+def _call(
+    comparison: Comparison, layer: str, match: Match, chain: tuple[Difference, Difference], lower: dict[str, float], other_values: bool
 ) -> Row:
-    """A layer that the layerwise pass has judged. `lower` are the layers' losses in a lower precision."""
-    match, original = layerwise.matches[layer], comparison.original
-    tap, floor = match.tap, original.floor(match.tap)
-    as_it_is = Difference(match.error, match.error) if tap.stage == VARIABLE else NOT_MEASURED
-    e64, e32 = double.errors.get(layer, as_it_is), single.errors.get(layer, as_it_is)
+    """One call of a layer. `chain`: in float64 and in the comparison's precision."""
+    tap, original, (e64, e32) = match.tap, comparison.original, chain
+    floor = original.floor(tap)
     ratio = None if floor is None else e32.error / floor
     evidence = Evidence(
         alone=match.error,
         error64=e64.error,
-        allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor),
+        allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants),
         ratio=ratio if comparison.precision == "fp32" else lower.get(layer),
         elements=math.prod(tap.shape[1:]) * tap.rows,
         other_values=other_values,
@@ -86,47 +125,33 @@ def _matched(
         alone=evidence.alone,
         error64=evidence.error64,
         error32=e32.error,
-        floor=max(tap.floor, UNIT),
+        floor=max(tap.floor, tap.unit),
         ratio=ratio,
         max_abs=e32.max_abs,
         snr_db=e32.snr_db,
         allowed64=evidence.allowed64,
-        vacuous=_vacuous(comparison, layerwise, layer),
     )
     return row, evidence
 
 
 def _vacuous(comparison: Comparison, layerwise: Layerwise, layer: str) -> tuple[str, ...]:
     """What a pass of this layer does not prove."""
-    match, site = layerwise.matches[layer], comparison.port.site(layer)
-    if site is None or match.tap.stage in (OUTPUT, VARIABLE):
+    matches, site = layerwise.matches(layer), comparison.port.site(layer)
+    if site is None or not matches or matches[0].tap.stage in (OUTPUT, VARIABLE):
         return ()
     module = comparison.port.module.get_submodule(site.own or site.module)
-    value = comparison.original.value(match.tap, match.shape) if isinstance(module, nn.ReLU | nn.ReLU6) else None
     found = vacuous(module, comparison.original.network.samples)
-    return found if value is None else (*found, *vacuous_values(module, value))
-
-
-def _missing(comparison: Comparison, layerwise: Layerwise) -> list[RecordedTap]:
-    """Declared tensors of the original that no layer of the port answers for."""
-    matched = {match.tap.tensor for match in layerwise.matches.values()}
-
-    def answered(tap: RecordedTap) -> bool:
-        other_stage = tap.layer in layerwise.matches and tap.stage != OUTPUT
-        return tap.tensor in matched or other_stage
-
-    return [tap for tap in comparison.original.network.taps if tap.declared and not answered(tap)]
-
-
-def _name(tap: RecordedTap) -> str:
-    """What a tensor without a layer is called."""
-    return tap.layer if tap.layer not in ("", OUTPUT) else tap.tf or tap.node
+    if not isinstance(module, nn.ReLU | nn.ReLU6):
+        return found
+    values = [comparison.original.value(match.tap, match.shape) for match in matches]
+    unseen = [set(vacuous_values(module, value)) for value in values if value is not None]
+    return (*found, *sorted(set[str]().union(*unseen[:1]).intersection(*unseen)))
 
 
 def _without_layer(comparison: Comparison, tap: RecordedTap) -> Row:
     """A tensor of the original without a layer of the port."""
     evidence = Evidence(math.nan, math.nan, answered=False)
-    return _bare(comparison, _name(tap), tap.tf, tap.node, tap.stage, tap.shape, None), evidence
+    return _bare(comparison, name_of(comparison, tap), tap.tf, tap.node, tap.stage, tap.shape, None), evidence
 
 
 def _by_value(comparison: Comparison, judged: set[str], other_values: set[str]) -> Iterator[Row]:
@@ -167,7 +192,7 @@ def _of_values(comparison: Comparison, layerwise: Layerwise, wrong: Sequence[Mis
     explained = {fault.layer for fault in layerwise.faults}
     for layer in dict.fromkeys(mismatch.layer for mismatch in wrong if mismatch.layer not in explained):
         own = [mismatch for mismatch in wrong if mismatch.layer == layer]
-        error = layerwise.matches[layer].error if layer in layerwise.matches else math.nan
+        error = max((match.error for match in layerwise.matches(layer)), default=math.nan)
         detail, cause = "; ".join(map(str, own)), CAUSES[own[0].cause]
         yield Fault(comparison.port.network, layer, cause.name, detail, cause.remedy, error, 0.0)
 
@@ -180,3 +205,15 @@ def _of_what_lies_between(layers: Sequence[Layer], explained: set[str]) -> Itera
             detail = "it passes alone, and so does every layer before it; what lies between them differs"
             remedy = "compare what the port does between this layer and those before it with the original's graph"
             yield Fault(layer.network, layer.name, "unknown", detail, remedy, error, error)
+
+
+def _told_by_calls(fault: Fault, said: Sequence[str], first_calls: Sequence[int], reached: int) -> Fault:
+    """A fault without a cause, named where a layer before it runs another number of times than in the original.
+
+    `said`: a sentence each for such layers, whose `first_calls` stand among the taps before the place that is `reached` at the fault.
+    """
+    before = [sentence for sentence, first in zip(said, first_calls, strict=True) if first <= reached]
+    if fault.cause != "unknown" or not before:
+        return fault
+    cause = CAUSES["number_of_calls"]
+    return dataclasses.replace(fault, cause=cause.name, detail="; ".join(before), remedy=cause.remedy)

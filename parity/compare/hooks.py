@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         for site in sites:
             value = site.get(output)
-            if isinstance(value, Tensor) and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
+            if isinstance(value, Tensor) and value.ndim and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
                 output = site.put(output, other)
         return output
 
@@ -87,24 +87,27 @@ def _cut(value: Any, rows: int) -> Any:
 
 
 class Stub(nn.Module):
-    """Stands for a layer and returns a value that is known: the original's."""
+    """Stands for a layer and returns values that are known, the original's: of a layer that runs more than once, one after another."""
 
-    value: Tensor
-
-    def __init__(self, value: Tensor) -> None:
+    def __init__(self, *values: Tensor) -> None:
         super().__init__()
-        self.register_buffer("value", value)
+        for i, value in enumerate(values):
+            self.register_buffer(str(i), value)
+        self._ran = 0
+        self.eval()
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """A copy of the value, because some layers work in place."""
-        return self.value.clone()
+        """A copy of the next value, because some layers work in place."""
+        values = list(self.buffers())
+        self._ran += 1
+        return values[(self._ran - 1) % len(values)].clone()
 
 
-def stubbed(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
+def stubbed(module: nn.Module, values: Mapping[str, Sequence[Tensor]]) -> nn.Module:
     """A copy of `module` without this room's hooks, whose children at the paths of `values` are stubs."""
     kept = {path: module.get_submodule(path) for path in values}
-    for path, value in values.items():
-        _set(module, path, Stub(value))
+    for path, known in values.items():
+        _set(module, path, Stub(*known))
     try:
         copied = copy.deepcopy(module)
     finally:

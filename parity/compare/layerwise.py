@@ -1,12 +1,14 @@
 """Every layer alone, in one forward pass in float64.
 
 Each layer's output is compared and then replaced by the original's, so that the next layer is fed with the original's own values.
-Whatever the port does between two layers is thus judged with the second of them.
+Whatever the port does between two layers is thus judged with the second of them. Of a layer that runs more than once, each call is compared
+with the call of the original that it answers for (`stylexport.parity.match.calls`), and replaced by that call's value.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,18 +18,15 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, Layerwise, Match
-from stylexport.parity.compare.error_maps import error_maps
 from stylexport.parity.compare.hooks import Capture, capturing, rows_in, stubbed
 from stylexport.parity.difference import Difference, difference
+from stylexport.parity.error_maps import error_maps
 from stylexport.parity.explain.suspect import Suspect
+from stylexport.parity.match.by_value import of_an_activation, of_this_value
+from stylexport.parity.match.calls import Answer, answer, parts
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
 from stylexport.parity.verdict import EXACT
-
-ACTIVATION = "activation"
-ACTIVATIONS = frozenset("Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Softplus".split())
-SAME_TENSOR = 1e-6  # a value of the port and one of the original, no further apart than this, are the same tensor
-Compared = tuple[Difference, Tensor]
 
 
 def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
@@ -40,33 +39,54 @@ def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
     hooks = capturing(run.module, [*comparison.sites, *_unnamed_modules(comparison)], run.compare_layer, trim=True)
     with torch.no_grad(), hooks:
         outputs = comparison.port.run(run.module, inputs)
-    for name, tap in comparison.output_taps.items():
-        if name in outputs and (compared := comparison.original.compare(tap, outputs[name])):
-            run.compare_output(comparison.output_layer(name), tap, compared, outputs[name])
-    return Layerwise(run.matches, run.matched_sites(), tuple(run.faults), run.maps)
+    for name in comparison.output_taps:
+        if name in outputs:
+            run.compare_output(name, outputs[name])
+    return Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
 
 
 class _Run:
-    """The forward pass while it goes on: what was matched so far. `last_value` is the layer compared last, with the original's value."""
+    """The forward pass while it goes on. `calls`: layer -> what its calls so far answer for; `taken`: those calls of the original.
+
+    `last` is the call compared last: its taps, and the original's value.
+    """
 
     def __init__(self, comparison: Comparison, module: nn.Module) -> None:
         self.comparison, self.original, self.module = comparison, comparison.original, module
-        self.matches: dict[str, Match] = {}
+        self.calls: dict[str, list[Match | None]] = {}
+        self.taken: dict[str, set[int]] = {}
         self.faults: list[Fault] = []
         self.maps: Maps | None = None
-        self.last_value: tuple[str, Tensor] = ("", torch.empty(0))
+        self.last: tuple[list[RecordedTap], Tensor] = ([], torch.empty(0))
 
     def compare_layer(self, capture: Capture) -> Tensor | None:
         """Compares a layer's value with its taps, and returns the original's."""
-        layer, value = capture.site.layer, capture.value[: self._rows_of_parts(capture)]
-        pairs = [(tap, c) for tap in self.comparison.taps.get(layer, []) if (c := self.original.compare(tap, value))]
-        pairs = pairs or self._matched_by_value(layer, value) or self._matched_by_activation(capture, value)
-        if not pairs:
+        value = capture.value[: self._rows_of_parts(capture)]
+        samples = self.original.network.samples
+        pieces = list(parts(value, self.comparison.calls.get(capture.site.layer, ()), samples, self.comparison.rows or samples))
+        gave = [self._compare_call(capture, piece, i * len(piece)) for i, piece in enumerate(pieces)]
+        if len(gave) == 1:
+            return gave[0]
+        return torch.cat([piece if other is None else other for piece, other in zip(pieces, gave, strict=True)])
+
+    def _compare_call(self, capture: Capture, value: Tensor, start: int) -> Tensor | None:
+        """One call, whose rows begin at `start` of those that the module gave; None where it answers for nothing."""
+        layer = capture.site.layer
+        if (held := self._answer(capture, value)) is None:
             return self._compare_misshapen(capture, value)
-        tap, compared = min(pairs, key=lambda pair: _number(pair[1][0].error))
-        self._judge(layer, tap, compared, value, lambda given, expected: self._suspect(capture, given, expected))
-        self.last_value = layer, compared[1][: self.comparison.rows]
-        return self.last_value[1]
+        self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start))
+        calls = self.comparison.calls.get(layer)
+        self.last = calls[held.call] if calls else [], held.expected if self.comparison.rows is None else held.expected[: len(value)]
+        return self.last[1]
+
+    def _answer(self, capture: Capture, value: Tensor) -> Answer | None:
+        """What a call of a layer is held against."""
+        layer, calls = capture.site.layer, self.comparison.calls.get(capture.site.layer)
+        if calls is None:
+            return self._of_this_value(value) or self._of_an_activation(capture, value)
+        before = self.calls.get(layer, [])
+        failed = any(match is not None and not match.error <= EXACT for match in before)
+        return answer(calls, self.taken.get(layer, ()), len(before), value, capture.module, self.original.compare, search=not failed)
 
     def _compare_misshapen(self, capture: Capture, value: Tensor) -> Tensor | None:
         """A layer of a known network whose output has another shape than all its taps, as with another stride: a fault.
@@ -75,20 +95,23 @@ class _Run:
         """
         layer = capture.site.layer
         if self.original.network.config is None or layer not in self.comparison.taps:
+            self.calls.setdefault(layer, []).append(None)
             return None
         tap = self.comparison.taps[layer][0]
         expected = self.original.channels_first(tap)
-        compared = Difference(math.inf, math.inf), expected
-        self._judge(layer, tap, compared, value, lambda given, expected: self._suspect(capture, given, expected))
+        held = Answer(0, tap, Difference(math.inf, math.inf), expected)
+        self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, 0))
         return expected[: self.comparison.rows]
 
-    def compare_output(self, layer: str, tap: RecordedTap, compared: Compared, value: Tensor) -> None:
-        """An output: what the port does behind its last layer."""
+    def compare_output(self, name: str, value: Tensor) -> None:
+        """An output: what the port does behind its last layer. Of another shape than the original's, it is a fault."""
+        layer, tap = self.comparison.output_layer(name), self.comparison.output_taps[name]
+        compared = self.original.compare(tap, value) or (Difference(math.inf, math.inf), self.original.channels_first(tap))
 
         def suspect(given: Tensor, expected: Tensor) -> Suspect:
             return Suspect(
                 **self._facts(layer, OUTPUT),
-                module=nn.Identity(),
+                module=nn.Identity().eval(),
                 call=lambda module, args, kwargs: module(*args),
                 args=(given,),
                 kwargs={},
@@ -96,7 +119,7 @@ class _Run:
                 given=given,
             )
 
-        self._judge(layer, tap, compared, value, suspect)
+        self._judge(layer, Answer(0, tap, *compared), value, suspect)
 
     def compare_variable(self, layer: str) -> None:
         """A variable that is itself data: compared as it is, then replaced by the original's."""
@@ -105,53 +128,55 @@ class _Run:
             own = getattr(owner, name, None)
             if isinstance(own, Tensor):
                 tap, own, expected = self.comparison.taps[layer][0], own.detach().clone()[None], expected[None]
-                self._judge(layer, tap, (difference(own, expected), expected), own, self._suspect_variable(layer, name))
+                held = Answer(0, tap, difference(own, expected), expected)
+                self._judge(layer, held, own, self._suspect_variable(layer, name))
                 with torch.no_grad():
                     getattr(owner, name).copy_(expected[0])
 
     def matched_sites(self) -> tuple[Site, ...]:
         """Where the matched layers are read, those that were matched by value included."""
         named = {site.layer for site in self.comparison.sites} | set(self.comparison.taps)
-        by_value = [layer for layer, match in self.matches.items() if layer not in named and match.tap.stage != OUTPUT]
+        others = {layer: next((match for match in calls if match), None) for layer, calls in self.calls.items() if layer not in named}
+        by_value = [layer for layer, match in others.items() if match and match.tap.stage != OUTPUT]
         return (*self.comparison.sites, *(Site(layer, layer) for layer in by_value))
 
-    def _judge(self, layer: str, tap: RecordedTap, compared: Compared, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]) -> None:
-        """Keeps the match (of a layer that runs more than once, with the largest error), and explains its fault."""
-        distance, expected = compared
-        before = self.matches.get(layer)
-        error = max(before.error if before else 0.0, _number(distance.error))
-        self.matches[layer] = Match(before.tap if before else tap, error, given.shape)
-        if not distance.error <= EXACT:
-            rows = min(len(given), len(expected))
-            given, expected = given[:rows].clone(), expected[:rows].contiguous()
-            self.faults.append(self.comparison.explain(suspect(given, expected)))
-            if given.shape == expected.shape:
-                self.maps = self.maps or error_maps(layer, given, expected)
+    def _judge(self, layer: str, held: Answer, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]) -> None:
+        """Keeps what a call answers for, and explains its fault: of a layer that runs more than once, the first."""
+        before = self.calls.setdefault(layer, [])
+        explained = any(match is not None and not match.error <= EXACT for match in before)
+        before.append(Match(held.tap, held.error, given.shape))
+        self.taken.setdefault(layer, set()).add(held.call)
+        if held.error <= EXACT or explained:
+            return
+        rows = min(len(given), len(held.expected))
+        given, expected = given[:rows].clone(), held.expected[:rows].contiguous()
+        fault = self.comparison.explain(suspect(given, expected))
+        if len(self.comparison.calls.get(layer, ())) > 1:
+            fault = dataclasses.replace(fault, detail=f"{fault.detail} (call {len(before)} of the layer)".strip())
+        self.faults.append(fault)
+        if given.shape == expected.shape:
+            self.maps = self.maps or error_maps(layer, given, expected)
 
     def _facts(self, layer: str, stage: str) -> dict[str, Any]:
         """What all suspects of this network have in common."""
         port = self.comparison.port
         return {"network": port.network, "layer": layer, "config": self.original.network.config, "own": port.config, "stage": stage}
 
-    def _suspect(self, capture: Capture, given: Tensor, expected: Tensor) -> Suspect:
+    def _suspect(self, capture: Capture, given: Tensor, expected: Tensor, start: int) -> Suspect:
         """A layer that a module computes; its children that are layers themselves become stubs that return the original's values."""
         site = capture.site
         own = site.own or site.module
-        children = {
-            other.module.removeprefix(f"{own}."): value
-            for other in self.comparison.sites
-            if other.module.startswith(f"{own}.") and (match := self.matches.get(other.layer))
-            if (value := self.original.value(match.tap, match.shape)) is not None
-        }
+        match = self.calls[site.layer][-1]
+        assert match is not None
 
         def call(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
             output = module(*args, **kwargs)
             value: Tensor = output + site.plus if site.own else site.get(output)
-            return value[: len(expected)]
+            return value[start : start + len(expected)]
 
         return Suspect(
-            **self._facts(site.layer, self.matches[site.layer].tap.stage),
-            module=stubbed(self.module.get_submodule(own), children),
+            **self._facts(site.layer, match.tap.stage),
+            module=stubbed(self.module.get_submodule(own), self._children(site.layer, own)),
             call=call,
             args=capture.args,
             kwargs=capture.kwargs,
@@ -159,6 +184,17 @@ class _Run:
             given=given,
             weights=self.original.layer_weights(own),
         )
+
+    def _children(self, layer: str, own: str) -> dict[str, list[Tensor]]:
+        """What the layers inside the module `own` gave in this call of it, by their paths: the original's values."""
+        found, runs = {}, len(self.calls[layer])
+        for site in self.comparison.sites:
+            calls = self.calls.get(site.layer, [])
+            each = len(calls) // runs or 1
+            values = [self.original.value(match.tap, match.shape) for match in calls[-each:] if match]
+            if site.module.startswith(f"{own}.") and values and (known := [value for value in values if value is not None]):
+                found[site.module.removeprefix(f"{own}.")] = known
+        return found
 
     def _suspect_variable(self, layer: str, name: str) -> Callable[[Tensor, Tensor], Suspect]:
         def suspect(given: Tensor, expected: Tensor) -> Suspect:
@@ -178,35 +214,26 @@ class _Run:
     def _rows_of_parts(self, capture: Capture) -> int | None:
         """How many rows of a value are valid: where a block adds a part with one row to one with more, PyTorch repeats the one."""
         path = capture.site.module
-        inside = [self.matches.get(site.layer) for site in self.comparison.sites if site.module.startswith(f"{path}.")]
-        parts = [match.tap.rows for match in inside if match]
-        return min(parts + rows_in((capture.args, capture.kwargs)), default=None) if parts else None
+        inside = [self.calls.get(site.layer, ()) for site in self.comparison.sites if site.module.startswith(f"{path}.")]
+        rows = [match.tap.rows for calls in inside for match in calls if match]
+        return min(rows + rows_in((capture.args, capture.kwargs)), default=None) if rows else None
 
-    def _matched_by_value(self, layer: str, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
+    def _of_this_value(self, value: Tensor) -> Answer | None:
         """The tap without a layer that has this value, up to its layout."""
-        if layer in self.comparison.taps:
-            return []
-        claimed = {match.tap.tensor for match in self.matches.values()}
-        for tap in self.original.network.taps:
-            named = tap.declared and tap.layer and self.comparison.port.site(tap.layer)
-            if named or tap.stage in (OUTPUT, VARIABLE) or tap.tensor in claimed or math.prod(tap.shape[1:]) != value[0].numel():
-                continue
-            if compared := self.original.compare(tap, value):
-                if compared[0].error <= SAME_TENSOR:
-                    return [(tap, compared)]
-                self.original.orders.pop(tap.tensor, None)
-        return []
+        claimed = {match.tap.tensor for calls in self.calls.values() for match in calls if match}
+        taps = (
+            tap
+            for tap in self.original.network.taps
+            if tap.stage not in (OUTPUT, VARIABLE) and not (tap.declared and tap.layer and self.comparison.port.site(tap.layer))
+        )
+        return of_this_value(self.original, taps, value, claimed)
 
-    def _matched_by_activation(self, capture: Capture, value: Tensor) -> list[tuple[RecordedTap, Compared]]:
+    def _of_an_activation(self, capture: Capture, value: Tensor) -> Answer | None:
         """The tap behind the activation of the layer before, for an activation module whose input is that layer's output."""
-        layer, handed = self.last_value
+        call, handed = self.last
         takes_it = len(capture.args) == 1 and isinstance(capture.args[0], Tensor) and capture.args[0].data_ptr() == handed.data_ptr()
-        if capture.site.layer in self.comparison.taps or not takes_it or type(capture.module).__module__ != nn.ReLU.__module__:
-            return []
-        for tap in self.comparison.taps.get(layer, []):
-            if tap.stage == ACTIVATION and tap.op in ACTIVATIONS and (compared := self.original.compare(tap, value)):
-                return [(tap, compared)]
-        return []
+        is_module = type(capture.module).__module__ == nn.ReLU.__module__
+        return of_an_activation(self.original, call, value) if takes_it and is_module else None
 
 
 class _Holder(nn.Module):
@@ -215,6 +242,7 @@ class _Holder(nn.Module):
     def __init__(self, name: str, value: Tensor) -> None:
         super().__init__()
         self.register_buffer(name, value)
+        self.eval()
 
 
 def _unnamed_modules(comparison: Comparison) -> list[Site]:
@@ -223,8 +251,3 @@ def _unnamed_modules(comparison: Comparison) -> list[Site]:
         return []
     known = {site.module for site in comparison.sites}
     return [Site(path, path) for path, _ in comparison.port.module.named_modules() if path and path not in known]
-
-
-def _number(error: float) -> float:
-    """The error, infinite where it is not a number."""
-    return math.inf if math.isnan(error) else error

@@ -35,9 +35,9 @@ def verify_network(comparison: Comparison) -> NetworkResult:
     with precision_of(comparison.precision, original.device):
         single = run_end_to_end(comparison, layerwise, module, torch.float32)
     losses = losses_in_precision(comparison, layerwise, module) if comparison.precision != "fp32" else ()
-    layers, faults, unmatched = conclude(comparison, layerwise, double, single, losses, wrong)
-    said = tuple(remark for remark in remarks if remark)
-    return NetworkResult(comparison, layers, faults, unmatched, losses, said, layerwise.maps, single.outputs)
+    found = conclude(comparison, layerwise, double, single, losses, wrong)
+    said = tuple(remark for remark in (*port.remarks, *remarks, *found.remarks) if remark)
+    return NetworkResult(comparison, found.layers, found.faults, found.unmatched, losses, said, layerwise.maps, single.outputs)
 
 
 def _in_float64(module: nn.Module, device: torch.device) -> nn.Module:

@@ -31,7 +31,9 @@ CAUSES: dict[str, Cause] = {
         ),
         ("bn_affine_swapped", "BatchNorm's scale (gamma) and offset (beta) are swapped", "load gamma as weight and beta as bias"),
         ("bn_epsilon", "BatchNorm adds another epsilon to its variance", "set epsilon as the original's graph has it"),
-        ("padding", "padding, stride or dilation are others", "pad as TensorFlow does, by the input's size"),
+        ("padding", "padding, cropping, stride or dilation are others", "pad as TensorFlow does, by the input's size"),
+        ("pooling", "pooling has another window, stride, padding or count", "pool as TensorFlow does, by the input's size"),
+        ("resizing", "resizing has another kernel, or lays its pixels elsewhere", "resize by the original's kernel and rule of corners"),
         ("label_order", "the labels stand in another order", "keep the original's order of labels"),
         (
             "channel_order",
@@ -55,6 +57,11 @@ CAUSES: dict[str, Cause] = {
         ("activation", "another activation, one too many, or none", "apply the original's activation"),
         ("input_range", "the input is scaled to another range", "scale the input as the original does"),
         ("gain", "a constant factor is missing or applied twice", "multiply by the original's gain, once"),
+        (
+            "number_of_calls",
+            "a layer runs more or fewer times than in the original",
+            "call the layer as often as the original does, on the same values",
+        ),
         ("weight_value", "values of a tensor are others", "load the tensor from the original again"),
         ("unknown", "no single cause explains the difference", "compare the layer's code with the original's graph"),
     )

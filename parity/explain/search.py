@@ -21,6 +21,7 @@ from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypothes
 from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypotheses
 from stylexport.parity.explain.hypotheses.reduced import EXPENSIVE, cost, reduced
 from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
+from stylexport.parity.explain.spatial.spatial_hypotheses import SPATIAL, spatial_hypotheses
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.explain.wording import Trials, fault_in_words
 from stylexport.parity.result import Fault
@@ -88,6 +89,8 @@ def explain_briefly(suspect: Suspect, causes: Collection[str]) -> Fault | None:
     shown = [item for item in known if item.evidence == SEEN]
     supposed = (item for item in known if item.evidence == SUPPOSED and item.cause in causes)
     found = search.first(shown) or search.first(_all_at_once(shown)) or search.first(supposed)
+    if found is None and SPATIAL.intersection(causes):
+        found = search.first(item for item in spatial_hypotheses(suspect) if item.cause in causes)
     return None if found is None else fault_in_words(suspect, output, tried, found, error)
 
 
@@ -102,7 +105,8 @@ def _cause_in_the_layer(suspect: Suspect, output: Tensor, tried: Trials) -> Item
     if found is None:
         expensive = cost(small) > EXPENSIVE  # then its plain form, of which a few channels are computed, costs less than the module
         code = part.first_change(code_changes(small, part.wrong)) if expensive else None
-        found = code or part.first(supposed) or (None if expensive else part.first_change(code_changes(small, part.wrong)))
+        found = code or part.first(supposed) or part.first(spatial_hypotheses(small))
+        found = found or (None if expensive else part.first_change(code_changes(small, part.wrong)))
         found = found or _fitted(part)
         found = found if found is None or small is suspect else _confirmed(whole, found)
     if isinstance(found, Hypothesis):
@@ -121,7 +125,7 @@ def _cause_around_the_layer(suspect: Suspect, tried: Trials) -> Item | None:
     """A module that is right by itself in a network that gave something else: the code around it errs, and `given` is its output."""
     if not suspect.error(suspect.given) > EXACT:
         return None
-    outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity(), args=(), kwargs={}, weights={})
+    outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity().eval(), args=(), kwargs={}, weights={})
     found = Search(outer, suspect.given, MOST, tried).first(_singles(outer, suspect.given, SEEN, FITTED))
     if found is None:
         search = Search(suspect, suspect.given, MOST, tried)

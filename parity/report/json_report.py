@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stylexport.common.json_files import write_json
+from stylexport.common.json_files import plain, write_json
 from stylexport.converter.output.ledger import TOOL
 from stylexport.parity.result import Fault, Report
 
@@ -34,15 +33,15 @@ def to_json(report: Report) -> dict[str, Any]:
         "verdict": report.verdict,
         "exit_code": report.exit_code,
         "precision": report.precision,
-        "device": _plain(report.device),
-        "coverage": {"taps": report.taps, "matched": report.matched, "unmatched": _plain(report.unmatched)},
+        "device": plain(report.device),
+        "coverage": {"taps": report.taps, "matched": report.matched, "unmatched": plain(report.unmatched)},
         "first_fault": None if first is None else _fault(first),
         "faults": [_fault(fault) for fault in report.faults],
         "gates": [_row(gate) for gate in report.gates],
         "losses": [_row(loss) for loss in report.losses],
         **kernels,
-        "remarks": _plain(report.remarks),
-        "about": _plain(report.about),
+        "remarks": plain(report.remarks),
+        "about": plain(report.about),
         "layers": [_row(layer) for layer in report.layers],
     }
 
@@ -63,27 +62,8 @@ def _row(fact: Any) -> dict[str, Any]:
     """A dataclass of plain fields, and which of its numbers JSON cannot hold."""
     values = {field.name: getattr(fact, field.name) for field in dataclasses.fields(fact)}
     lost = {key: _WORDS.get(float(value), "NaN") for key, value in values.items() if _is_lost(value)}
-    return {**{key: _plain(value) for key, value in values.items()}, "not_finite": lost}
+    return {**{key: plain(value) for key, value in values.items()}, "not_finite": lost}
 
 
 def _is_lost(value: Any) -> bool:
     return isinstance(value, (float, np.floating)) and not math.isfinite(value)
-
-
-def _plain(value: Any) -> Any:
-    """What the json module writes: numpy's scalars and arrays as Python's, NaN and infinities as None, keys as text."""
-    if isinstance(value, Mapping):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, (bool, int)) or value is None:
-        return value
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Sequence):
-        return [_plain(item) for item in value]
-    return str(value)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylexport.parity.report.words import number, printable, sureness, times
+from stylexport.common.text import printable
+from stylexport.parity.report.words import number, sureness, times
 from stylexport.parity.result import Fault, Gate, Layer, Report
 from stylexport.parity.verdict import CARRIED, FAULT, MISSING, NUMERIC
 
@@ -47,9 +48,9 @@ def _suite(suites: ET.Element, name: str, cases: list[_Case]) -> None:
         element = ET.SubElement(suite, "testcase", classname=printable(name), name=printable(case.name))
         if case.failure:
             failure = ET.SubElement(element, "failure", type=case.failure, message=printable(case.message))
-            failure.text = printable(case.body)
+            failure.text = printable(case.body, lines=True)
         else:
-            ET.SubElement(element, "system-out").text = printable(case.body)
+            ET.SubElement(element, "system-out").text = printable(case.body, lines=True)
 
 
 def _network(report: Report, network: str) -> Iterator[_Case]:

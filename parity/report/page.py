@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from stylexport.common.text import counted, printable
 from stylexport.converter.output.ledger import TOOL
 from stylexport.pages.render import render
 from stylexport.parity.explain.causes import CAUSES
@@ -49,7 +50,6 @@ def facts(report: Report) -> dict[str, Any]:
         "sureness": words.sureness,
         "number": words.number,
         "times": words.times,
-        "text": words.printable,
         "path": _path,
         "row_of": lambda network, layer: places.get((network, layer)),
         "frame": plot.FRAME,
@@ -70,7 +70,7 @@ def facts(report: Report) -> dict[str, Any]:
 
 def _path(name: str) -> Markup:
     """A module's path or a scope, which may be broken behind its dots and slashes."""
-    return Markup(re.sub(r"([./])", r"\1<wbr>", str(escape(words.printable(name)))))
+    return Markup(re.sub(r"([./])", r"\1<wbr>", str(escape(printable(name)))))
 
 
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
@@ -92,7 +92,7 @@ def _tables(report: Report) -> Iterator[Table]:
         own = tuple((row, layer) for row, layer in rows if layer.network == network)
         counts = Counter(layer.verdict for _, layer in own)
         summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in words.SEVERITY if counts[verdict])
-        yield Table(network, f"{words.counted(len(own), 'layer')}: {summary}", own)
+        yield Table(network, f"{counted(len(own), 'layer')}: {summary}", own)
 
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stylexport.pages.svg import Frame, band, levels, line
-from stylexport.parity.report.words import number, printable, times
+from stylexport.parity.report.words import number, times
 from stylexport.parity.result import Layer, Report
 from stylexport.parity.verdict import EXACT, FAULT, allowed_ratio
 
@@ -124,7 +124,7 @@ def _marks(x: float, row: int, layer: Layer, scale: _Scale, precision: str) -> I
     )
     for series, error in zip(SERIES, errors, strict=True):
         if error is not None:
-            yield Mark(x, scale.y(error), series, layer.verdict == FAULT, row, printable(said))
+            yield Mark(x, scale.y(error), series, layer.verdict == FAULT, row, said)
 
 
 def _names(xs: Sequence[float], layers: Sequence[Layer], scale: _Scale) -> tuple[Name, ...]:
@@ -135,7 +135,7 @@ def _names(xs: Sequence[float], layers: Sequence[Layer], scale: _Scale) -> tuple
         y = FRAME.top + 14.0 + i * NAME_HEIGHT
         highest = min(scale.y(value) for value in (layer.alone, layer.error64, layer.error32, layer.floor) if value is not None)
         fits_right = x + 6 + CAPS * len(layer.name) < FRAME.right
-        names.append(Name(x, y, max(highest, y), "start" if fits_right else "end", printable(layer.name)))
+        names.append(Name(x, y, max(highest, y), "start" if fits_right else "end", layer.name))
     return tuple(names)
 
 
@@ -146,7 +146,7 @@ def _blocks(xs: Sequence[float], layers: Sequence[Layer]) -> tuple[tuple[float, 
     for x, layer in zip(xs, layers, strict=True):
         block = layer.name.split(".")[0]
         if block != before and x >= free and x + CAPS * len(block) <= FRAME.right + 6:
-            shown.append((x, printable(block)))
+            shown.append((x, block))
             free = x + max(CAPS * len(block) + 8, TICK_SPACE)
         before = block
     return tuple(shown)

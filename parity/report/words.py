@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 
+from stylexport.common.text import counted
 from stylexport.parity.result import Fault, Layer, Report
 from stylexport.parity.verdict import CARRIED, EXACT, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
 
@@ -17,12 +17,6 @@ VERDICTS = {
 }
 # Worst first: what a block is called that holds several.
 SEVERITY = (FAULT, MISSING, NUMERIC, CARRIED, PASS)
-_CONTROLS = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters, and others that XML does not admit, written out: `\x1b`."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def number(value: float | None) -> str:
@@ -37,11 +31,6 @@ def number(value: float | None) -> str:
 def times(value: float | None) -> str:
     """How many times the rounding floor: 3.2, and 4.0e+05 where it is far away."""
     return f"{value:.1f}" if value is not None and math.isfinite(value) and abs(value) < 1000 else number(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 layer`, `2 layers`."""
-    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def judged_ratio(report: Report, layer: Layer) -> float | None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stylexport.common.errors import StylexportError
 from stylexport.reference_tf.record.record_release import record, summary
+
+EXIT_OWN_FAULT = 70  # sysexits.h: EX_SOFTWARE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         _say(error=f"{type(error).__name__}: {error}", exit_code=2)
         return 2
+    except Exception:  # a mistake of ours: Python's own exit code for it is 1, which would mean that a check failed
+        traceback.print_exc()
+        return EXIT_OWN_FAULT
     _say(**summary(found))
     return 0
 

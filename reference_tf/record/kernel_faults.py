@@ -10,7 +10,7 @@ from typing import Any
 from stylexport.converter.calls.calls import Call, flow_of
 from stylexport.converter.graph.dataflow import Flow, resolve
 from stylexport.converter.graph.graph import name_of
-from stylexport.converter.output.recording import RecordedTap
+from stylexport.converter.output.recording import UNIT, RecordedTap
 from stylexport.reference_tf.replay.evaluator import ReadVariable
 from stylexport.reference_tf.replay.kernel_check import wrong_kernels
 
@@ -18,6 +18,7 @@ from stylexport.reference_tf.replay.kernel_check import wrong_kernels
 # layers, each of which adds rounding errors of its own, reach a few times ten; cancellation in a network may reach it too, and then
 # the check costs time and finds nothing.
 SUSPICIOUS = 2.0**-14
+SUSPICIOUS_16 = 0.1  # of a tap behind arithmetic in 16 bits, whose own rounding is larger
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def mark_kernel_faults(
     behind = flow.depending_on([x.name for x, feed in zip(call.function.inputs, call.feeds, strict=True) if feed.name in unreliable])
     faults: list[str] = []
     sentences: dict[int, list[str]] = {}
-    if any(tap.floor > SUSPICIOUS for tap in taps):
+    if any(tap.floor > (SUSPICIOUS if tap.unit <= UNIT else SUSPICIOUS_16) for tap in taps):
         for fault in wrong_kernels(call.function, [single for single, _ in given], read):
             depending = flow.depending_on([fault.node])
             first = next((i for i, tap in enumerate(taps) if _node(flow, tap.node) in depending), None)

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from stylexport.common.atomic import MARK, whole_folder
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import read_index, read_json
 from stylexport.common.text import listing
 from stylexport.converter.mapping.recognise import table
 from stylexport.converter.mapping.rules import Rule, pattern
 from stylexport.converter.output.safetensors_file import read
 from stylexport.reference_tf.networks.build import build
+from stylexport.reference_tf.networks.saved_model import save
 from stylexport.reference_tf.networks.variables import assign, names
 from stylexport.reference_tf.release.random_release import released_file
-from stylexport.reference_tf.release.saved_model import save
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import config_from_json, known_roles
 
@@ -52,7 +52,7 @@ def export_folder(
 
 def _networks(folder: Path) -> dict[str, tuple[Path, NetworkConfig]]:
     """Known network -> its folder and configuration; networks that only their user knows are left out."""
-    networks = read_json(folder / MARK).get("networks", {})
+    networks = read_index(folder).get("networks", {})
     if not isinstance(networks, dict):
         raise DamagedFile(folder / MARK, "`networks` is not a table of folders", "convert the release again")
     for place in networks.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import bytes_progress, json_option, print_json, verbose_option
+from stylexport.console import bytes_progress, json_option, print_json, say, verbose_option
 
 
 @click.command("convert")
@@ -59,12 +59,12 @@ def command(
     for name, ledger in done.ledgers.items():
         summary = _summary(ledger)
         out_of = f", {summary['left_out']} left out" if summary["left_out"] else ""
-        click.echo(f"{name}: {summary['tensors']} tensors ({summary['parameters']:,} parameters) from {ledger.source['file']}{out_of}")
+        say(f"{name}: {summary['tensors']} tensors ({summary['parameters']:,} parameters) from {ledger.source['file']}{out_of}")
         for remark in ledger.remarks:
-            click.echo(f"  {remark}")
+            say(f"  {remark}")
     for passed in done.passed_over:
-        click.echo(f"passed over {passed}")
-    click.echo(f"wrote {done.folder}")
+        say(f"passed over {passed}")
+    say(f"wrote {done.folder}")
 
 
 def _summary(ledger: Any) -> dict[str, Any]:

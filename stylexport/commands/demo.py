@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.demonstration import Demonstration
@@ -66,10 +66,12 @@ def _print(found: Demonstration, out: Path) -> None:
     if found.report.exit_code:
         print_tree(found.report, Console(highlight=False))
     else:
-        click.echo(f"{headline(found.report)}\n{because(found.report)}")
+        say(headline(found.report))
+        say(because(found.report))
     count, right = len(found.digits), found.right_answers / len(found.digits)
-    click.echo(f"{found.same_answers:,} of {count:,} held-out digits get TensorFlow's answer; {100 * right:.2f} % are right.")
-    click.echo(f"The demo: {out / 'index.html'}\nIts proof, layer by layer: {out / PARITY / 'index.html'}")
+    say(f"{found.same_answers:,} of {count:,} held-out digits get TensorFlow's answer; {100 * right:.2f} % are right.")
+    say(f"The demo: {out / 'index.html'}")
+    say(f"Its proof, layer by layer: {out / PARITY / 'index.html'}")
 
 
 def _write_page(found: Demonstration, target: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stylexport.common.errors import BadInput
-from stylexport.console import importing_tensorflow, json_option, print_json, verbose_option
+from stylexport.console import importing_tensorflow, json_option, print_json, say, verbose_option
 
 
 @click.command("export-tf")
@@ -36,4 +36,4 @@ def command(folder: Path, out: Path, data_format: str, as_json: bool) -> None:
         print_json({"output": str(out), "networks": {name: str(path) for name, path in written.items()}})
         return
     for name, path in written.items():
-        click.echo(f"{name}: {path}")
+        say(f"{name}: {path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import bytes_progress, human_bytes, json_option, print_json, verbose_option
+from stylexport.console import bytes_progress, human_bytes, json_option, print_json, say, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.checkpoints.registry import Entry
@@ -62,8 +62,8 @@ def command(names: tuple[str, ...], folder: Path, listing: bool, base_url: str |
         )
         return
     for f in fetched:
-        click.echo(f"{f.how} {f.path} ({human_bytes(f.size)}), sha256 {f.sha256}; {f.verified}")
-        click.echo(f"  licence: {f.entry.licence}")
+        say(f"{f.how} {f.path} ({human_bytes(f.size)}), sha256 {f.sha256}; {f.verified}")
+        say(f"  licence: {f.entry.licence}")
 
 
 def _list(entries: list[Entry], as_json: bool) -> None:
@@ -72,5 +72,5 @@ def _list(entries: list[Entry], as_json: bool) -> None:
         return
     for entry in entries:
         size = human_bytes(entry.size) if entry.size is not None else "size unknown"
-        click.echo(f"{entry.name}: {entry.what}")
-        click.echo(f"  {entry.url} ({size}); licence: {entry.licence}")
+        say(f"{entry.name}: {entry.what}")
+        say(f"  {entry.url} ({size}); licence: {entry.licence}")

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from stylexport.console import human_bytes, json_option, print_json, verbose_option
+from stylexport.common.text import printable
+from stylexport.console import human_bytes, json_option, print_json, say, verbose_option
 
 
 @click.command("inspect")
@@ -30,43 +31,40 @@ def command(path: str, as_json: bool) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items()) or "no versions written"
     totals = found["totals"]
-    console.print(f"[bold]{found['path']}[/]")
-    console.print(f"  {found['format']}; {versions}; checksums verified: {found['checksums']['what']}")
+    say((found["path"], "bold"))
+    say(f"  {found['format']}; {versions}; checksums verified: {found['checksums']['what']}")
     for note in found["notes"]:
-        console.print(f"  {note}")
+        say(f"  {note}")
     slots = f" and {totals['slots']} optimiser slots and counters" if totals["slots"] else ""
-    console.print(f"  {totals['variables']} variables ({totals['parameters']:,} parameters){slots}, {human_bytes(totals['bytes'])}")
+    say(f"  {totals['variables']} variables ({totals['parameters']:,} parameters){slots}, {human_bytes(totals['bytes'])}")
     for network in found["networks"]:
-        console.print(f"  [green]{network['network']}[/]")
+        say("  ", (network["network"], "green"))
         for fact in network["facts"]:
             if fact["field"] == "layers":
-                _print_layers(console, fact)
+                _print_layers(fact)
             else:
                 value = list(fact["value"]) if isinstance(fact["value"], tuple) else fact["value"]
-                console.print(f"    {fact['field']}: {value}  [dim]({fact['from']})[/]")
+                say(f"    {fact['field']}: {value}  ", (f"({fact['from']})", "dim"))
         for remark in network["remarks"]:
-            console.print(f"    [yellow]{remark}[/]")
+            say("    ", (remark, "yellow"))
     if not found["networks"]:
         for network, why in found["unrecognised"].items():
-            console.print(f"  [dim]no {network}: {why}[/]")
+            say("  ", (f"no {network}: {why}", "dim"))
     rows = [("variable", "checkpoint key", "shape", "dtype", "bytes", "slot")]
     for v in found["variables"]:
         key = v["key"] if v["key"] != v["name"] else ""
-        rows.append((v["name"], key, str(v["shape"]), v["dtype"], str(v["bytes"]), v["slot"] or ""))
+        rows.append((printable(v["name"]), printable(key), str(v["shape"]), v["dtype"], str(v["bytes"]), v["slot"] or ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:  # plain columns, not a table that a narrow or piped terminal would cut names in
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _print_layers(console: Any, fact: dict[str, Any]) -> None:
-    console.print(f"    layers:  [dim]({fact['from']})[/]")
+def _print_layers(fact: dict[str, Any]) -> None:
+    say("    layers:  ", (f"({fact['from']})", "dim"))
     for layer in fact["value"]:
         kind = "depthwise" if layer["depthwise"] else "conv"
         kernel, stride = "x".join(map(str, layer["kernel"])), "x".join(map(str, layer["stride"]))
         norm = f"BatchNorm epsilon {layer['epsilon']:.3g}" if layer["epsilon"] is not None else "bias" if layer["bias"] else "no bias"
-        console.print(f"      {kind} {kernel} / {stride}, {layer['out']} channels, {layer['padding']}, {norm}, {layer['activation']}")
+        say(f"      {kind} {kernel} / {stride}, {layer['out']} channels, {layer['padding']}, {norm}, {layer['activation']}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stylexport.common.text import listing
-from stylexport.console import human_bytes, importing_tensorflow, json_option, print_json, steps_progress, verbose_option
+from stylexport.console import human_bytes, importing_tensorflow, json_option, print_json, say, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -68,12 +68,12 @@ def command(
         print_json(found)
         return
     for name, network in found["networks"].items():
-        click.echo(_line(name, network))
+        say(_line(name, network))
         for remark in network["remarks"]:
-            click.echo(f"  {remark}")
+            say(f"  {remark}")
         if network["unused"]:
-            click.echo(f"  no recorded call uses {listing(network['unused'])}")
-    click.echo(f"wrote {out} ({human_bytes(found['bytes'])})")
+            say(f"  no recorded call uses {listing(network['unused'])}")
+    say(f"wrote {out} ({human_bytes(found['bytes'])})")
 
 
 def _line(name: str, network: dict[str, Any]) -> str:

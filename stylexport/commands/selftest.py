@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.parity.selftest.selftest import Selftest
@@ -46,19 +46,19 @@ def command(
 
 
 def _print(found: Selftest) -> None:
-    click.echo(f"{'cause':26}{'faults':>7}{'detected':>10}{'layer':>8}{'cause':>8}")
+    say(f"{'cause':26}{'faults':>7}{'detected':>10}{'layer':>8}{'cause':>8}")
     for cause, trials in found.by_cause().items():
         counts = (sum(t.detected for t in trials), sum(t.placed for t in trials), sum(t.named for t in trials))
-        click.echo(f"{cause:26}{len(trials):7}{counts[0]:10}{counts[1]:8}{counts[2]:8}")
+        say(f"{cause:26}{len(trials):7}{counts[0]:10}{counts[1]:8}{counts[2]:8}")
     for trial in found.trials:
         if not trial.named:
             injected = trial.injection
             found_cause = f"{trial.cause} at {trial.layer}" if trial.detected else "nothing"
-            click.echo(f"  {injected.network} {injected.layer}: {injected.cause} ({injected.what}); found {found_cause}")
+            say(f"  {injected.network} {injected.layer}: {injected.cause} ({injected.what}); found {found_cause}")
     for network in found.false_alarms:
-        click.echo(f"  FALSE ALARM: the clean {network} does not pass")
+        say(f"  FALSE ALARM: the clean {network} does not pass")
     shares = [found.share(lambda t: t.detected), found.share(lambda t: t.placed), found.share(lambda t: t.named)]
-    click.echo(
+    say(
         f"{len(found.trials)} faults: {shares[0]:.1%} detected, the layer named in {shares[1]:.1%}, the cause in {shares[2]:.1%}; "
         f"{len(found.false_alarms)} false alarms"
     )

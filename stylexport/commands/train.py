@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stylexport.console import importing, json_option, print_json, steps_progress, verbose_option
+from stylexport.console import importing, json_option, print_json, say, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -39,11 +39,10 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, r
     if as_json:
         print_json(found)
         return
-    click.echo(f"trained {found['steps']:,} steps, {found['images']:,} images")
+    say(f"trained {found['steps']:,} steps, {found['images']:,} images")
     for name, value in found["metrics"].items():
-        click.echo(f"  {name} {value:.4g}")
-    named = "" if (out / "classifier").is_dir() else f" --classifier {trained.config.classifier.spec}"
-    click.echo(f"wrote {out}, a converted folder: stylexport attfind effects {out} --images DIR{named} -o EFFECTS")
+        say(f"  {name} {value:.4g}")
+    say(f"wrote {out}, a converted folder: {trained.explained_by}")
 
 
 def _main() -> bool:
@@ -53,4 +52,4 @@ def _main() -> bool:
 
 def _say(text: str) -> None:
     if _main():
-        click.echo(text, err=True)
+        say(text, err=True)

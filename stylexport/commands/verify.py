@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--release", "releases", multiple=True, metavar="PATH", help="The release itself: recorded first. Needs [tensorflow].")
 @click.option("--module", metavar="PACKAGE:BUILD", help="A network of your own: a function that returns its module.")
 @click.option("--mapping", type=_PATH, metavar="FILE", help="Your network's table (docs/mapping.md), with --module and --release.")
+@click.option("--inputs", type=_PATH, metavar="FILE", help="Tensors by the inputs' names (npz or safetensors), with --release.")
 @click.option("--report", type=_PATH, metavar="DIR", help="Write report.json, junit.xml and index.html there.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "fp16", "bf16"]), default="fp32", show_default=True)
@@ -35,6 +36,7 @@ def command(
     releases: tuple[str, ...],
     module: str | None,
     mapping: Path | None,
+    inputs: Path | None,
     report: Path | None,
     device: str,
     precision: str,
@@ -51,6 +53,8 @@ def command(
         raise click.UsageError("name a recording by --against FILE, or the release by --release PATH")
     if (converted is None) == (module is None):
         raise click.UsageError("name a converted folder, or a network of your own by --module PACKAGE:BUILD")
+    if recording is not None and inputs is not None:
+        raise click.UsageError("--inputs goes with --release; a recording holds the inputs that it was made with")
     if module is not None and releases and mapping is None:
         raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
     from stylexport.verification import verify
@@ -69,6 +73,7 @@ def command(
             against=recording,
             release=releases,
             mapping=mapping,
+            inputs=inputs,
             device=device,
             precision=precision,
             seed=seed,
@@ -86,5 +91,5 @@ def command(
 
         print_tree(found, Console(highlight=False))
         if report is not None:
-            click.echo(f"wrote {report / 'index.html'}")
+            say(f"wrote {report / 'index.html'}")
     sys.exit(found.exit_code)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stylexport.common.atomic import whole_file
+from stylexport.common.text import printable
 from stylexport.common.types import Array
 
 BASE = Path(__file__).parent / "templates"  # the folder of base.html
@@ -20,10 +21,17 @@ def render(template: Path, target: Path, **values: Any) -> None:
     import jinja2
 
     loader = jinja2.FileSystemLoader([template.parent, BASE])
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     page = environment.get_template(template.name).render(**values)
     with whole_file(target) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _shown(value: Any) -> Any:
+    """What a page shows of a value: of text what can be shown. What is markup already stays."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def png(image: Array, scale: int = 1) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError
 from stylexport.converter.formats.registry import open_artefact
-from stylexport.converter.mapping.layouts import by_description
+from stylexport.converter.mapping.layout_names import by_description
 from stylexport.converter.mapping.recognise import recognise, table
 from stylexport.converter.mapping.rules import pattern
 from stylexport.converter.output.convert import convert

@@ -139,7 +139,10 @@ WRONG = {
         r"not one of .*{dense_after_hwc: \[height, width\]}",
     ),
     "map of no size": (ROW + "{tf: a/kernel, torch: w, layout: {vector_hwc: [0, 3]}}", r"layout {'vector_hwc': \[0, 3\]} is not one of"),
-    "layout that does not fit": (ROW + "{tf: a/kernel, torch: w, layout: conv}", r"a/kernel: HWIO -> OIHW needs four axes, not \[3, 4\]"),
+    "layout that does not fit": (
+        ROW + "{tf: a/kernel, torch: w, layout: conv}",
+        r"for w: HWIO -> OIHW needs 4 axes, not \[3, 4\]",
+    ),
     "map that does not fit": (ROW + "{tf: a/kernel, torch: w, layout: {dense_after_hwc: [2, 2]}}", r"a multiple of 4, not \[3, 4\]"),
     "another shape": (ROW + "{tf: a/kernel, torch: w, shape: [4, 3]}", r"a/kernel \[3, 4\] becomes \[3, 4\]; w needs \[4, 3\]"),
     "shape that is a number": (ROW + "{tf: a/kernel, torch: w, shape: 12}", "row 1: shape 12 is not a list of sizes"),
@@ -147,10 +150,30 @@ WRONG = {
     "missing key": (ROW + "{key: d/kernel, torch: w}", "no variable for d/kernel"),
     "ambiguous name": (ROW + "{tf: a/bias, torch: w}", r"2 variables \(b/a/bias, c/a/bias\) for a/bias; name one by its `key`"),
     "doubled row": (GOOD + "  - {tf: b/a/bias, torch: fc.weight}", "fc.weight have more than one row"),
-    "name and key": (ROW + "{tf: a/kernel, key: a/kernel, torch: w}", "row 1: needs `torch` and either `tf`"),
-    "row without torch": (ROW + "{tf: a/kernel}", "row 1: needs `torch` and either `tf`"),
+    "name and key": (ROW + "{tf: a/kernel, key: a/kernel, torch: w}", "row 1: needs `torch`, and `tf`"),
+    "row without torch": (ROW + "{tf: a/kernel}", "row 1: needs `torch`, and `tf`"),
     "no tensor's name": (ROW + "{tf: a/kernel, torch: __metadata__}", "row 1: '__metadata__' cannot be the name of a tensor"),
-    "row that is text": (GOOD + "  - a/kernel", "row 2: needs `torch` and either `tf`"),
+    "row that is text": (GOOD + "  - a/kernel", "row 2: needs `torch`, and `tf`"),
+    "part outside": (ROW + "{tf: 'a/kernel[:, 4:6]', torch: w}", r"row 1: a/kernel, for w: \[:, 4:6\] lies outside \[3, 4\]"),
+    "part that is none": (ROW + "{tf: 'a/kernel[, 1]', torch: w}", r"write an index or a range for each axis, as in \[0\] or \[:5, 8:16\]"),
+    "part of more axes": (ROW + "{tf: 'a/kernel[0, 0, 0]', torch: w}", r"\[0, 0, 0\] names 3 axes of \[3, 4\]"),
+    "parts that leave a number out": (ROW + "{tf: 'a/kernel[:2]', torch: w}", r"a/kernel \[3, 4\]: of it only \[0:2\] is taken.*\[2, 0\]"),
+    "parts that overlap": (GOOD + "  - {tf: 'a/kernel[0]', torch: w}", r"a/kernel \[3, 4\]: its parts overlap \(all of it, \[0\]\)"),
+    "parts of unequal width": (
+        ROW + "{tf: [a/kernel, 'a/kernel[:, 1]'], torch: w}",
+        r"a/kernel \[3, 4\] and a/kernel\[0:3, 1\] \[3\] become \[3, 4\] and \[3\], which cannot be joined along axis 0 of w",
+    ),
+    "axis of one variable": (ROW + "{tf: a/kernel, torch: w, axis: 1}", "row 1: `axis` is the axis of the tensor"),
+    "brackets without quotes": (ROW + "{tf: a/kernel[0], torch: w}", "not valid YAML .*write a name with brackets in quotes"),
+    "fill without a shape": (ROW + "{fill: 0, torch: w}", "row 1: `fill` needs the tensor's `shape`"),
+    "fill that does not divide": (ROW + "{fill: [0, 1], torch: w, shape: [3]}", "its first size a multiple of 2"),
+    "fill that is no number": (ROW + "{fill: zero, torch: w, shape: [3]}", "row 1: `fill` is a number, or a list with one for each gate"),
+    "gates that are no order": (ROW + "{tf: a/kernel, torch: w, layout: {gates: [0, 2]}}", r"{gates: \[each gate's place, from 0\]}"),
+    "gates that do not divide": (ROW + "{tf: a/kernel, torch: w, layout: gru}", r"gates \[1, 0, 2\] needs .*a multiple of 3, not \[3, 4\]"),
+    "GRU that nn.GRU does not compute": (
+        ROW + "{tf: c/a/bias, torch: w, layout: gru}",
+        r"row 1: c/a/bias, for w: a bias \[4\] is that of a GRU with reset_after=False.*write a cell of your own",
+    ),
     "unknown field": (ROW + "{tf: a/kernel, torch: w, dtype: float16}", "row 1: unknown entries dtype"),
     "loop without values": (ROW + "{tf: 'a{i}/kernel', torch: 'w{i}', for: {j: [1]}}", r"row 1: `for` must list values for each \{name\}"),
     "loop over a number": (ROW + "{tf: 'a{i}/kernel', torch: 'w{i}', for: {i: 3}}", "row 1: `for` must list values"),
@@ -183,6 +206,14 @@ def test_a_wrong_table_is_one_clear_message(fault: str, tmp_path: Path) -> None:
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none\.yaml: No such file or directory; check the path given to --mapping"):
         convert(write_bundle(tmp_path / "model", VARIABLES), tmp_path / "out", mapping=tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("row", ["{tf: [x, y], torch: b4.conv.weight}", "{fill: 0, torch: b4.conv.bias, shape: [4]}"])
+def test_a_known_networks_tensors_are_whole_variables(row: str, tmp_path: Path) -> None:
+    variables = small_encoder() | {"x": np.float32([1]), "y": np.float32([2])}
+    bundle = write_bundle(tmp_path / "model", variables)
+    with pytest.raises(MappingError, match="a tensor of the encoder is one whole variable, without parts, lists and `fill`"):
+        convert(bundle, tmp_path / "out", mapping=written(tmp_path, f"network: encoder\ntensors: [{row}]"))
 
 
 def test_a_correction_of_a_tensor_that_the_network_does_not_have(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ def test_the_cause_that_was_put_in_is_named(cause: str, kind: str, layer: str, f
 
 
 def test_every_cause_is_put_in_once_at_least() -> None:
-    assert {row[0] for row in FAULTS} == set(CAUSES)
+    elsewhere = {"pooling", "resizing", "number_of_calls"}  # of users' networks: test_explain_padding.py, test_calls.py
+    assert {row[0] for row in FAULTS} == set(CAUSES) - elsewhere
 
 
 # Without the original's tensors the cause is still named, but for tensors whose right values nothing else shows.

@@ -34,7 +34,7 @@ def test_padding_of_a_user_s_own_convolution_is_named() -> None:
     right, wrong = SamePadded().double(), nn.Conv2d(5, 6, 3, stride=2, padding=1).double()
     wrong.load_state_dict(right.conv.state_dict())
     found = explain(user("stem", right, wrong, random(2, 5, 8, 8), right.conv))
-    assert (found.cause, found.detail) == ("padding", "stem.padding is (1, 1), the original's (0, 1, 0, 1)")
+    assert (found.cause, found.remedy) == ("padding", "pad 1 below, 1 right: F.pad(x, (0, 1, 0, 1)) before a convolution with padding=0")
 
 
 def test_epsilon_of_a_user_s_own_batch_norm_is_named() -> None:

@@ -28,7 +28,8 @@ def test_nine_causes_in_ten_are_named(found: Selftest) -> None:
 
 
 def test_every_cause_is_tried(found: Selftest) -> None:
-    assert set(CAUSES) - {"unknown"} == set(found.by_cause())
+    of_users = {"pooling", "resizing"}  # no known network pools or resizes by code of its own
+    assert set(CAUSES) - {"unknown"} - of_users == set(found.by_cause())
 
 
 def test_a_named_cause_leaves_rounding(found: Selftest) -> None:

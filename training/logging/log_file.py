@@ -31,7 +31,7 @@ class LogFile:
         if writes:
             kept = "".join(f"{line}\n" for line in _lines(self.path) if _step(line) <= start)
             with whole_file(self.path) as partial:
-                partial.write_text(kept, encoding="utf-8")
+                partial.write_text(kept, encoding="utf-8", errors="backslashreplace")
 
     def __enter__(self) -> LogFile:
         """Opens the file to append."""

@@ -145,10 +145,15 @@ def address(h5: H5, node: Node) -> int:
 
 
 def dtype_of(h5: H5, dataset: Node, name: str) -> np.dtype[Any]:
-    """The dtype of a dataset as numpy has it; two-byte void is bfloat16 where Keras says so."""
+    """The dtype of a dataset as numpy has it; two bytes without a type are bfloat16, for which HDF5 has none.
+
+    So h5py writes them. Keras 3 says so in the attribute `dtype` of its weights files, and nowhere in a whole model's `.h5`.
+    """
     with _calling(h5.path, f"read the type of dataset {name!r}"):
         dtype: np.dtype[Any] = dataset.dtype
-    return BFLOAT16 if dtype.kind == "V" and dtype.itemsize == 2 and text(h5, dataset, "dtype") == "bfloat16" else dtype
+    if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None and text(h5, dataset, "dtype") in (None, "bfloat16"):
+        return BFLOAT16
+    return dtype
 
 
 def describe(h5: H5, dataset: Node, name: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:

@@ -34,6 +34,7 @@ from stylexport.converter.formats.savedmodel.saved_methods import (
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
 from stylexport.converter.graph.dataflow import follow
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
+from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while
 
 SIGNATURE = "signature:"
 _RANDOM = re.compile(r"(Stateless)?(Random|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Bernoulli|Dropout|StandardNormal).*")
@@ -207,7 +208,7 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
         if (only is not None and name != only) or name == "__saved_model_init_op" or not definition.outputs:
             continue
         names = sorted(definition.outputs)
-        graph = flatten(meta.graph_def, artefact.path, tuple(definition.outputs[key].name for key in names))
+        graph, loops = as_while(flatten(meta.graph_def, artefact.path, tuple(definition.outputs[key].name for key in names)))
         inputs = []
         for key in sorted(definition.inputs):
             info = definition.inputs[key]
@@ -217,13 +218,13 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
                 )
             inputs.append(Input(info.name.split(":")[0], shape_of(info.tensor_shape), dtype_of(info.dtype), (key,)))
         places = tuple((key,) for key in names)
-        body = _library(meta.graph_def, artefact.path)
+        body = _library(meta.graph_def, artefact.path, loops)
         yield Function(SIGNATURE + name, graph, tuple(inputs), graph.outputs, _trains(graph), places, body)
 
 
 def _plain(artefact: FrozenGraph | GraphCheckpoint) -> Iterator[Function]:
     """A graph without functions of its own: from the placeholders that its outputs need to its outputs; none where it has no outputs."""
-    graph, definition = next(artefact.graphs()), artefact.graph_def
+    graph, loops = as_while(next(artefact.graphs()))
     if not graph.outputs:
         return
     needed = follow(graph, graph.outputs, [name for name, node in graph.nodes.items() if node.op in _PLACEHOLDERS]).inputs
@@ -235,15 +236,20 @@ def _plain(artefact: FrozenGraph | GraphCheckpoint) -> Iterator[Function]:
         if node.op in _PLACEHOLDERS and (isinstance(artefact, FrozenGraph) or node.name in needed)
     )
     places = tuple((ref,) for ref in graph.outputs)
-    yield Function("", graph, inputs, graph.outputs, _trains(graph), places, _library(definition, artefact.path))
+    library = _library(artefact.graph_def, artefact.path, loops)
+    yield Function("", graph, inputs, graph.outputs, _trains(graph), places, library)
 
 
-def _library(graph_def: Any, path: Path) -> Callable[[str], Function]:
-    return partial(_body, graph_def, path)
+def _library(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction] | None = None) -> Callable[[str], Function]:
+    return partial(_body, graph_def, path, loops or {})
 
 
-def _body(graph_def: Any, path: Path, name: str) -> Function:
-    """A function of the library by itself: every argument is an input. Raises BadInput where the library lacks it."""
+def _body(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction], name: str) -> Function:
+    """A function of the library, or of a loop, by itself: every argument is an input. Raises BadInput where there is none."""
+    if name in loops:
+        loop, body = loops[name], _library(graph_def, path, loops)
+        given = tuple(Input(placeholder, None, dtype, (placeholder,)) for placeholder, dtype in loop.inputs)
+        return Function(name, loop.graph, given, loop.outputs, None, (), body)
     definition = next((f for f in graph_def.library.function if f.signature.name == name), None)
     if definition is None:
         raise BadInput(f"{path}: its graph calls the function {name}, which it does not hold; fetch or export the file again")

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylexport.parity.explain.formulas import Pads, same_pads, zero_padded
+from stylexport.parity.explain.formulas import Pads, same_pads
 from stylexport.parity.explain.hypotheses.hypothesis import SEEN, SUPPOSED, Hypothesis, number, setting
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.torch_models.layers.activations import ACTIVATIONS
@@ -200,22 +199,6 @@ def _padded(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
         yield Constant("padding", name, getattr(module, name), layer_spec(suspect, name), ((1, 1), (2, 2)), _attribute(name), fitted=False)
 
 
-def _convolution(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
-    """Padding of a user's convolution, put round it as explicit zeros."""
-
-    def pads(module: Any, value: Pads) -> None:
-        def forward(x: Tensor) -> Tensor:
-            x = zero_padded(x, value)
-            return F.conv2d(x, module.weight, module.bias, module.stride, 0, module.dilation, module.groups)
-
-        module.__dict__["forward"] = forward
-
-    others = _explicit(suspect, module.weight, module.stride, module.dilation)
-    yield Constant("padding", "padding", module.padding, None, others, pads, fitted=False)
-    for name in ("stride", "dilation"):
-        yield Constant("padding", name, getattr(module, name), None, ((1, 1), (2, 2)), _attribute(name), fitted=False)
-
-
 def _explicit(suspect: Suspect, weight: Tensor, stride: Sequence[int], dilation: Sequence[int]) -> list[Pads]:
     """Zeros (top, bottom, left, right): TensorFlow's SAME for this input, the same on every side, all on one side, none."""
     pads: list[Pads] = []
@@ -271,6 +254,5 @@ MAKERS: tuple[tuple[Any, Callable[[Suspect, str, Any], Iterator[Constant]]], ...
     (MinibatchStd, _grouped),
     ((BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d), _normalised),
     (PaddedConv, _padded),
-    (nn.Conv2d, _convolution),
     (POINTWISE, _pointwise),
 )

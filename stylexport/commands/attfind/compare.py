@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stylexport.common.errors import BadInput
-from stylexport.console import json_option, print_json, verbose_option
+from stylexport.console import json_option, print_json, say, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.attfind.compare import Comparison
@@ -45,7 +45,7 @@ def command(run: Path, other: Path, top: int, require_overlap: float | None, as_
         _print(found)
         if missed:
             least = "there is none" if found.least_overlap is None else f"the least is {found.least_overlap:.0%}"
-            click.echo(f"an overlap of {require_overlap:.0%} is required, and {least}")
+            say(f"an overlap of {require_overlap:.0%} is required, and {least}")
     sys.exit(1 if missed else 0)
 
 
@@ -63,19 +63,19 @@ def _effects(path: Path) -> Effects:
 
 
 def _print(found: Comparison) -> None:
-    click.echo(f"{'towards':12}{'direction':12}{'Spearman':>9}{'Kendall':>9}{f'first {found.top}':>10}  in both")
+    say(f"{'towards':12}{'direction':12}{'Spearman':>9}{'Kendall':>9}{f'first {found.top}':>10}  in both")
     for row in found.rows:
         numbers = "".join(f"{'-' if value is None else f'{value:.4f}':>9}" for value in (row.spearman, row.kendall))
         overlap = "-" if row.overlap is None else f"{row.overlap:.0%}"
         direction = "to minimum" if row.direction == 0 else "to maximum"
-        click.echo(f"{row.label:12}{direction:12}{numbers}{overlap:>10}  {', '.join(map(str, row.shared))}".rstrip())
+        say(f"{row.label:12}{direction:12}{numbers}{overlap:>10}  {', '.join(map(str, row.shared))}".rstrip())
     if found.differences == ():
-        click.echo("every single effect is the same in both")
+        say("every single effect is the same in both")
     elif found.differences:
-        click.echo(f"largest difference {found.differences[0].size:.3g}, {found.relative:.2g} of the logits' spread; the largest are")
+        say(f"largest difference {found.differences[0].size:.3g}, {found.relative:.2g} of the logits' spread; the largest are")
         for d in found.differences:
             place = f"image {d.image}, {'maximum' if d.direction else 'minimum'} of {d.coordinate}"
             where = f" ({d.layer}, channel {d.channel})" if d.layer else ""
-            click.echo(f"  {d.first:+.5f}  {d.second:+.5f}  {place}{where}, label {d.label}")
+            say(f"  {d.first:+.5f}  {d.second:+.5f}  {place}{where}, label {d.label}")
     for remark in found.remarks:
-        click.echo(f"note: {remark}")
+        say(f"note: {remark}")

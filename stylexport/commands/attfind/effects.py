@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -111,17 +111,19 @@ def command(
     changes = {name: value for name, value in named.items() if value is not None}
     explainer = AttFind(model, spec, weights=weights, preprocessing=changes, device=device)
     settings = Settings(query, limit, names, shift, precision, search, asked, share or SHARE)
+    if (remark := explainer.remark()) and not int(os.environ.get("RANK", "0")):  # the main process speaks for all
+        click.echo(f"note: {remark}", err=True)
     with steps_progress() as progress:
         found = explainer.measure(latents, settings, images=images, out=out, compiled=compiling, progress=progress)
-    if found is None:  # the main process speaks for all
+    if found is None:
         return
     if as_json:
         print_json(found.to_json())
         return
     resumed = f" ({found.measured_now} of them now)" if found.measured_now < found.images else ""
-    click.echo(f"measured {found.images} images{resumed}, {found.coordinates:,} coordinates, labels {', '.join(found.labels)}")
+    say(f"measured {found.images} images{resumed}, {found.coordinates:,} coordinates, labels {', '.join(found.labels)}")
     if found.screening is not None:
         recall = ", ".join(f"{share:.0%} towards {found.labels[int(label)]}" for label, share in found.screening["recall"].items())
         passes, exhaustive = found.screening["passes"], found.screening["exhaustive"]
-        click.echo(f"screened: {passes:,} passes, not {exhaustive:,}; expected of the top 10: {recall}")
-    click.echo(f"wrote {found.effects}")
+        say(f"screened: {passes:,} passes, not {exhaustive:,}; expected of the top 10: {recall}")
+    say(f"wrote {found.effects}")

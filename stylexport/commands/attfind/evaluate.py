@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -50,26 +50,26 @@ def command(
         print_json(values)
         return
     _print(values)
-    click.echo(f"wrote {run / 'evaluation.html'}")
+    say(f"wrote {run / 'evaluation.html'}")
 
 
 def _print(values: dict[str, Any]) -> None:
     """The table on the terminal."""
     sufficiency = values["sufficiency"]
     lists = " and ".join(f"{length} towards {label}" for label, length in values["attributes"].items())
-    click.echo(f"{values['images']} images, attributes: {lists}; share whose class changes when the first K coordinates move together:")
-    click.echo("  K  attributes  95 % interval   random  vary most      L1")
+    say(f"{values['images']} images, attributes: {lists}; share whose class changes when the first K coordinates move together:")
+    say("  K  attributes  95 % interval   random  vary most      L1")
     rows = zip(
         *(sufficiency[name]["all"] for name in ("attributes", "random", "variance")), values["change"]["attributes"]["l1"], strict=True
     )
     for own, random, variance, l1 in rows:
         interval = f"{own['low']:.0%} to {own['high']:.0%}"
-        click.echo(f"{own['k']:3}  {own['share']:10.0%}  {interval:>13}  {random['share']:7.0%}  {variance['share']:9.0%}  {l1:6.4f}")
+        say(f"{own['k']:3}  {own['share']:10.0%}  {interval:>13}  {random['share']:7.0%}  {variance['share']:9.0%}  {l1:6.4f}")
     for label, by_class in sufficiency["attributes"]["classes"].items():
-        click.echo(f"of class {label}: {by_class[-1]['share']:.0%} of {by_class[-1]['images']} images with all {values['top']}")
+        say(f"of class {label}: {by_class[-1]['share']:.0%} of {by_class[-1]['images']} images with all {values['top']}")
     least = values["least"]
-    click.echo(f"The goal's logit is {values['gap']:.2g} below the image's own at first (median).")
+    say(f"The goal's logit is {values['gap']:.2g} below the image's own at first (median).")
     if least["median"] is not None:
-        click.echo(f"An image that changes needs {least['median']:g} attributes (median); {least['never']} do not change.")
+        say(f"An image that changes needs {least['median']:g} attributes (median); {least['never']} do not change.")
     for remark in values["remarks"]:
-        click.echo(f"note: {remark}")
+        say(f"note: {remark}")

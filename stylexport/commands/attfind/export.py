@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stylexport.console import verbose_option
+from stylexport.console import say, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -21,4 +21,4 @@ def command(run: Path, out: Path) -> None:
     from stylexport.attfind.effects.effects import Effects
 
     to_authors(Effects.load(run), out)
-    click.echo(f"wrote {out}")
+    say(f"wrote {out}")

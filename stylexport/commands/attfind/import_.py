@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stylexport.console import json_option, print_json, verbose_option
+from stylexport.console import json_option, print_json, say, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -33,5 +33,5 @@ def command(file: Path, out: Path, model: Path | None, device: str, as_json: boo
             {"effects": str(path), "images": images, "coordinates": size, "labels": list(found.labels), "styles": bool(found.styles.size)}
         )
         return
-    click.echo(f"{images} images, {size:,} coordinates, {labels} labels")
-    click.echo(f"wrote {path}")
+    say(f"{images} images, {size:,} coordinates, {labels} labels")
+    say(f"wrote {path}")

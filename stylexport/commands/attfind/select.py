@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylexport.console import json_option, print_json, verbose_option
+from stylexport.console import json_option, print_json, say, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.attfind.select.attributes import Selection
@@ -67,14 +67,14 @@ def command(
         print_json(found.to_json())
         return
     _print(found)
-    click.echo(f"wrote {run / 'attributes.json'}")
+    say(f"wrote {run / 'attributes.json'}")
 
 
 def _print(found: Selection) -> None:
-    click.echo(f"{'':>3}  {'direction':11}{'coordinate':>11}  {'layer':12}{'channel':>8}{'score':>9}  towards")
+    say(f"{'':>3}  {'direction':11}{'coordinate':>11}  {'layer':12}{'channel':>8}{'score':>9}  towards")
     for number, a in enumerate(found, 1):
         direction = "to minimum" if a.direction == 0 else "to maximum"
         towards = found.labels[a.target] if a.target < len(found.labels) else str(a.target)
-        click.echo(f"{number:3}  {direction:11}{a.coordinate:11}  {a.layer or '?':12}{a.channel:8}{a.score:9.4f}  {towards}")
+        say(f"{number:3}  {direction:11}{a.coordinate:11}  {a.layer or '?':12}{a.channel:8}{a.score:9.4f}  {towards}")
     for remark in found.remarks:
-        click.echo(f"note: {remark}")
+        say(f"note: {remark}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import json_option, print_json, steps_progress, verbose_option
+from stylexport.console import json_option, print_json, say, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 FORMATS = ("html", "png", "gif")
@@ -59,4 +59,5 @@ def command(
     if as_json:
         print_json({"attributes": len(selection.attributes[:top]), "files": [str(path) for path in paths]})
     else:
-        click.echo("\n".join(f"wrote {path}" for path in paths))
+        for path in paths:
+            say(f"wrote {path}")

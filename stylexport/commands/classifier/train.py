@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stylexport.console import importing, json_option, print_json, steps_progress, verbose_option
+from stylexport.console import importing, json_option, print_json, say, steps_progress, verbose_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -54,10 +54,10 @@ def command(settings: tuple[str, ...], data: Path | None, csv: Path | None, out:
 
 def _print(found: dict[str, Any], out: Path) -> None:
     """The figures, and how to use the classifier."""
-    click.echo(f"right on {found['accuracy']:.2%} of {found['images']:,} held-out images (Brier {found['brier']:.4f})")
+    say(f"right on {found['accuracy']:.2%} of {found['images']:,} held-out images (Brier {found['brier']:.4f})")
     for label, share in found["by_label"].items():
-        click.echo(f"  {label}: {share:.2%}")
-    click.echo(f"calibration error {found['ece']:.4f} (15 bins); temperature {found['temperature']:.2f}")
+        say(f"  {label}: {share:.2%}")
+    say(f"calibration error {found['ece']:.4f} (15 bins); temperature {found['temperature']:.2f}")
     for remark in found["remarks"]:
-        click.echo(f"note: {remark}")
-    click.echo(f"wrote {out}; use it by {found['use']}")
+        say(f"note: {remark}")
+    say(f"wrote {out}; use it by {found['use']}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import importing, json_option, print_json, verbose_option
+from stylexport.common.text import printable
+from stylexport.console import importing, json_option, print_json, say, verbose_option
 
 if TYPE_CHECKING:
     from stylexport.attfind.studies.analyse import Accuracy, Described, Score
@@ -49,9 +50,9 @@ def _print_accuracy(found: Accuracy) -> None:
     count = len(found.participants)
     others = f"population {found.sd_population:.3f}; over attributes {found.sd_attributes:.3f}"
     spread = "" if found.sd_sample is None else f" ± {found.sd_sample:.3f} (sample; {others})"
-    click.echo(f"Accuracy {found.mean:.3f}{spread}, mean of {count} participant{'s' * (count != 1)}; chance is {found.chance}")
+    say(f"Accuracy {found.mean:.3f}{spread}, mean of {count} participant{'s' * (count != 1)}; chance is {found.chance}")
     if found.interval is not None:
-        click.echo(f"95 % interval of the mean, by participants (Student): {_range(found.interval)}")
+        say(f"95 % interval of the mean, by participants (Student): {_range(found.interval)}")
     _print_scores("participant", found.participants)
     _print_scores("kind of question", found.kinds)
     _print_scores("attribute that was right", [*found.attributes, found.overall])
@@ -60,22 +61,24 @@ def _print_accuracy(found: Accuracy) -> None:
 def _print_scores(title: str, scores: Iterable[Score]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, title_justify="left")
     table.add_column(title)
     for name in ("right", "of", "accuracy", "95 % (Wilson)"):
         table.add_column(name, justify="right")
     for score in scores:
-        table.add_row(score.name, str(score.right), str(score.total), f"{score.accuracy:.3f}", _range(score.interval))
-    click.echo()
+        table.add_row(Text(printable(score.name)), str(score.right), str(score.total), f"{score.accuracy:.3f}", _range(score.interval))
+    say()
     Console(highlight=False, markup=False).print(table)
 
 
 def _print_words(found: Iterable[Described]) -> None:
-    click.echo("\nCommonest words, lemmatised, with the number of answers that hold them and the forms in which they are written")
+    say()
+    say("Commonest words, lemmatised, with the number of answers that hold them and the forms in which they are written")
     for described in found:
         words = [f"{w.lemma} {w.count}" + (f" ({', '.join(w.forms)})" if w.forms != (w.lemma,) else "") for w in described.words]
-        click.echo(f"{described.name} ({described.answers} answers): {'; '.join(words) or 'no describing word'}")
+        say(f"{described.name} ({described.answers} answers): {'; '.join(words) or 'no describing word'}")
 
 
 def _range(interval: Interval) -> str:

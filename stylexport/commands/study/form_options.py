@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylexport.console import human_bytes, print_json
+from stylexport.console import human_bytes, print_json, say
 
 if TYPE_CHECKING:
     from stylexport.attfind.effects.load_run import Subject
@@ -44,6 +44,7 @@ def report(made: Study, as_json: bool) -> None:
     if as_json:
         print_json({"study": made.name, "page": str(made.page), "key": str(made.key), "questions": made.questions, "bytes": size})
         return
-    click.echo(f"study {made.name}: {made.questions} questions, {made.pictures} pictures, {human_bytes(size)}")
-    click.echo(f"For participants: {made.page}\nKeep to yourself: {made.key}")
-    click.echo(f"Then: stylexport study analyse ANSWERS.csv ... --key {made.key}")
+    say(f"study {made.name}: {made.questions} questions, {made.pictures} pictures, {human_bytes(size)}")
+    say(f"For participants: {made.page}")
+    say(f"Keep to yourself: {made.key}")
+    say(f"Then: stylexport study analyse ANSWERS.csv ... --key {made.key}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from stylexport.converter.mapping.layout_names import BY_NAME, MAPS, by_description, by_name
 from stylexport.converter.mapping.layouts import (
-    BY_NAME,
-    MAPS,
     DenseAfterHwc,
     DenseBeforeHwc,
     Depthwise,
@@ -18,7 +19,6 @@ from stylexport.converter.mapping.layouts import (
     Squeeze,
     Transpose,
     VectorHwc,
-    by_description,
 )
 
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -26,6 +26,18 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "conv": (3, 2, 5, 4),
     "conv_transpose": (3, 2, 5, 4),
     "conv_turned": (3, 2, 5, 4),
+    "conv1d": (3, 5, 4),
+    "conv3d": (2, 3, 4, 5, 6),
+    "conv1d_transpose": (3, 5, 4),
+    "conv3d_transpose": (2, 3, 4, 5, 6),
+    "depthwise1d": (3, 5, 2),
+    "lstm": (5, 8),
+    "basic_lstm": (8,),
+    "gru": (5, 6),
+    "gates": (5, 6),
+    "heads": (5, 2, 3),
+    "heads_bias": (2, 3),
+    "heads_out": (2, 3, 5),
     "depthwise": (3, 2, 5, 2),
     "dense": (5, 4),
     "dense_as_conv": (5, 4),
@@ -35,13 +47,15 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "dense_before_hwc": (4, 2 * 3 * 5),
     "vector_hwc": (2 * 3 * 5,),
 }
-LAYOUTS = BY_NAME | {name: kind(2, 3) for name, kind in MAPS.items()}
+LAYOUTS = BY_NAME | {name: kind(2, 3) for name, kind in MAPS.items()} | {"gates": by_name({"gates": [2, 0, 1]})}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_ledgers_word_for_it_makes_it_anew(name: str) -> None:
     layout, shape = LAYOUTS[name], SHAPES[name]
-    assert by_description(layout.name, len(layout.shape(shape))) == layout
+    again, array = by_description(layout.name, len(layout.shape(shape))), np.arange(math.prod(shape)).reshape(shape)
+    assert (again.name, again.shape(shape)) == (layout.name, layout.shape(shape))
+    np.testing.assert_array_equal(again.forward(array), layout.forward(array))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

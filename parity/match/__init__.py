@@ -1,0 +1,1 @@
+"""Which tensor of the port is held against which tensor of the original."""
