@@ -16,6 +16,7 @@ from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.checkpoint.meta_graph import GraphCheckpoint
 from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
 from stylexport.converter.formats.savedmodel.saved_methods import (
     Leaf,
@@ -31,10 +32,13 @@ from stylexport.converter.formats.savedmodel.saved_methods import (
     traced,
 )
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
+from stylexport.converter.graph.dataflow import follow
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
+from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while
 
 SIGNATURE = "signature:"
 _RANDOM = re.compile(r"(Stateless)?(Random|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Bernoulli|Dropout|StandardNormal).*")
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
@@ -76,16 +80,22 @@ def functions(artefact: Artefact) -> Iterator[Function]:
     Of one path the variants for inference come first. Nothing is flattened before it is asked for. Raises HostileFile and
     DamagedFile as flattening does.
     """
-    if isinstance(artefact, FrozenGraph):
-        yield _frozen(artefact)
+    if isinstance(artefact, FrozenGraph | GraphCheckpoint):
+        yield from _plain(artefact)
     elif isinstance(artefact, SavedModel):
         yield from _saved(artefact, paths(artefact.meta_graph.object_graph_def))
 
 
+def holds_graph(artefact: Artefact) -> bool:
+    """Whether something of the artefact can be run."""
+    return isinstance(artefact, FrozenGraph | GraphCheckpoint | SavedModel)
+
+
 def inference(artefact: Artefact, path: str) -> Function | None:
     """The callable at `path` as it computes outside training; None where there is none."""
-    if isinstance(artefact, FrozenGraph):
-        found = iter((_frozen(artefact),)) if path == "" else iter(())
+    found: Iterator[Function]
+    if isinstance(artefact, FrozenGraph | GraphCheckpoint):
+        found = _plain(artefact) if path == "" else iter(())
     elif not isinstance(artefact, SavedModel):
         return None
     elif path.startswith(SIGNATURE):
@@ -198,7 +208,7 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
         if (only is not None and name != only) or name == "__saved_model_init_op" or not definition.outputs:
             continue
         names = sorted(definition.outputs)
-        graph = flatten(meta.graph_def, artefact.path, tuple(definition.outputs[key].name for key in names))
+        graph, loops = as_while(flatten(meta.graph_def, artefact.path, tuple(definition.outputs[key].name for key in names)))
         inputs = []
         for key in sorted(definition.inputs):
             info = definition.inputs[key]
@@ -208,29 +218,38 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
                 )
             inputs.append(Input(info.name.split(":")[0], shape_of(info.tensor_shape), dtype_of(info.dtype), (key,)))
         places = tuple((key,) for key in names)
-        body = _library(meta.graph_def, artefact.path)
+        body = _library(meta.graph_def, artefact.path, loops)
         yield Function(SIGNATURE + name, graph, tuple(inputs), graph.outputs, _trains(graph), places, body)
 
 
-def _frozen(artefact: FrozenGraph) -> Function:
-    graph = next(artefact.graphs())
+def _plain(artefact: FrozenGraph | GraphCheckpoint) -> Iterator[Function]:
+    """A graph without functions of its own: from the placeholders that its outputs need to its outputs; none where it has no outputs."""
+    graph, loops = as_while(next(artefact.graphs()))
+    if not graph.outputs:
+        return
+    needed = follow(graph, graph.outputs, [name for name, node in graph.nodes.items() if node.op in _PLACEHOLDERS]).inputs
     inputs = tuple(
         Input(
             node.name, shape_of(node.attr["shape"].shape) if "shape" in node.attr else None, dtype_of(node.attr["dtype"].type), (node.name,)
         )
         for node in graph.nodes.values()
-        if node.op in ("Placeholder", "PlaceholderV2")
+        if node.op in _PLACEHOLDERS and (isinstance(artefact, FrozenGraph) or node.name in needed)
     )
     places = tuple((ref,) for ref in graph.outputs)
-    return Function("", graph, inputs, graph.outputs, _trains(graph), places, _library(artefact.graph_def, artefact.path))
+    library = _library(artefact.graph_def, artefact.path, loops)
+    yield Function("", graph, inputs, graph.outputs, _trains(graph), places, library)
 
 
-def _library(graph_def: Any, path: Path) -> Callable[[str], Function]:
-    return partial(_body, graph_def, path)
+def _library(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction] | None = None) -> Callable[[str], Function]:
+    return partial(_body, graph_def, path, loops or {})
 
 
-def _body(graph_def: Any, path: Path, name: str) -> Function:
-    """A function of the library by itself: every argument is an input. Raises BadInput where the library lacks it."""
+def _body(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction], name: str) -> Function:
+    """A function of the library, or of a loop, by itself: every argument is an input. Raises BadInput where there is none."""
+    if name in loops:
+        loop, body = loops[name], _library(graph_def, path, loops)
+        given = tuple(Input(placeholder, None, dtype, (placeholder,)) for placeholder, dtype in loop.inputs)
+        return Function(name, loop.graph, given, loop.outputs, None, (), body)
     definition = next((f for f in graph_def.library.function if f.signature.name == name), None)
     if definition is None:
         raise BadInput(f"{path}: its graph calls the function {name}, which it does not hold; fetch or export the file again")
