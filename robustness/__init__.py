@@ -1,1 +1,1 @@
-"""What is done to StylExport that a user would not do on purpose: processes are killed, files are damaged. Not part of the package."""
+"""Programs that treat StylExport badly, and count what comes of it. They are no part of the package."""
