@@ -41,7 +41,7 @@ test-browser: $(TEST)/ready
 KILLS ?= 20
 SEED ?= 0
 kill-test: $(TEST)/ready
-	$(TEST)/bin/python -m robustness.kill_test --kills $(KILLS) --seed $(SEED)
+	$(TEST)/bin/python -m benchmarks.robustness.kill_test --kills $(KILLS) --seed $(SEED)
 
 # The README's training, shortened, and what a finished run is good for. Its tensors are small: threads would only wait for each other.
 SMOKE := train-smoke-output

@@ -1,6 +1,6 @@
 """`make kill-test`: kills commands at random moments, and has each go on to the bytes of one that nobody disturbed.
 
-    python -m robustness.kill_test [--kills 20] [--seed 0] [--only train]
+    python -m benchmarks.robustness.kill_test [--kills 20] [--seed 0] [--only train]
 
 Half of the kills come at a random time, half at a random step on the file system, where a mistake would show; every second is SIGTERM, the
 others SIGKILL. A run may succeed before it is killed, or be killed; whatever else it does is a failure. So is it when, after SIGTERM,
@@ -25,9 +25,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustness.zygote import Ended, Kill, Run, Zygote
+from benchmarks.robustness.zygote import Ended, Kill, Run, Zygote
 
-DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
+DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 TERMINATED = 128 + signal.SIGTERM
 SETTINGS = """
@@ -149,7 +149,9 @@ def _job(name: str, work: Path, numbers: Sequence[int], seed: int) -> list[str]:
                 counts[trial.kill(whole, random.Random(f"{seed} {name} {number}"), SIGNALS[number % 2], wanted)] += 1
             except (AssertionError, TimeoutError) as error:
                 counts["FAILED"] += 1
-                failures.append(f"{name} {number}: {error} (python -m robustness.kill_test --seed {seed} --only {name} --number {number})")
+                failures.append(
+                    f"{name} {number}: {error} (python -m benchmarks.robustness.kill_test --seed {seed} --only {name} --number {number})"
+                )
             shutil.rmtree(trial.folder)
         shutil.rmtree(work / "whole")
     found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
