@@ -20,7 +20,8 @@ class Variable:
     (checkpoint key, HDF5 path, npz member) and is unique. `shape` in the file's layout. `dtype` is a numpy-style name, with
     "bfloat16" and "string" besides. `nbytes` in the file. `checksum` as the format stores it ("crc32c:1a2b3c4d"), None where it
     stores none. `slot` names the optimiser's slot or counter that this is ("Adam/m", "iterations", "save_counter"), None for a
-    variable of the network.
+    variable of the network. `average_of`: of a moving average (which is a slot, too) the key of the variable that it averages.
+    `path`: where a checkpoint holds objects, the attributes that lead to the variable through the model ("net/layers/3/kernel").
     """
 
     name: str
@@ -31,6 +32,25 @@ class Variable:
     checksum: str | None = None
     slot: str | None = None
     trainable: bool | None = None
+    average_of: str | None = None
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkObject:
+    """A network that a file holds as an object of a program: what was written of it beside its tensors.
+
+    `framework` is "tensorflow" or "pytorch"; `kind` its function or class ("G_main", "Generator"). `settings`: path of a part ("" for the
+    whole, "synthesis.b4.conv1") -> its arguments or attributes that are numbers, texts, or lists of these.
+    """
+
+    framework: str
+    kind: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+    def values(self, name: str, part: str = "") -> dict[str, Any]:
+        """Each part whose path begins with `part` and that has the setting `name`, with its value."""
+        return {path: found[name] for path, found in self.settings.items() if path.startswith(part) and name in found}
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,8 @@ class Facts:
 
     `files` maps each file of the artefact (name inside it) to its size in bytes. `verified` says, in words, which checksums
     reading verifies ("crc32c of every block and tensor"). `keras` is Keras's own model configuration (the decoded JSON of
-    `model_config`), where the file has one. `notes` are remarks for the user: what was odd and how it was taken.
+    `model_config`), where the file has one. `notes` are remarks for the user: what was odd and how it was taken. `networks`: the objects
+    whose variables' names begin with NAME/.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +68,7 @@ class Facts:
     verified: str = "nothing: the format has no checksums"
     keras: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    networks: Mapping[str, NetworkObject] = field(default_factory=dict)
 
 
 class Artefact(Protocol):

@@ -18,10 +18,10 @@ import numpy as np
 from stylexport.common.errors import BadInput, HostileFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
-from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
 from stylexport.converter.formats.damage import open_binary
-from stylexport.converter.formats.keras.keras_names import variable_slot
-from stylexport.converter.formats.pickled.unpickler import Named, Network, meaning, read_pickle
+from stylexport.converter.formats.pickled.nvidia_networks import network_objects, tensors_of
+from stylexport.converter.formats.pickled.unpickler import Named, Network, Persistent, meaning, read_pickle
+from stylexport.converter.formats.slots import told_apart
 
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
@@ -68,10 +68,13 @@ def load_pickle(path: Path, start: int = 0) -> Any:
 
 def from_value(path: Path, value: Any, format: str, verified: str = "nothing: pickles carry no checksums") -> PickleFile:
     """The tensors in a pickle's value as an artefact."""
+    objects = network_objects(path, value)
     leaves, notes = leaves_of(path, value)
     if not leaves:
         raise BadInput(f"{path}: a pickle without tensors; expected arrays, TF variables, or containers of them")
-    return PickleFile(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes), leaves)
+    if objects:
+        notes = (f"networks as objects of NVIDIA's programs: {', '.join(f'{name} ({o.kind})' for name, o in objects.items())}",)
+    return PickleFile(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes, objects), leaves)
 
 
 def leaves_of(path: Path, value: Any, way: str = "") -> tuple[dict[str, Leaf], tuple[str, ...]]:
@@ -90,8 +93,7 @@ class PickleFile(TensorsOnly):
 
     def __init__(self, path: Path, format: str, facts: Facts, leaves: dict[str, Leaf]) -> None:
         self.path, self.format, self.facts, self._leaves = path, format, facts, leaves
-        shapes = {leaf.name: leaf.array.shape for leaf in leaves.values()}
-        self._variables = tuple(variable_of(leaf, shapes) for leaf in leaves.values())
+        self._variables = told_apart(map(variable_of, leaves.values()))
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -106,11 +108,11 @@ class PickleFile(TensorsOnly):
         """Nothing is open: the pickle was read when it was opened."""
 
 
-def variable_of(leaf: Leaf, shapes: dict[str, tuple[int, ...]]) -> Variable:
-    """The facts of a tensor in a pickle; `shapes`, of all names beside it, tell a TF1 optimiser's slots."""
-    dtype, slot = leaf.array.dtype, variable_slot(leaf.name) or slot_of_name(leaf.name, shapes)
+def variable_of(leaf: Leaf) -> Variable:
+    """The facts of a tensor in a pickle."""
+    dtype = leaf.array.dtype
     kind = "string" if dtype.kind in "SU" else dtype.name
-    return Variable(leaf.name, leaf.key, leaf.array.shape, kind, leaf.array.nbytes, None, slot, leaf.trainable)
+    return Variable(leaf.name, leaf.key, leaf.array.shape, kind, leaf.array.nbytes, trainable=leaf.trainable)
 
 
 class _Walk:
@@ -132,7 +134,11 @@ class _Walk:
                 yield Leaf(leaf.key, value.name, leaf.array, value.trainable)
         elif isinstance(value, Network):
             for part in (value.variables, value.components):
-                yield from self.leaves(part, _join(way, value.name), depth + 1)
+                for leaf in self.leaves(part, _join(way, value.name), depth + 1):
+                    yield Leaf(leaf.key, _join(value.name, leaf.name), leaf.array, leaf.trainable)
+        elif isinstance(value, Persistent):
+            for name, tensor in tensors_of(self.path, value):
+                yield from self.leaves(tensor, _join(way or value.kind, name), depth + 1)
         elif isinstance(value, dict):
             for key, item in value.items():
                 yield from self.leaves(item, _join(way, key if isinstance(key, str) else f"[{key!r}]"), depth + 1)
