@@ -191,7 +191,8 @@ class _Run:
         assert match is not None
 
         def call(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-            output = module(*args, **kwargs)
+            with self.comparison.port.context(module, args):
+                output = module(*args, **kwargs)
             value: Tensor = output + site.plus if site.own else site.get(output)
             return value[start : start + len(expected)]
 
