@@ -28,7 +28,6 @@ from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
-from stylexport.parity.verdict import EXACT
 
 
 def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
@@ -87,7 +86,7 @@ class _Run:
         if calls is None:
             return self._of_this_value(value) or self._of_an_activation(capture, value)
         before = self.calls.get(layer, [])
-        failed = any(match is not None and not match.error <= EXACT for match in before)
+        failed = any(match is not None and match.fails for match in before)
         held = answer(calls, self.taken.get(layer, ()), len(before), value, capture.module, self.original.compare, search=not failed)
         return held if held is None or held.error <= SAME_TENSOR or not self.comparison.holds_layers(layer) else None
 
@@ -151,14 +150,15 @@ class _Run:
     def _judge(self, layer: str, held: Answer, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]) -> None:
         """Keeps what a call answers for, and explains its fault: of a layer that runs more than once, the first."""
         before = self.calls.setdefault(layer, [])
-        explained = any(match is not None and not match.error <= EXACT for match in before)
-        before.append(Match(held.tap, held.error, given.shape))
+        explained = any(match is not None and match.fails for match in before)
+        match = Match(held.tap, held.error, given.shape, self.original.allowed_alone(held.tap))
+        before.append(match)
         self.taken.setdefault(layer, set()).add(held.call)
-        if held.error <= EXACT or explained:
+        if explained or not match.fails:
             return
         rows = min(len(given), len(held.expected))
         given, expected = given[:rows].clone(), held.expected[:rows].contiguous()
-        experiment = suspect(given, expected)
+        experiment = dataclasses.replace(suspect(given, expected), allowed=match.allowed)
         fault = self._of_a_parameter(experiment, held.tap) or self.comparison.explain(experiment)
         if len(self.comparison.calls.get(layer, ())) > 1:
             fault = dataclasses.replace(fault, detail=f"{fault.detail} (call {len(before)} of the layer)".strip())
