@@ -15,16 +15,32 @@ from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, 
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
 from stylexport.parity.verdict import EXACT, UNIT, explained_by_rounding
+from stylexport.parity.windows import Overlap, nearest_overlap
+
+
+@dataclass(frozen=True)
+class InPart:
+    """A port's output against a tap of which it has more or less: how far it is, and the tap in its place in the port's output."""
+
+    difference: Difference
+    expected: Tensor
+    order: tuple[int, ...]
+    overlap: Overlap
 
 
 @dataclass
 class Original:
-    """A recorded network. `orders` remembers, by the tap's tensor, in which order of axes it is the port's."""
+    """A recorded network.
+
+    Remembered by the tap's tensor: `orders`, in which order of axes it is the port's; `parts`, where it and the port's lie over each other,
+    for layers that are cut later (with the order of axes).
+    """
 
     recording: Recording
     network: RecordedNetwork
     device: torch.device
     orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    parts: dict[str, tuple[tuple[int, ...], Overlap]] = field(default_factory=dict)
 
     @cached_property
     def kernel_faults(self) -> tuple[KernelFault, ...]:
@@ -89,6 +105,16 @@ class Original:
         value = self._exact(tap)
         return value.movedim(-1, 1) if tap.layout == "NHWC" else value
 
+    def with_channels(self, tap: RecordedTap, like: Sequence[int]) -> Tensor | None:
+        """A tap's stored rows with as many axes and channels as a port's output `like`; None where no order of axes has them."""
+        orders = all_orders(len(tap.shape), tap.layout) if len(tap.shape) == len(like) > 1 else []
+        fitting = [order for order in orders if tap.shape[order[1]] == like[1]]
+        return self.permuted(tap, fitting[0]) if fitting else None
+
+    def permuted(self, tap: RecordedTap, order: Sequence[int]) -> Tensor:
+        """A tap's stored rows with their axes in another order."""
+        return self._exact(tap).permute(*order)
+
     def same_values(self, tap: RecordedTap, other: RecordedTap) -> bool:
         """Whether two taps are the same tensor: of one shape, and no further apart than rounding."""
         same_shape = (tap.shape, tap.rows) == (other.shape, other.rows)
@@ -102,6 +128,8 @@ class Original:
         very values is remembered.
         """
         orders = self._orders(tap, found.shape)
+        if not orders and (part := self.parts.get(tap.tensor)) is not None:
+            return self._in_part(tap, found, *part)
         exact = self._exact(tap) if orders else None
         compared: list[tuple[Difference, Tensor]] = []
         for order in orders:
@@ -115,6 +143,29 @@ class Original:
         if not compared:
             return None
         return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
+
+    def compare_in_part(self, tap: RecordedTap, found: Tensor, middle: bool = False) -> InPart | None:
+        """The same where a port has more of a tensor than the original, or less, and one of them is cut later: over what both have.
+
+        What is returned in the port's shape is its own value, with the original's in its place: where the two are nearest, or in the
+        `middle`. None where neither fits into the other.
+        """
+        best: InPart | None = None
+        for order in all_orders(len(tap.shape), tap.layout):
+            theirs = self.permuted(tap, order)
+            if theirs.ndim == found.ndim and theirs.shape[1] == found.shape[1] and (overlap := nearest_overlap(found, theirs, middle)):
+                compared = self._in_part(tap, found, order, overlap)
+                if compared and (best is None or sortable(compared[0].error) < sortable(best.difference.error)):
+                    best = InPart(*compared, order, overlap)
+        return best
+
+    def _in_part(self, tap: RecordedTap, found: Tensor, order: tuple[int, ...], overlap: Overlap) -> tuple[Difference, Tensor] | None:
+        theirs = self.permuted(tap, order)
+        if found.ndim != theirs.ndim or not overlap.fits(found.shape, theirs.shape):
+            return None
+        rows = min(len(found), len(theirs))
+        found, theirs = found[:rows], theirs[:rows]
+        return difference(overlap.of_ours(found), overlap.of_theirs(theirs)), overlap.put(found, theirs)
 
     def _orders(self, tap: RecordedTap, like: Sequence[int]) -> list[tuple[int, ...]]:
         """The orders of axes that fit: the one that is remembered, where it is among them, else all."""
@@ -143,12 +194,15 @@ def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list
 
     What the graph's own `layout` gives in PyTorch, channels first, comes first; then the graph's own order, channels first, channels last.
     """
-    rank = len(shape)
+    return [order for order in all_orders(len(shape), layout) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+
+
+def all_orders(rank: int, layout: str) -> list[tuple[int, ...]]:
+    """Those of `arrangements`, whatever fits."""
     same = tuple(range(rank))
     channels_first, channels_last = (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)
     known = {"NCHW": (same, channels_last), "NHWC": (channels_first, same)}
-    orders = known.get(layout, (same, channels_first, channels_last)) if rank > 2 else (same,)
-    return [order for order in dict.fromkeys(orders) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+    return list(dict.fromkeys(known.get(layout, (same, channels_first, channels_last)) if rank > 2 else (same,)))
 
 
 def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:

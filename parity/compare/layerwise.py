@@ -2,36 +2,60 @@
 
 Each layer's output is compared and then replaced by the original's, so that the next layer is fed with the original's own values.
 Whatever the port does between two layers is thus judged with the second of them. Of a layer that runs more than once, each call is compared
-with the call of the original that it answers for (`stylexport.parity.match.calls`), and replaced by that call's value.
+with the call of the original that it answers for (`stylexport.parity.match.calls`), and replaced by that call's value. Of a layer that is
+cut later, in the port or in the original, the part that both have is compared and replaced (`stylexport.parity.match.promises`).
 """
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, Layerwise, Match
 from stylexport.parity.compare.hooks import Capture, capturing, rows_in, stubbed
+from stylexport.parity.compare.sources import SOURCES, inputs_as_sources, source_of
 from stylexport.parity.difference import Difference, difference
 from stylexport.parity.error_maps import error_maps
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
+from stylexport.parity.match.promises import Seen, broken_promises
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
 from stylexport.parity.verdict import EXACT
 
+NEAR = 0.05  # a layer that is cut later and errs by less is taken for the part of the original's that it is nearest to
+
 
 def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
     """Judges each layer of `exact`, the port in float64, which stays as it is."""
-    run = _Run(comparison, copy.deepcopy(exact))
+    users, whole = comparison.original.network.config is None, frozenset[str]()
+    if users:
+
+        def seen(whole: frozenset[str]) -> list[Seen] | None:
+            try:
+                return _pass(comparison, exact, whole, silent=True).seen
+            except Exception:  # the user's code, which may raise anything where a value has the original's shape
+                return None
+
+        whole = broken_promises(seen)
+    run = _pass(comparison, exact, whole)
+    return Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
+
+
+def _pass(comparison: Comparison, exact: nn.Module, whole: frozenset[str], silent: bool = False) -> _Run:
+    """One forward pass. The layers `whole` must give the original's whole value; a `silent` pass explains no fault."""
+    run = _Run(comparison, copy.deepcopy(exact), whole, silent)
+    comparison.original.parts.clear()
     for layer in comparison.taps:
         if comparison.is_variable(layer):
             run.compare_variable(layer)
@@ -40,24 +64,30 @@ def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
     with torch.no_grad(), hooks:
         outputs = comparison.port.run(run.module, inputs)
     for name, tap in comparison.output_taps.items():
-        if name in outputs and (compared := comparison.original.compare(tap, outputs[name])):
-            run.compare_output(comparison.output_layer(name), Answer(0, tap, *compared), outputs[name])
-    return Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
+        if name in outputs:
+            compared = comparison.original.compare(tap, outputs[name])
+            run.seen.append(Seen(comparison.output_layer(name), compared is not None and compared[0].error <= EXACT))
+            if compared:
+                run.compare_output(comparison.output_layer(name), Answer(0, tap, *compared), outputs[name])
+    return run
 
 
 class _Run:
     """The forward pass while it goes on. `calls`: layer -> what its calls so far answer for; `taken`: those calls of the original.
 
-    `last` is the call compared last: its taps, and the original's value.
+    `last` is the call compared last: its taps, and the original's value. `sources` are the values that the port was given last.
     """
 
-    def __init__(self, comparison: Comparison, module: nn.Module) -> None:
+    def __init__(self, comparison: Comparison, module: nn.Module, whole: frozenset[str], silent: bool) -> None:
         self.comparison, self.original, self.module = comparison, comparison.original, module
         self.calls: dict[str, list[Match | None]] = {}
         self.taken: dict[str, set[int]] = {}
         self.faults: list[Fault] = []
         self.maps: Maps | None = None
         self.last: tuple[list[RecordedTap], Tensor] = ([], torch.empty(0))
+        self.whole, self.silent = whole, silent
+        self.seen: list[Seen] = []
+        self.sources = collections.deque(inputs_as_sources(self.original, comparison.rows), SOURCES)
 
     def compare_layer(self, capture: Capture) -> Tensor | None:
         """Compares a layer's value with its taps, and returns the original's."""
@@ -73,11 +103,18 @@ class _Run:
         """One call, whose rows begin at `start` of those that the module gave; None where it answers for nothing."""
         layer = capture.site.layer
         if (held := self._answer(capture, value)) is None:
-            return self._compare_misshapen(capture, value)
+            return self._compare_misshapen(capture, value, start)
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start))
+        self.seen.append(Seen(layer, held.error <= EXACT))
+        return self._hand_on(layer, held, held.expected if self.comparison.rows is None else held.expected[: len(value)])
+
+    def _hand_on(self, layer: str, held: Answer, value: Tensor) -> Tensor:
+        """What the port is given in the place of its own value."""
         calls = self.comparison.calls.get(layer)
-        self.last = calls[held.call] if calls else [], held.expected if self.comparison.rows is None else held.expected[: len(value)]
-        return self.last[1]
+        self.last = calls[held.call] if calls else [], value
+        if self.comparison.rows is not None and not self.silent:
+            self.sources.appendleft(source_of(self.original, held.tap, layer, value))
+        return value
 
     def _answer(self, capture: Capture, value: Tensor) -> Answer | None:
         """What a call of a layer is held against."""
@@ -88,20 +125,69 @@ class _Run:
         failed = any(match is not None and not match.error <= EXACT for match in before)
         return answer(calls, self.taken.get(layer, ()), len(before), value, capture.module, self.original.compare, search=not failed)
 
-    def _compare_misshapen(self, capture: Capture, value: Tensor) -> Tensor | None:
-        """A layer of a known network whose output has another shape than all its taps, as with another stride: a fault.
+    def _compare_misshapen(self, capture: Capture, value: Tensor, start: int) -> Tensor | None:
+        """A layer whose output has another shape than all its taps, as with another stride: a fault.
 
-        A custom network's layers may be cut otherwise than the graph; they are left without a match.
+        Not so in a user's network where it is cut later, which is compared in part, nor where it is no convolution: it may be laid out in
+        another way, and is left without a match.
         """
-        layer = capture.site.layer
-        if self.original.network.config is None or layer not in self.comparison.taps:
+        layer, calls = capture.site.layer, self.comparison.calls.get(capture.site.layer, [])
+        cut_later = self.comparison.rows is not None and layer not in self.whole
+        found = self._in_part(capture, calls, value) if cut_later and calls else None
+        found = found or self._whole(capture, calls, value)
+        if found is None:
             self.calls.setdefault(layer, []).append(None)
             return None
-        tap = self.comparison.taps[layer][0]
-        expected = self.original.channels_first(tap)
-        held = Answer(0, tap, Difference(math.inf, math.inf), expected)
-        self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, 0))
-        return expected[: self.comparison.rows]
+        held, handed = found
+        self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start, cut_later))
+        part = self.original.parts.get(held.tap.tensor)
+        self.seen.append(Seen(layer, held.error <= EXACT, 0 if part is None else 1 if part[1].ours_larger else -1))
+        return self._hand_on(layer, held, handed[: self.comparison.rows])
+
+    def _whole(self, capture: Capture, calls: Sequence[Sequence[RecordedTap]], value: Tensor) -> tuple[Answer, Tensor] | None:
+        """What a layer should have given whose value is of another shape."""
+        if not calls or (self.comparison.rows is not None and not isinstance(capture.module, _ConvNd)):
+            return None
+        tap = calls[min(len(self.calls.get(capture.site.layer, ())), len(calls) - 1)][0]
+        self.original.parts.pop(tap.tensor, None)
+        users = self.comparison.rows is not None
+        expected = self.original.with_channels(tap, value.shape) if users else self.original.channels_first(tap)
+        return None if expected is None else (Answer(0, tap, Difference(math.inf, math.inf), expected), expected)
+
+    def _in_part(self, capture: Capture, calls: Sequence[Sequence[RecordedTap]], value: Tensor) -> tuple[Answer, Tensor] | None:
+        """The call of a layer that is cut later, and what the port is given: its own value with the original's in its place.
+
+        Where no call's value agrees, but one's does with the original's weights in the module, the layer is held against what that gives;
+        else where it is nearest, if that is near, or in the middle of a convolution's value.
+        """
+        number, own = len(self.calls.get(capture.site.layer, ())), self.original.layer_weights(capture.site.module)
+        order = sorted(range(len(calls)), key=lambda call: call != number)
+        taps = [(call, tap) for call in order for tap in calls[call]]
+        for right in (value, *self._with_original_weights(capture, own)):
+            for call, tap in taps:
+                part = self.original.compare_in_part(tap, right)
+                if part and part.difference.error <= EXACT:
+                    distance = part.difference if right is value else difference(value[: len(part.expected)], part.expected)
+                    self.original.parts[tap.tensor] = part.order, part.overlap
+                    return Answer(call, tap, distance, part.expected), part.expected
+        call, tap = taps[0]
+        part, whole = self.original.compare_in_part(tap, value), self.original.with_channels(tap, value.shape)
+        if part and not part.difference.error < NEAR:
+            larger = isinstance(capture.module, _ConvNd) and part.overlap.ours_larger
+            part = self.original.compare_in_part(tap, value, middle=True) if larger else None
+        if part is None or whole is None:
+            return None
+        self.original.parts[tap.tensor] = part.order, part.overlap
+        return Answer(call, tap, part.difference, whole), part.expected
+
+    def _with_original_weights(self, capture: Capture, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
+        """What a module gives with the original's weights in it, where it can hold them."""
+        module = stubbed(capture.module, {})
+        own = module.state_dict()
+        if weights and all(name in own and own[name].shape == value.shape for name, value in weights.items()):
+            module.load_state_dict(dict(weights), strict=False)
+            if isinstance(value := capture.site.get(module(*capture.args, **capture.kwargs)), Tensor):
+                yield value[: len(capture.value)]
 
     def compare_output(self, layer: str, held: Answer, value: Tensor) -> None:
         """An output: what the port does behind its last layer."""
@@ -115,6 +201,7 @@ class _Run:
                 kwargs={},
                 expected=expected,
                 given=given,
+                sources=tuple(self.sources),
             )
 
         self._judge(layer, held, value, suspect)
@@ -144,7 +231,7 @@ class _Run:
         explained = any(match is not None and not match.error <= EXACT for match in before)
         before.append(Match(held.tap, held.error, given.shape))
         self.taken.setdefault(layer, set()).add(held.call)
-        if held.error <= EXACT or explained:
+        if held.error <= EXACT or explained or self.silent:
             return
         rows = min(len(given), len(held.expected))
         given, expected = given[:rows].clone(), held.expected[:rows].contiguous()
@@ -160,7 +247,7 @@ class _Run:
         port = self.comparison.port
         return {"network": port.network, "layer": layer, "config": self.original.network.config, "own": port.config, "stage": stage}
 
-    def _suspect(self, capture: Capture, given: Tensor, expected: Tensor, start: int) -> Suspect:
+    def _suspect(self, capture: Capture, given: Tensor, expected: Tensor, start: int, cut_later: bool = False) -> Suspect:
         """A layer that a module computes; its children that are layers themselves become stubs that return the original's values."""
         site = capture.site
         own = site.own or site.module
@@ -181,6 +268,8 @@ class _Run:
             expected=expected,
             given=given,
             weights=self.original.layer_weights(own),
+            sources=tuple(self.sources),
+            cropped=cut_later,
         )
 
     def _children(self, layer: str, own: str) -> dict[str, list[Tensor]]:
