@@ -10,6 +10,7 @@ explainer.evaluate("run")              # run/evaluation.html
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from stylexport.attfind.arguments import check_counts, label_tuple, preprocessing_changes
 from stylexport.attfind.effects.create_run import SHARE, Settings
 from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject, checked, with_run_networks
@@ -35,6 +37,7 @@ from stylexport.attfind.select.select import select
 from stylexport.attfind.show.gallery import write_gallery
 from stylexport.attfind.show.show import FRAMES
 from stylexport.attfind.stylex_model import StylExModel
+from stylexport.attfind.trained_against import remark_on_classifier, trained_against
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array, Progress
 from stylexport.torch_models.execution import compile_networks, processes
@@ -68,14 +71,17 @@ class AttFind:
     def __init__(
         self,
         model: StylEx | Explained | PathLike | None = None,
-        classifier: nn.Module | Classify | str | None = None,
+        classifier: nn.Module | Classify | PathLike | None = None,
         *,
         weights: PathLike | None = None,
         preprocessing: Mapping[str, Any] | None = None,
         labels: Sequence[str] = (),
         device: str = "cpu",
     ) -> None:
-        self.labels = tuple(labels)
+        self.labels = label_tuple(labels)
+        changes = preprocessing_changes(preprocessing)
+        if weights is not None and classifier is None:
+            raise BadInput(f"weights {os.fspath(weights)}: are for a classifier that is named; the StylEx's own brings its own")
         self._team = processes(device)
         self._folder = Path(model) if isinstance(model, (str, os.PathLike)) else None
         self.model: Explained | None = opened(model, self._team.device)
@@ -83,9 +89,13 @@ class AttFind:
         if classifier is not None:
             if self.model is None:
                 raise BadInput("a classifier is given and no model; name the converted folder too")
-            self.classify = classifier_for(classifier, self.model, weights, preprocessing or {})
+            self.classify = classifier_for(classifier, self.model, weights, changes)
             self.model = with_classifier(self.model, self.classify)
-        self._preprocessing = preprocessing or {}  # of the StylEx's own classifier
+        self._preprocessing = changes  # of the StylEx's own classifier
+        # Whether another classifier than that of the StylEx's training is meant: a module, or weights of another name.
+        known = trained_against(self.model).get("weights") if self.model is not None else None
+        by_name = classifier is None or isinstance(classifier, (str, os.PathLike))
+        self._chosen = not by_name or (weights is not None and os.fspath(weights) != known)
 
     def effects(
         self,
@@ -124,8 +134,23 @@ class AttFind:
 
         """
         settings = Settings(interesting, limit, self.labels, shift, precision, search, batch, share)
+        if remark := self.remark():
+            warnings.warn(remark, stacklevel=2)
         self.measure(latents, settings, images=images, out=out, compiled=compiled, progress=progress)
         return Effects.load(out)
+
+    def remark(self) -> str | None:
+        """What a user should know of the classifier: that the StylEx was trained against another. None where there is nothing to say.
+
+        Raises BadInput where it is another by mistake: its weights were forgotten, or have changed.
+        """
+        if self.model is None:
+            return None
+        return remark_on_classifier(self.model, self._classifier(self.model), self._chosen)
+
+    def _classifier(self, model: Explained) -> Classify:
+        """The classifier that is explained: the one given, else the StylEx's own. Raises BadInput where there is none."""
+        return self.classify or classifier_for(None, model, None, self._preprocessing)
 
     def measure(
         self,
@@ -146,7 +171,8 @@ class AttFind:
         if self.model is None:
             raise BadInput("effects are measured on a model; AttFind(model) names it")
         model = self.model
-        classify = self.classify or classifier_for(None, model, None, self._preprocessing)
+        classify = self._classifier(model)
+        remark_on_classifier(model, classify, self._chosen)
         settings = replace(settings, labels=settings.labels or own_labels(model, classify))
         if compiled and isinstance(model, StylExModel) and isinstance(classify, nn.Module):
             compile_networks(model.generator, classify)
@@ -189,6 +215,7 @@ class AttFind:
             [('latent', 1, 1)]
 
         """
+        check_counts(top=top)
         needs_networks = discriminator or (strategy == "subset" and not add_effects)
         subject = self._subject(run) if needs_networks else None
         effects = subject.effects if subject is not None else run if isinstance(run, Effects) else Effects.load(run)
@@ -235,6 +262,8 @@ class AttFind:
             ['attribute-01.png', 'attribute-02.png']
 
         """
+        check_counts(top=top, images=images, batch=batch)
+        check_counts(2, frames=frames)
         selection, folder = _selection(run, selection), _folder(run, out, "show")
         subject = self._subject(run)
         check(subject.effects, selection)
@@ -274,6 +303,8 @@ class AttFind:
         """
         from stylexport.attfind.evaluate.distance import lpips_or_why
 
+        check_counts(top=top, random=random, batch=batch)
+        check_counts(0, seed=seed)
         selection = _selection(run, selection)
         subject = self._subject(run)
         check(subject.effects, selection)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from stylexport.attfind.arguments import check_counts, check_numbers
 from stylexport.attfind.effects.create_run import Settings, create_or_resume
 from stylexport.attfind.effects.measure import measure
 from stylexport.attfind.effects.run import Run
@@ -17,6 +18,7 @@ from stylexport.attfind.effects.sources import Source
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.screening.screen import screen
 from stylexport.common.errors import BadInput
+from stylexport.common.locks import claimed
 from stylexport.common.types import Progress
 from stylexport.torch_models.execution import PRECISIONS, Processes, computing
 
@@ -61,9 +63,8 @@ def measure_run(
     if settings.search not in SEARCHES or settings.precision not in PRECISIONS:
         known = f"searches are {', '.join(SEARCHES)}; precisions are {', '.join(PRECISIONS)}"
         raise BadInput(f"search {settings.search!r}, precision {settings.precision!r}: {known}")
-    for what, value in (("limit", settings.limit), ("batch", settings.batch)):
-        if value is not None and value < 1:
-            raise BadInput(f"{what} {value}: is a number of images, 1 or more")
+    check_counts(limit=settings.limit, batch=settings.batch)
+    check_numbers(shift=settings.shift, share=settings.share)
     if not 0 < settings.share <= 1:
         raise BadInput(f"share {settings.share:g}: is a part of the exhaustive search's passes, above 0 and at most 1")
     started = time.perf_counter()
@@ -80,8 +81,9 @@ def measure_run(
             measure_share(Run(folder), None)
             team.wait()
             return None
-        run = create_or_resume(folder, model, classify, source(), settings, facts)
-        with run.locked():
+        with claimed(folder, "another program is measuring this run; wait for it, or end it"):
+            run = create_or_resume(folder, model, classify, source(), settings, facts)
+            run.clear_leftovers()
             missing = len(run.missing())
             batch = settings.batch or int(run.about["batch"])
             if settings.search == "screened":  # by one process: what is measured next depends on all that was measured

@@ -12,6 +12,7 @@ from torch import nn
 from stylexport.attfind.effects.load_run import FROM_PYTHON, model_facts, open_model
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.stylex_model import StylExModel
+from stylexport.attfind.trained_against import labels_of_training, trained_against
 from stylexport.common.errors import BadInput
 from stylexport.torch_models.classifiers.open import OWN, Classifier, open_classifier, wrap_module
 from stylexport.torch_models.stylex import StylEx
@@ -25,14 +26,21 @@ def opened(model: StylEx | Explained | PathLike | None, device: str) -> Explaine
         return StylExModel(model)
     if isinstance(model, (str, os.PathLike)):
         return open_model(Path(model), device)
+    if model is not None and not isinstance(model, Explained):
+        raise BadInput(f"a model is a StylEx, the folder of a converted one, or an Autoencoder, not {type(model).__name__} {model!r:.50}")
     return model
 
 
 def classifier_for(
-    classifier: nn.Module | Classify | str | None, model: Explained, weights: PathLike | None, preprocessing: Mapping[str, Any]
+    classifier: nn.Module | Classify | PathLike | None, model: Explained, weights: PathLike | None, preprocessing: Mapping[str, Any]
 ) -> Classify:
     """The classifier behind its preprocessing. Raises BadInput."""
     own = model.stylex.classifier if isinstance(model, StylExModel) else None
+    if isinstance(classifier, os.PathLike):
+        classifier = os.fspath(classifier)
+    if classifier is None and own is None and (known := trained_against(model)):
+        named = f"--classifier {known.get('spec')}" + (f" --weights {known['weights']}" if known.get("weights") else "")
+        raise BadInput(f"this StylEx was trained against a classifier that it does not hold; name it by {named}")
     if classifier is None or isinstance(classifier, str) or classifier is own:
         spec = classifier if isinstance(classifier, str) else OWN
         file = None if weights is None else Path(weights)
@@ -42,6 +50,8 @@ def classifier_for(
         raise BadInput("weights are for a classifier that is given by its name; load them into the module")
     if isinstance(classifier, nn.Module):
         return wrap_module(classifier, f"{FROM_PYTHON}{type(classifier).__qualname__}", preprocessing, model.image_range)
+    if not callable(classifier):
+        raise BadInput(f"a classifier is a module, a function of images, or a name, not {type(classifier).__name__} {classifier!r:.50}")
     if preprocessing:
         raise BadInput("preprocessing is for a module or a classifier given by its name; a function does its own")
     return classifier
@@ -60,7 +70,9 @@ def own_labels(model: Explained, classify: Classify) -> tuple[str, ...]:
     """The names that model or classifier have for the logits."""
     if not isinstance(classify, Classifier):
         return ()
-    return model.stylex.labels if classify.spec == OWN and isinstance(model, StylExModel) else classify.labels
+    if classify.spec == OWN and isinstance(model, StylExModel):
+        return model.stylex.labels
+    return classify.labels or labels_of_training(model, classify)
 
 
 def network_facts(model: Explained, folder: Path | None, classify: Classify) -> dict[str, Any]:

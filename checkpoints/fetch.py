@@ -29,6 +29,7 @@ from stylexport.checkpoints.registry import Entry, load_registry, select
 from stylexport.common.digests import sha256 as file_sha256
 from stylexport.common.errors import BadInput, DamagedFile, StylexportError
 from stylexport.common.json_files import read_json, write_json
+from stylexport.common.locks import made
 
 RECORD = "fetched.json"
 CHUNK = 1 << 20
@@ -90,11 +91,8 @@ def fetch(
     if base_url is not None:
         entries = [replace(entry, url=f"{base_url.rstrip('/')}/{entry.filename}") for entry in entries]
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
-    return [_fetch_one(entry, folder, progress and progress(entry), timeout, retries, backoff) for entry in entries]
+    with made(folder):
+        return [_fetch_one(entry, folder, progress and progress(entry), timeout, retries, backoff) for entry in entries]
 
 
 def _fetch_one(entry: Entry, folder: Path, progress: BytesProgress | None, timeout: float, retries: int, backoff: float) -> Fetched:

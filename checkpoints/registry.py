@@ -6,13 +6,13 @@ a release asks for all of its files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from stylexport.common.errors import BadInput
+from stylexport.common.json_files import from_json, read_json
 
 REGISTRY = Path(__file__).with_name("registry.json")
 
@@ -47,15 +47,18 @@ def load_registry(path: Path = REGISTRY) -> Mapping[str, Entry]:
 
     """
     try:
-        table = json.loads(path.read_text("utf-8"))
-        entries = {name: Entry(name=name, **row) for name, row in table.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        rows = ", ".join(field.name for field in fields(Entry) if field.name != "name")
-        raise BadInput(f"{path}: is not a registry ({error}); expected JSON: name -> {{{rows}}}") from None
+        rows = {name: row if isinstance(row, dict) else {} for name, row in read_json(path, _expected()).items()}
+        entries = {name: from_json(Entry, {"name": name, **row}) for name, row in rows.items()}
+    except ValueError as error:
+        raise BadInput(f"{path}: is not a registry ({error}); {_expected()}") from None
     for entry in entries.values():
         if not entry.filename or entry.filename in (".", "..") or "/" in entry.filename or "\\" in entry.filename:
             raise BadInput(f"{path}: {entry.name}: the address {entry.url} names no file")
     return entries
+
+
+def _expected() -> str:
+    return f"a registry is JSON: name -> {{{', '.join(field.name for field in fields(Entry) if field.name != 'name')}}}"
 
 
 def select(names: Iterable[str], registry: Mapping[str, Entry]) -> list[Entry]:

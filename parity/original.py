@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -71,13 +71,19 @@ class Original:
         """The largest rounding floor of the network, 2^-24 where no tap has one."""
         return max((floor for tap in self.network.taps if (floor := self.floor(tap)) is not None), default=UNIT)
 
+    @cached_property
+    def output_taps(self) -> Mapping[str, RecordedTap]:
+        """Output's name -> its tap."""
+        return dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False))
+
     def inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """What went into the network, by name."""
-        return {name: self._tensor(tensor).to(dtype) for name, tensor in self.network.inputs.items()}
+        """What went into the network, by name: numbers in `dtype`, integers in int64 and booleans, where the graph takes these, as such."""
+        kinds = {name: torch.bool if kind == "bool" else torch.int64 for name, kind in self.network.dtypes.items()}
+        return {name: self._tensor(tensor).to(kinds.get(name, dtype)) for name, tensor in self.network.inputs.items()}
 
     def output(self, name: str) -> Tensor:
         """An output as the original's own float32 gave it; where that is not a measure, as its float64 replay did."""
-        tap = dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False)).get(name)
+        tap = self.output_taps.get(name)
         if tap is not None and self.floor(tap) is None:
             return self._exact(tap).to(torch.float32)
         return self._tensor(self.network.outputs[name])
@@ -141,7 +147,7 @@ class Original:
                 self.orders[tap.tensor] = order
                 return compared[-1]
         if not compared:
-            return None
+            return self._reshaped(tap, found)
         return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
 
     def compare_in_part(self, tap: RecordedTap, found: Tensor, middle: bool = False) -> InPart | None:
@@ -167,9 +173,25 @@ class Original:
         found, theirs = found[:rows], theirs[:rows]
         return difference(overlap.of_ours(found), overlap.of_theirs(theirs)), overlap.put(found, theirs)
 
+    def _reshaped(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
+        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same."""
+        whole = self._exact(tap)
+        for order in _turned(whole.ndim):
+            turned = whole.permute(*order)
+            if turned[:1].numel() == found[:1].numel():
+                value = turned.reshape(len(turned), *found.shape[1:])
+            elif turned.numel() == found.numel():
+                value = turned.reshape(found.shape)
+            else:
+                return None
+            rows = min(len(value), len(found))
+            if (distance := difference(found[:rows], value[:rows])).error <= SAME_TENSOR:
+                return distance, value
+        return None
+
     def _orders(self, tap: RecordedTap, like: Sequence[int]) -> list[tuple[int, ...]]:
         """The orders of axes that fit: the one that is remembered, where it is among them, else all."""
-        fitting, remembered = arrangements(tap.shape, like, tap.layout), self.orders.get(tap.tensor)
+        fitting, remembered = arrangements(tap.shape or (1,), like, tap.layout), self.orders.get(tap.tensor)
         return [remembered] if remembered is not None and remembered in fitting else fitting
 
     def _kernel_fault(self, tap: RecordedTap, said: str) -> KernelFault:
@@ -182,7 +204,7 @@ class Original:
         return torch.from_numpy(value).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
-        return torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device)
+        return torch.atleast_1d(torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device))
 
 
 def _is_rounding(tap: RecordedTap) -> bool:
@@ -199,10 +221,15 @@ def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list
 
 def all_orders(rank: int, layout: str) -> list[tuple[int, ...]]:
     """Those of `arrangements`, whatever fits."""
+    same, *turned = _turned(rank)
+    known = {"NCHW": (same, *turned[1:]), "NHWC": (*turned[:1], same)}
+    return list(dict.fromkeys(known.get(layout, (same, *turned))))
+
+
+def _turned(rank: int) -> list[tuple[int, ...]]:
+    """The orders of axes that are looked for: the same, and of more than two axes the last one second, or the second one last."""
     same = tuple(range(rank))
-    channels_first, channels_last = (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)
-    known = {"NCHW": (same, channels_last), "NHWC": (channels_first, same)}
-    return list(dict.fromkeys(known.get(layout, (same, channels_first, channels_last)) if rank > 2 else (same,)))
+    return [same, (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)] if rank > 2 else [same]
 
 
 def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:

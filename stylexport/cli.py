@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -13,6 +14,7 @@ from stylexport.common.errors import StylexportError, machine_refuses
 from stylexport.common.version import __version__
 from stylexport.console import say
 from stylexport.lazy import lazy
+from stylexport.termination import Terminated, unwinding
 
 # command -> its module under stylexport.commands, and its line in `stylexport --help`
 COMMANDS = {
@@ -54,7 +56,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a terminal that has fewer characters than a name
     try:
-        code = _run()
+        with unwinding():
+            code = _run()
         sys.stdout.flush()
     except StylexportError as error:
         code = _report(error, str(error), error.exit_code, verbose)
@@ -66,6 +69,10 @@ def main() -> None:
     except KeyboardInterrupt:
         say("stylexport: interrupted; nothing half-written was left", err=True)
         code = EXIT_INTERRUPTED
+    except Terminated as signalled:
+        with contextlib.suppress(OSError):  # the terminal may be what ended
+            say("stylexport: terminated; nothing half-written was left", err=True)
+        code = int(signalled.code or 0)
     except BrokenPipeError:  # the reader of the output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written goes nowhere
         code = EXIT_BROKEN_PIPE
@@ -84,6 +91,8 @@ def _run() -> int:
             cli.invoke(context)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except Terminated:
+        raise
     except SystemExit as leave:
         if isinstance(leave.__context__, BrokenPipeError):  # how rich leaves when the reader of the output has left
             return EXIT_BROKEN_PIPE

@@ -1,6 +1,7 @@
 """Recording in a separate process: TensorFlow and PyTorch need not share one, and its memory is given back when it ends.
 
-The process imports nothing of the working directory, where a folder of the user's may have the name of a package that TensorFlow needs.
+The process imports nothing of the working directory, where a folder of the user's may have the name of a package that TensorFlow needs. It
+ends when this process does, however that ends: its standard input is a pipe from here, and nothing but the end of it ever comes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stylexport.common.errors import BadInput, IncompleteCoverage
+from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Progress
 from stylexport.console import TENSORFLOW_SETTINGS, is_own, missing
 
@@ -40,8 +43,8 @@ def recorded(
     if against is not None:
         yield Path(against)
         return
-    with tempfile.TemporaryDirectory(prefix="stylexport-") as folder:
-        file = Path(folder) / "recording.safetensors"
+    with temporary_folder() as folder:
+        file = folder / "recording.safetensors"
         record_in_subprocess(release, file, options, progress)
         yield file
 
@@ -59,18 +62,18 @@ def record_in_subprocess(
     error: str | None = None
     # Not a pipe: one that nobody reads would stop the process when it is full.
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=settings)
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                message = json.loads(line) if line.startswith("{") else {}
-                if "error" in message:
-                    error = str(message["error"])
-                elif "done" in message and progress:
-                    progress(message["network"], message["done"], message["total"])
-            code = process.wait()
-        finally:
-            process.kill()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=settings) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    message = json.loads(line) if line.startswith("{") else {}
+                    if "error" in message:
+                        error = str(message["error"])
+                    elif "done" in message and progress:
+                        progress(message["network"], message["done"], message["total"])
+                code = process.wait()
+            finally:
+                process.kill()
         log.seek(0)
         stderr = log.read().strip()
     if code == 0:
@@ -100,6 +103,7 @@ def python_command(program: str, *arguments: str | os.PathLike[str]) -> list[str
 
 def _child() -> int:
     """What the process runs: the recorder, or one line that says what is missing."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from stylexport.reference_tf.record.__main__ import main
     except ImportError as error:
@@ -108,3 +112,10 @@ def _child() -> int:
         print(json.dumps({"error": f"{missing('tensorflow', 'recording', error.name)}, or verify --against a recording"}))
         return BadInput.exit_code
     return main()
+
+
+def _end_with_parent() -> None:
+    """Waits for the end of standard input, which comes when the process that started this one is gone."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)

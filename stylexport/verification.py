@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylexport.common.errors import BadInput
+from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Array, Progress
 from stylexport.converter.calls.user_inputs import read_user_inputs
 from stylexport.converter.output.safetensors_file import Appender
@@ -131,14 +131,11 @@ def _inputs_file(against: PathOrName | None, inputs: PathOrName | Mapping[str, A
         raise BadInput("`inputs` goes with `release`; a recording holds the inputs that it was made with")
     if not isinstance(inputs, Mapping):
         return os.fspath(inputs)
-    file = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="stylexport-"))) / "inputs.safetensors"
-    tensors = Appender(file)
-    try:
+    file = kept.enter_context(temporary_folder()) / "inputs.safetensors"
+    with Appender(file) as tensors:
         for name, value in read_user_inputs(inputs, None, None, 0).tensors.items():
             tensors.add(name, value)
         tensors.finish({})
-    finally:
-        tensors.close()
     return str(file)
 
 

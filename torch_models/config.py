@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from stylexport.common.json_files import from_json
+
 C = TypeVar("C", bound="NetworkConfig")
 
 SQRT2 = math.sqrt(2.0)
@@ -60,33 +62,7 @@ class NetworkConfig:
             raise ValueError(f"this config.json is of a {network}, not of a {cls.network}")
         if (architecture := values.pop("architecture", RELEASED.get(network, network))) != cls.architecture:
             raise ValueError(f"this config.json is of the architecture {architecture}, not of {cls.architecture}")
-        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"config.json of a {cls.network} holds unknown fields: {', '.join(unknown)}")
-        check_types(cls, values)
-        return cls(**values)
-
-
-def check_types(kind: Any, values: Mapping[str, Any]) -> None:
-    """Raises ValueError for a value, read from JSON, that is not of its field's type in the dataclass `kind`."""
-    for field in dataclasses.fields(kind):
-        if field.name in values and not any(_is(values[field.name], option) for option in str(field.type).split(" | ")):
-            raise ValueError(f"`{field.name}` is {values[field.name]!r}, which is not {field.type}")
-
-
-def _is(value: Any, annotation: str) -> bool:
-    """Whether a value read from JSON is of a type, as it is annotated; a type of this project's own checks itself."""
-    if annotation.startswith("tuple["):
-        *inner, last = annotation[len("tuple[") : -1].split(", ")
-        if not isinstance(value, list | tuple):
-            return False
-        if last == "...":
-            return all(_is(item, inner[0]) for item in value)
-        return len(value) == len(inner) + 1 and all(_is(item, kind) for item, kind in zip(value, [*inner, last], strict=True))
-    if annotation == "None":
-        return value is None
-    plain: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
-    return annotation not in plain or (isinstance(value, plain[annotation]) and (annotation == "bool" or not isinstance(value, bool)))
+        return from_json(cls, values)
 
 
 def _tuples(config: object, *names: str) -> None:
@@ -228,8 +204,7 @@ class MobileNetV1Config(NetworkConfig):
         layers = []
         for item in self.layers:
             if isinstance(item, Mapping):
-                check_types(ConvSpec, item)
-                item = ConvSpec(**item)
+                item = from_json(ConvSpec, item)
             if not isinstance(item, ConvSpec):
                 raise ValueError(f"`layers` holds {item!r}, which does not describe a convolution")
             layers.append(item)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stylexport.common.atomic import whole_file
+from stylexport.common.atomic import settle, whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import read_json
 from stylexport.common.text import listing
@@ -121,6 +121,7 @@ def _find(model_id: str, name: str, download: dict[str, Any]) -> Path:
     """The file `name` of a folder or a Hub repository. Raises BadInput where there is none."""
     if os.path.isdir(model_id):
         path = Path(model_id) / name
+        settle(path.parent.parent)
         if not path.is_file():
             raise BadInput(f"{path}: missing; a converted network is a folder with {CONFIG} and {WEIGHTS}: convert or save it again")
         return path

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import read_index
 from stylexport.torch_models.discriminator import Discriminator
 from stylexport.torch_models.encoder import Encoder
 from stylexport.torch_models.generator import Generator
@@ -81,7 +81,7 @@ class StylEx(nn.Module):
         """
         folder = _folder(str(pretrained_model_name_or_path), download)
         path = folder / MANIFEST
-        values = read_json(path, AGAIN)
+        values = read_index(folder, AGAIN)
         places = values.pop("networks", None)
         if not isinstance(places, dict) or (places and not set(places) & set(ROLES)):
             raise DamagedFile(path, f"`networks` must name folders for some of {', '.join(ROLES)}, not {places!r}", AGAIN)

@@ -5,7 +5,8 @@
     optimisers.safetensors           Adam's moments, "generator.synthesis.b4.const.exp_avg" ...
     training.json                    step, settings, and every other number that the next step depends on
 
-A checkpoint appears whole or not at all. No pickle is written.
+A checkpoint appears whole or not at all. No pickle is written. The first is written before the first step: a copy of what the run began
+with, because the folder that `--from` names may change or go away while it trains. So a run that is killed early goes on as any other.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ def save(
         )
         text = json.dumps({"format": 1, "step": step, **facts}, indent=1, ensure_ascii=False) + "\n"
         (stage / TRAINING).write_text(text, encoding="utf-8", errors="backslashreplace")
-    for old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old)
+    kept = {folder.name for folder in checkpoints(run)[-keep:]}
+    for other in target.parent.iterdir():
+        # Older ones, and what a killed run left of one that it wrote or removed.
+        if other.name not in kept and (other.name.isdigit() or other.name.endswith(".partial")):
+            shutil.rmtree(other)
     return target
 
 

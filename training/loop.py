@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylexport.attfind.command_line import explaining_command
+from stylexport.common.atomic import whole_folder
+from stylexport.common.json_files import read_index
 from stylexport.common.types import Progress
 from stylexport.training import checkpoint, ema
 from stylexport.training.accelerator import open_accelerator
+from stylexport.training.beginning import began_from, check_classifier, check_release
 from stylexport.training.config import TrainConfig
 from stylexport.training.logging.divergence import check_weights
 from stylexport.training.logging.log_file import LogFile
@@ -24,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, the settings that it ended with, and the metrics of its last checkpoint.
+    """A finished run: its folder, the settings that it ended with, the metrics of its last checkpoint, the command that explains it.
 
     Example:
         >>> from stylexport.training import DataConfig
@@ -36,11 +41,13 @@ class Trained:
     run: Path
     config: TrainConfig
     metrics: dict[str, float]
+    explained_by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What was done: the folder, steps, images and metrics."""
         steps = self.config.run.steps
-        return {"run": str(self.run), "steps": steps, "images": steps * self.config.run.batch, "metrics": self.metrics}
+        images = steps * self.config.run.batch
+        return {"run": str(self.run), "steps": steps, "images": images, "metrics": self.metrics, "explained_by": self.explained_by}
 
 
 def train(
@@ -58,8 +65,9 @@ def train(
 
     `config` is the settings, or a YAML file of them; `overrides` such as "run.steps=100" come on top. `resume` continues after the last
     checkpoint of `out`, with the run's own settings and the overrides, on a CPU to the same bytes. `release` is a converted folder whose
-    networks training begins with. `device` is "auto", "cpu" or "cuda". `progress` is called with ("images", done, total), `say` with a
-    line for what a user should know. Under `accelerate launch` every process calls this with the same arguments.
+    networks training begins with; the run keeps a copy of them, and refuses others when it is resumed. `device` is "auto", "cpu" or
+    "cuda". `progress` is called with ("images", done, total), `say` with a line for what a user should know. Under `accelerate launch`
+    every process calls this with the same arguments.
 
     Raises BadInput, naming the setting or the file, and `stylexport.training.logging.divergence.Stopped` where a run cannot get better.
 
@@ -88,27 +96,39 @@ def train(
     accelerator = open_accelerator(device, config.run.precision)
     main = accelerator.is_main_process
     begun = last_checkpoint(out) if resume else None
-    if main:
-        claim(out, resume)
-    accelerator.wait_for_everyone()
-    # A checkpoint is a release too, with the constants that the run began with.
-    trainer = prepare(config, accelerator, begun or release, progress)
+    with claim(out, resume) if main else contextlib.nullcontext():
+        accelerator.wait_for_everyone()
+        # A checkpoint is a release too, with the constants that the run began with.
+        trainer = prepare(config, accelerator, begun or release, progress)
+        start = _begin(trainer, out, begun, release, overrides, say)
+        if main:
+            record_settings(out, config)
+        with LogFile(out, start, main) as log, TensorBoard(out, start, main) as board:
+            metrics = _steps(trainer, out, start, log, board, progress)
+        if main:
+            with whole_folder(out, into=True) as stage:
+                checkpoint.save_stylex(trainer.stylex, stage)
+        accelerator.wait_for_everyone()
+    return Trained(out, config, metrics, explaining_command(out, trainer.stylex, trainer.classifier))
+
+
+def _begin(trainer: Trainer, out: Path, begun: Path | None, release: Path | None, overrides: Sequence[str], say: Say) -> int:
+    """Takes up the checkpoint `begun`, or writes the first; the step to go on with. Raises BadInput where a run would change on the way."""
     for line in (*([] if begun else [f"{name}: {reuse.summary()}" for name, reuse in trainer.reuses.items()]), *trainer.remarks):
         say(line)
-    start = 0
-    if begun:
-        facts = checkpoint.restore(begun, trainer.networks, trainer.averages, trainer.step.optimisers)
-        trainer.restore(facts)
-        start = int(facts["step"])
-        say(f"goes on after step {start:,}")
-    if main:
-        record_settings(out, config)
-    with LogFile(out, start, main) as log, TensorBoard(out, start, main) as board:
-        metrics = _steps(trainer, out, start, log, board, progress)
-    if main:
-        checkpoint.save_stylex(trainer.stylex, out)
-    accelerator.wait_for_everyone()
-    return Trained(out, config, metrics)
+    if begun is None:
+        trainer.began_from = began_from(release)
+        if trainer.accelerator.is_main_process:
+            _save(trainer, out, 0, {})
+        trainer.accelerator.wait_for_everyone()
+        return 0
+    facts = checkpoint.restore(begun, trainer.networks, trainer.averages, trainer.step.optimisers)
+    check_release(out, release, facts)
+    if remark := check_classifier(out, read_index(begun), trainer.classifier.to_json(), overrides):
+        say(remark)
+    trainer.restore(facts)
+    say(f"goes on after step {facts['step']:,}")
+    return int(facts["step"])
 
 
 def _steps(trainer: Trainer, out: Path, start: int, log: LogFile, board: TensorBoard, progress: Progress | None) -> dict[str, float]:
@@ -145,13 +165,11 @@ def _steps(trainer: Trainer, out: Path, start: int, log: LogFile, board: TensorB
 def _checkpoint(trainer: Trainer, out: Path, step: int, log: LogFile, board: TensorBoard) -> dict[str, float]:
     """Measures and saves; the main process does both, the others wait."""
     metrics: dict[str, float] = {}
-    config = trainer.config
     if trainer.accelerator.is_main_process:
         stylex = trainer.stylex.eval()
         metrics, explanation = trainer.measure(stylex)
-        facts = {"images": step * config.run.batch, **trainer.state(), "settings": config.to_json(), "metrics": metrics}
         log.write_metrics(step, metrics)  # before the checkpoint: what leads to one is in the log
-        checkpoint.save(out, step, stylex, trainer.networks, trainer.step.optimisers, facts, config.run.keep)
+        _save(trainer, out, step, metrics)
         board.metrics(step, metrics)
         board.images(step, stylex, trainer.held_out, trainer.accelerator.device)
         if explanation:
@@ -160,3 +178,9 @@ def _checkpoint(trainer: Trainer, out: Path, step: int, log: LogFile, board: Ten
     for network in trainer.networks.values():
         network.train()
     return metrics
+
+
+def _save(trainer: Trainer, out: Path, step: int, metrics: dict[str, float]) -> None:
+    run = trainer.config.run
+    facts = {"images": step * run.batch, **trainer.state(), "settings": trainer.config.to_json(), "metrics": metrics}
+    checkpoint.save(out, step, trainer.stylex, trainer.networks, trainer.step.optimisers, facts, run.keep)

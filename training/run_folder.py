@@ -3,12 +3,14 @@
 RUN/settings.yaml     the settings, all of them
 RUN/log.jsonl         losses and metrics, a line each
 RUN/tensorboard/      the same, with pictures
-RUN/checkpoints/      the last few (stylexport.training.checkpoint)
+RUN/checkpoints/      the last few (stylexport.training.checkpoint); the first, 0000000, is what the run began with
 RUN/stylex.json ...   when it is finished: a converted folder like any other
 """
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +20,8 @@ import yaml
 
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput
-from stylexport.training.checkpoint import checkpoints
+from stylexport.common.locks import claimed
+from stylexport.training.checkpoint import CHECKPOINTS, checkpoints
 from stylexport.training.config import TrainConfig, load
 
 SETTINGS = "settings.yaml"
@@ -56,25 +59,37 @@ def _differences(own: Mapping[str, Any], other: Mapping[str, Any], group: str = 
             yield f"{group}{name} {value}, not {other[name]}"
 
 
-def last_checkpoint(out: Path) -> Path | None:
-    """The last checkpoint of a run; None where it had none yet. Raises BadInput where there is no run."""
+def last_checkpoint(out: Path) -> Path:
+    """The last checkpoint of a run. Raises BadInput where there is no run, or one of an earlier version that has no checkpoint yet."""
     if not (out / SETTINGS).is_file():
         raise BadInput(f"{out}: holds no run to go on with; leave --resume out to begin one")
-    found = checkpoints(out)
-    return found[-1] if found else None
+    if not (found := checkpoints(out)):
+        raise BadInput(f"{out}: has no checkpoint, and does not say what it began with; remove it, and begin again without --resume")
+    return found[-1]
 
 
-def claim(out: Path, resume: bool) -> None:
-    """Makes the folder. Raises BadInput where something is there that this run would mix with."""
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"{out}: is a file; name a folder")
-    if not resume and out.is_dir() and any(out.iterdir()):
-        what = "holds a run: --resume goes on with it" if (out / SETTINGS).is_file() else "is not empty"
-        raise BadInput(f"{out}: {what}; or name a new folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror}); name a folder where you may write") from error
+@contextlib.contextmanager
+def claim(out: Path, resume: bool) -> Iterator[None]:
+    """Makes the folder, and keeps other programs off it while the block runs.
+
+    Raises BadInput where something is there that this run would mix with, or where another program trains there.
+    """
+    with claimed(out, "another program is training this run; wait for it, or end it"):
+        if not resume:
+            _clear_unbegun(out)
+            if any(out.iterdir()):
+                what = "holds a run: --resume goes on with it" if (out / SETTINGS).is_file() else "is not empty"
+                raise BadInput(f"{out}: {what}; or name a new folder")
+        yield
+
+
+def _clear_unbegun(out: Path) -> None:
+    """Removes what a run left that was killed before its settings were there: its first checkpoint, or a part of it."""
+    places = {CHECKPOINTS: out / CHECKPOINTS, "partial": out / f".{SETTINGS}.partial"}
+    first = {"0000000", ".0000000.partial"}
+    if {*out.iterdir()} <= {*places.values()} and {path.name for path in places[CHECKPOINTS].glob("*")} <= first:
+        for place in places.values():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def record_settings(out: Path, config: TrainConfig) -> None:

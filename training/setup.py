@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Trainer:
     """A run that is ready to step: everything that it was built of, and with `step` and `divergence` everything that changes.
 
     `averages` are of generator and encoder; `ramp` is as for `ema.decay`. `reuses` says what each network took from a release, `remarks`
-    what cannot be measured here.
+    what cannot be measured here, `began_from` the release that the run began with (None: without one; empty: not known).
     """
 
     config: TrainConfig
@@ -52,6 +52,7 @@ class Trainer:
     reuses: Mapping[str, Reuse]
     remarks: list[str]
     ramp: float | None = 0.05
+    began_from: Mapping[str, Any] | None = field(default_factory=dict)
 
     @property
     def networks(self) -> Networks:
@@ -106,6 +107,7 @@ class Trainer:
             "watch": self.divergence.state(),
             "scaler": scaler and {name: v.item() if isinstance(v, Tensor) else v for name, v in scaler.state_dict().items()},
             "ramp": self.ramp,
+            "began_from": self.began_from,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -115,6 +117,7 @@ class Trainer:
         if state["scaler"] and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.ramp = state["ramp"]
+        self.began_from = state.get("began_from", {})
 
 
 def prepare(config: TrainConfig, accelerator: Accelerator, release: Path | None, progress: Progress | None = None) -> Trainer:

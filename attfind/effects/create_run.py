@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylexport.attfind.arguments import check_numbers, label_tuple
 from stylexport.attfind.effects.batch import best_batch
 from stylexport.attfind.effects.interesting import interesting
 from stylexport.attfind.effects.latents import Encoded
@@ -137,13 +138,13 @@ def create_run(
         "style_min": styles.min(0),
         "style_max": styles.max(0),
     }
-    if not np.isfinite(shift):
-        raise BadInput(f"shift {shift}: must be a finite number; 1 moves a coordinate all the way to its minimum or maximum")
+    check_numbers(shift=shift)
     return Run.create(Path(folder), {**(about or {}), "shift": shift, "layers": _layers(model), "labels": names}, arrays)
 
 
 def label_names(labels: Sequence[str], count: int) -> list[str]:
-    """`count` names: `labels`, or numbers where there are none. Raises BadInput where they are too many or too few."""
+    """`count` names: `labels`, or numbers where there are none. Raises BadInput where they are too many or too few, or two are one."""
+    label_tuple(labels)
     if labels and len(labels) != count:
         raise BadInput(f"{len(labels)} label names ({', '.join(labels)}) for a classifier of {count} logits; name each by --labels A,B,...")
     return list(labels) or [str(i) for i in range(count)]

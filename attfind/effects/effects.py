@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from stylexport.attfind.effects import run_files
-from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 
 
@@ -57,9 +56,10 @@ class Effects:
 
         """
         folder = Path(run)
+        run_files.check_run(folder)
         if (folder / run_files.H5).is_file():
             about, arrays = run_files.read_h5(folder / run_files.H5)
-        elif (folder / run_files.ABOUT).is_file():
+        else:
             about, arrays = run_files.read_description(folder)
             images, labels = arrays["base_logits"].shape
             shape = (2, arrays["styles"].shape[1], labels)
@@ -67,8 +67,6 @@ class Effects:
             arrays["done"][run_files.missing_parts(folder, images)] = False
             for image in np.flatnonzero(arrays["done"]).tolist():
                 arrays["effects"][image] = run_files.read_part(folder, image, shape)
-        else:
-            raise BadInput(f"{folder}: is not a run of AttFind; `stylexport attfind effects MODEL -o {folder}` makes one")
         layers = tuple((name, int(size)) for name, size in about["layers"])
         return cls(**arrays, layers=layers, labels=tuple(about["labels"]), about=about)
 

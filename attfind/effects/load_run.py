@@ -87,7 +87,7 @@ def _run_classifier(named: Mapping[str, Any], name: str, model: Explained) -> Cl
         raise BadInput(f"{name}: its classifier was given from Python ({named['spec']}); open it by AttFind(model, classifier)")
     try:
         arguments = recorded(named) if named else {"spec": OWN}
-    except (KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise DamagedFile(name, f"does not say how its classifier was opened ({error})", "measure the effects again") from error
     own = model.stylex.classifier if isinstance(model, StylExModel) else None
     return open_classifier(own=own, image_range=model.image_range, device=model.device, **arguments)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stylexport.attfind.effects import run_files
-from stylexport.attfind.effects.lock import exclusive
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 
@@ -41,7 +39,8 @@ class Run:
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"{folder}: is a file; name a new folder for the run")
         expected = (run_files.PARTS, run_files.LATENTS)
-        if folder.exists() and any(entry.name not in expected and not entry.name.startswith(".") for entry in folder.iterdir()):
+        others = folder.exists() and any(entry.name not in expected and not entry.name.startswith(".") for entry in folder.iterdir())
+        if others or any((folder / run_files.PARTS).glob("*.npy")):  # parts without their run.json are of nobody knows what
             raise BadInput(f"{folder}: is not empty and holds no run; name a new folder")
         try:
             (folder / run_files.PARTS).mkdir(parents=True, exist_ok=True)
@@ -65,14 +64,14 @@ class Run:
             raise BadInput(f"{folder}: holds a run with another {', '.join(differs)}; name another folder, or delete this one")
         return run
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps a second program off this run, and clears what a killed one left half-written. Raises BadInput where one works on it."""
-        with exclusive(self.folder):
-            for place in (self.folder, self.folder / run_files.PARTS):
-                for partial in place.glob(".*.partial"):
+    def clear_leftovers(self) -> None:
+        """Removes what a killed program left half-written; for the one that has claimed the folder."""
+        for place in (self.folder, self.folder / run_files.PARTS):
+            for partial in place.glob(".*.partial"):
+                if partial.is_dir():
+                    shutil.rmtree(partial)
+                else:  # of an earlier version
                     partial.unlink(missing_ok=True)
-            yield
 
     @property
     def images(self) -> int:

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from stylexport.common.atomic import whole_file
-from stylexport.common.errors import DamagedFile
+from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 
 FORMAT = 1
@@ -42,14 +42,35 @@ def write_latents(folder: Path, arrays: Mapping[str, Array]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
 
 
+def check_run(folder: Path) -> None:
+    """Raises BadInput where a folder holds no run."""
+    if not any((folder / name).is_file() for name in (H5, ABOUT)):
+        raise BadInput(f"{folder}: is not a run of AttFind; `stylexport attfind effects MODEL -o {folder}` makes one")
+
+
 def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """What run.json and latents.npz hold. Raises DamagedFile."""
+    place = folder / ABOUT
     try:
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        with np.load(folder / LATENTS) as file:
-            return about, {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DamagedFile(folder, f"its description cannot be read ({error})", "delete the folder and measure again") from error
+        about = _checked(json.loads(place.read_text(encoding="utf-8")))
+        place = folder / LATENTS
+        with np.load(place) as file:
+            return about, {name: file[name] for name in ARRAYS[1:-1]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, EOFError) as error:
+        whole = f"all is measured, and {H5} says what: name another folder to measure anew"
+        remedy = whole if (folder / H5).is_file() else f"delete {folder} and measure again"
+        raise DamagedFile(place, f"the run's description cannot be read ({error})", remedy) from error
+
+
+def _checked(about: Any) -> dict[str, Any]:
+    """A run's description. Raises ValueError, KeyError and TypeError where it is none."""
+    layers, labels = about["layers"], about["labels"]
+    if not all(isinstance(name, str) and isinstance(size, int) for name, size in layers):
+        raise ValueError(f"its layers are {layers!r:.100}")
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"its labels are {labels!r:.100}")
+    found: dict[str, Any] = {**about}
+    return found
 
 
 def write_part(folder: Path, image: int, effects: Array) -> None:
@@ -89,8 +110,8 @@ def read_h5(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
         with h5py.File(path) as file:
             arrays = {name: np.asarray(file["dlatents" if name == "latents" else name]) for name in ARRAYS}
-            return json.loads(file.attrs["about"]), arrays
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+            return _checked(json.loads(file.attrs["about"])), arrays
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise DamagedFile(path, f"does not hold effects ({error})", "measure the effects again") from error
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylexport.attfind.arguments import check_images
 from stylexport.attfind.effects.latents import Encoded, check_latents, read_latents
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.stylex_model import StylExModel
@@ -65,9 +66,8 @@ def pictures_source(images: Path | Array, model: Explained, classify: Classify, 
         side = model.generator.config.resolution
         facts = {"pictures": images.resolve().name, "sha256": folder_digest(images), **facts, "prepared": PREPARED}
         return Source(facts, lambda: encode_folder(images, model, classify, side, progress=progress))
-    values = np.asarray(images, np.float32)
-    if values.ndim != 4 or not len(values) or not np.isfinite(values).all():
-        raise BadInput(f"the images are {list(values.shape)}; finite numbers [N, 3, H, W] are needed")
+    check_images(images, model.image_range)
+    values = images.astype(np.float32)
     facts = {"pictures": "array", "sha256": _digest(values), **facts}
     parts = [values[start : start + BATCH] for start in range(0, len(values), BATCH)]
     return Source(facts, lambda: encode(parts, _numbers(values), model, classify, progress=progress))

@@ -6,12 +6,14 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stylexport.attfind.effects.run_files import check_run
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import from_json, read_json
 
 FORMAT = 1
 ATTRIBUTES = "attributes.json"
@@ -125,37 +127,52 @@ def read_attributes(run: str | os.PathLike[str]) -> Selection:
     """
     path = Path(run) / ATTRIBUTES
     if not path.is_file():
+        check_run(Path(run))
         raise BadInput(f"{path}: no attributes are selected yet; `stylexport attfind select {os.fspath(run)}` does it")
+    values = read_json(path, REMEDY)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']!r}, expected {FORMAT}")
+        if values.get("format") != FORMAT:
+            raise ValueError(f"format {values.get('format')!r}, expected {FORMAT}")
+        found = from_json(_File, values)
         return Selection(
-            attributes=tuple(_attribute(row) for row in values["attributes"]),
-            by_class={int(target): tuple(_attribute(row, int(target)) for row in own) for target, own in values["by_class"].items()},
-            strategy=str(values["strategy"]),
-            target=values.get("target"),
-            image=values.get("image"),
-            parameters={name: (row["value"], row["from"]) for name, row in values.get("parameters", {}).items()},
-            remarks=tuple(values.get("remarks", ())),
-            search=values.get("search", "exhaustive"),
-            measured_on={str(name): str(digest) for name, digest in values.get("measured_on", {}).items()},
+            attributes=tuple(map(_possible, found.attributes)),
+            by_class={int(target): tuple(_possible(row, int(target)) for row in own) for target, own in found.by_class.items()},
+            strategy=found.strategy,
+            target=found.target,
+            image=found.image,
+            parameters={name: (row["value"], row["from"]) for name, row in found.parameters.items()},
+            remarks=found.remarks,
+            search=found.search,
+            measured_on=found.measured_on,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # of JSON with other types than a selection's
-        raise DamagedFile(path, f"is not a selection ({type(error).__name__}: {error})", REMEDY) from error
+    except ValueError as error:
+        raise DamagedFile(path, f"is not a selection ({error})", REMEDY) from error
 
 
-def _attribute(row: Mapping[str, Any], target: int | None = None) -> Attribute:
-    """One row, of `target`'s list where one is given. Raises ValueError where an attribute cannot have such values."""
-    found = Attribute(**{f.name: row[f.name] for f in fields(Attribute)})
-    numbers = (found.direction, found.coordinate, found.channel, found.target)
-    whole_numbers = all(type(number) is int and number >= 0 for number in numbers)
-    if (
-        not whole_numbers
-        or not math.isfinite(found.score)
-        or found.direction > 1
-        or not isinstance(found.layer, str)
-        or target not in (None, found.target)
-    ):
-        raise ValueError(f"a row is {dict(row)}")
+@dataclass(frozen=True)
+class _File:
+    """attributes.json as it is written."""
+
+    format: int
+    attributes: tuple[Attribute, ...]
+    by_class: Mapping[str, tuple[Attribute, ...]]
+    strategy: str
+    target: int | None = None
+    image: int | None = None
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    search: Any = "exhaustive"
+    measured_on: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if lost := [name for name, row in self.parameters.items() if not {"value", "from"} <= row.keys()]:
+            raise ValueError(f"the parameter {lost[0]} has no value, or no origin")
+
+
+def _possible(found: Attribute, target: int | None = None) -> Attribute:
+    """The attribute, of `target`'s list where one is given. Raises ValueError where an attribute cannot have such values."""
+    if min(found.direction, found.coordinate, found.channel, found.target) < 0 or found.direction > 1 or not math.isfinite(found.score):
+        raise ValueError(f"a row is {asdict(found)}")
+    if target not in (None, found.target):
+        raise ValueError(f"a row of the list of {target} is {asdict(found)}")
     return replace(found, score=float(found.score))

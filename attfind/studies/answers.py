@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 from stylexport.attfind.studies.form import COLUMNS, FORMAT
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import from_json, read_json
 
+REMEDY = "name the key.json that lies beside the study's page"
 KINDS = ("classification", "verbal")
 JUDGED = ("study", "kind", "participant", "question", "answer")  # the columns that count; the times are for the reader
 
@@ -37,19 +38,30 @@ class Key:
     questions: Mapping[str, Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class _KeyFile:
+    """What a key's file must hold, beside what it says of the study."""
+
+    study: str
+    kind: str
+    questions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _Id:
+    id: str
+
+
 def read_key(path: Path) -> Key:
     """A key that a study wrote. Raises BadInput where it is missing, DamagedFile where it is not a key."""
+    found = read_json(path, REMEDY)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']}, not {FORMAT}")
-        return Key(found["study"], found["kind"], {question["id"]: question for question in found["questions"]})
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}; name the key.json that lies beside the study's page") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFile(
-            path, f"is not the key of a study ({type(error).__name__}: {error})", "name the key.json beside the study's page"
-        ) from error
+        if found.get("format") != FORMAT:
+            raise ValueError(f"format {found.get('format')}, not {FORMAT}")
+        key = from_json(_KeyFile, {name: found[name] for name in ("study", "kind", "questions") if name in found})
+        return Key(key.study, key.kind, {from_json(_Id, {"id": row.get("id")}).id: row for row in key.questions})
+    except ValueError as error:
+        raise DamagedFile(path, f"is not the key of a study ({error})", REMEDY) from error
 
 
 def read_answers(path: Path) -> list[Answer]:

@@ -1,7 +1,8 @@
 """What goes into a network that is recorded: the user's own tensors, pictures or latents, else numbers that a seed gives. All float32.
 
 Every input has a name (`z`, `dlatent`, `image`, `probabilities`, or what a user's own network calls it) and its own generator of random
-numbers, seeded by both: the same seed gives the same z whatever else is recorded. Images are [N, C, H, W] here, in [-1, 1].
+numbers, seeded by both: the same seed gives the same z whatever else is recorded. Images are [N, C, H, W] here, in [-1, 1] where the
+graph does not tell another range.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import numpy as np
 from stylexport.common.errors import BadInput
 from stylexport.common.pictures import read_picture
 from stylexport.common.types import Array
+from stylexport.converter.calls.draws import draw, smooth_images, spread
+from stylexport.converter.calls.ranges import Range
 from stylexport.converter.calls.user_inputs import UserInputs
 
 Sizes = tuple[int, ...]
@@ -35,10 +38,11 @@ class Inputs:
         """Whether the user gave this input."""
         return name in self.user.tensors
 
-    def tensor(self, name: str, shape: Shape, samples: int) -> Array:
+    def tensor(self, name: str, shape: Shape, samples: int, within: Range | None = None, layout: str = "") -> Array:
         """An input [samples, *shape] as the user gave it, else random by its kind; an axis that `shape` leaves open is the user's, or 64.
 
-        Raises BadInput where the user's has another shape, or the number of axes is not known.
+        `within`: what the graph takes, in the order of axes of its `layout`; without it images are in [-1, 1] and other numbers from a
+        normal distribution. Raises BadInput where the user's has another shape, or the number of axes is not known.
         """
         if self.has(name):
             return self._given(name, shape, samples)
@@ -47,8 +51,11 @@ class Inputs:
         sizes = tuple(UNKNOWN if size is None else size for size in shape)
         if name == "probabilities":
             return self._probabilities(sizes[0], samples)
-        if len(sizes) == IMAGE_RANKS:
-            return self._images(name, sizes, samples)
+        if len(sizes) == IMAGE_RANKS and (self.user.pictures or within is None):
+            images = self._images(name, sizes, samples)
+            return images if within is None else spread(images, within, layout)
+        if within is not None:
+            return draw(self._random(name), within, samples, sizes, layout)
         return self._random(name).standard_normal((samples, *sizes)).astype(np.float32)
 
     def dlatent(self, latent: int, labels: int, samples: int) -> Array:
@@ -97,24 +104,3 @@ class Inputs:
 
     def _random(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self.user.seed, *name.encode()])
-
-
-def smooth_images(rng: np.random.Generator, count: int, shape: Sizes) -> Array:
-    """Random images [count, *shape] in (-1, 1): noise at every scale, twice as strong at each coarser one, as photographs have it."""
-    channels, height, width = shape
-    total = np.zeros((count, channels, height, width))
-    size, strength = 2, 1.0
-    while size <= max(height, width):
-        coarse = rng.standard_normal((count, channels, min(size, height), min(size, width)))
-        total += strength * _enlarged(_enlarged(coarse, 2, height), 3, width)
-        size, strength = 2 * size, strength / 2
-    return np.tanh(total).astype(np.float32)
-
-
-def _enlarged(values: Array, axis: int, size: int) -> Array:
-    """Linear interpolation along an axis, with the first and last values kept."""
-    at = np.linspace(0, values.shape[axis] - 1, size)
-    low = np.minimum(at.astype(int), max(values.shape[axis] - 2, 0))
-    high = np.minimum(low + 1, values.shape[axis] - 1)
-    share = (at - low).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
-    return (1 - share) * values.take(low, axis) + share * values.take(high, axis)

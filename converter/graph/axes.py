@@ -75,10 +75,16 @@ def _links(flow: Flow, name: str) -> Iterator[tuple[str, Permutation]]:
         axes = array(flow.graph, flow.inputs[name][1])
         if axes is not None and sorted(axes.tolist()) == [0, 1, 2, 3]:
             yield refs[0], tuple(axes.tolist())
-    elif node.op in _KEEPING or (node.op in _REDUCING and "keep_dims" in node.attr and node.attr["keep_dims"].b):
+    elif node.op in _KEEPING or _keeps_axes(node) or (node.op in _REDUCING and "keep_dims" in node.attr and node.attr["keep_dims"].b):
         yield refs[0], _SAME
     elif node.op in POINTWISE or node.op in ("AddN", "ConcatV2", "Softmax"):
         yield from ((ref, _SAME) for ref in (refs[:-1] if node.op == "ConcatV2" else refs))
+
+
+def _keeps_axes(node: Node) -> bool:
+    """Whether a slice leaves every axis where it is."""
+    masks = ("shrink_axis_mask", "new_axis_mask")
+    return node.op == "StridedSlice" and not any(node.attr[mask].i for mask in masks if mask in node.attr)
 
 
 def _inverse(axes: Permutation) -> Permutation:

@@ -43,11 +43,14 @@ def _dtype(node: Node) -> str:
 
 @dataclass(frozen=True)
 class Flow:
-    """What a graph's outputs need. `inputs`: node -> references that it takes, in order of execution; `fed`: what a caller feeds."""
+    """What a graph's outputs need. `inputs`: node -> references that it takes, in order of execution; `fed`: what a caller feeds;
+    `outputs`: what the graph gives.
+    """
 
     graph: Graph
     inputs: Mapping[str, tuple[str, ...]]
     fed: frozenset[str]
+    outputs: tuple[str, ...] = ()
 
     @cached_property
     def place(self) -> Mapping[str, int]:
@@ -65,6 +68,14 @@ class Flow:
         for name, refs in self.inputs.items():
             if any(name_of(ref) in found for ref in refs):
                 found.add(name)
+        return frozenset(found)
+
+    def needed_by(self, nodes: Collection[str]) -> frozenset[str]:
+        """The nodes on whose values any of `nodes` depends, these included."""
+        found = set(nodes)
+        for name in reversed(list(self.inputs)):
+            if name in found:
+                found.update(name_of(ref) for ref in self.inputs[name])
         return frozenset(found)
 
     @cached_property
@@ -150,7 +161,7 @@ def follow(graph: Graph, outputs: Sequence[str], fed: Collection[str] | None = N
             stack.append((name, True))
             stack += [(name_of(ref), False) for ref in reversed(_taken(graph, name))]
     given = frozenset(name for name in inputs if graph[name].op in _FED and name not in graph.keys and _dtype(graph[name]) != "bool")
-    return Flow(graph, inputs, given if fed is None else given & frozenset(fed))
+    return Flow(graph, inputs, given if fed is None else given & frozenset(fed), tuple(resolve(graph, ref) for ref in outputs))
 
 
 def _taken(graph: Graph, name: str) -> tuple[str, ...]:

@@ -7,11 +7,14 @@ convolution with demodulation, noise and bias that is the addition of the bias. 
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stylexport.converter.graph.dataflow import END, Flow, name_of
+from stylexport.converter.graph.loops.recurrence import LOOPS, results, unrolled
 from stylexport.converter.graph.pointwise import chain
 
 _BROADCASTS = ("Tile", "BroadcastTo")
@@ -28,7 +31,9 @@ class LayerCall:
 
     `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
     `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
-    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data.
+    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data. A loop may give
+    several results: the first begins `chain`, the others (states) are `further`. `inner` are the nodes between the steps of a cell that
+    the graph repeats. `together`: several layers work in one loop, and what it gives is not one layer's alone.
     """
 
     layer: str
@@ -38,6 +43,9 @@ class LayerCall:
     variables: tuple[str, ...]
     chain: tuple[str, ...]
     tiled: bool
+    further: tuple[str, ...] = ()
+    inner: frozenset[str] = frozenset()
+    together: bool = False
 
 
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
@@ -54,10 +62,14 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
     found = []
     for layer, nodes in entries.items():
         members = frozenset(v for v in flow.graph.keys if v in flow.place and _layer(flow, v, layers, names) == layer)
-        for cluster in _calls(flow, list(nodes), roles, members):
+        calls = _calls(flow, list(nodes), roles, members)
+        steps = unrolled(flow, calls)
+        for cluster in steps:
             taken = tuple(v for v in flow.place if v in members and any(v in _taken(flow, entry) for entry in cluster))
             first = next(v for v in taken if v in _taken(flow, cluster[0]))
             tensor = layers.get(flow.graph.keys[first])
+            meeting, is_recurrent = _whole_map(flow, flow.meet(cluster)), len(steps) < len(calls)
+            result, *further = results(flow, meeting, is_recurrent)
             found.append(
                 LayerCall(
                     layer=tensor.rpartition(".")[0] if tensor else "",
@@ -65,11 +77,35 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     mapped=tensor is not None,
                     entries=tuple(cluster),
                     variables=taken,
-                    chain=chain(flow, _whole_map(flow, flow.meet(cluster))),
+                    chain=chain(flow, result) if result in flow.place else (result,),
                     tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
+                    further=tuple(further),
+                    inner=flow.depending_on(cluster) & flow.needed_by((meeting,)) if is_recurrent else frozenset(),
                 )
             )
-    return sorted(found, key=lambda call: flow.place[call.chain[0]])
+    return sorted(_together(flow, found), key=lambda call: flow.place[name_of(call.chain[0])])
+
+
+def _together(flow: Flow, calls: Sequence[LayerCall]) -> list[LayerCall]:
+    """The calls, with those of several layers in one loop as one call of the module that holds them."""
+    found: dict[str, LayerCall] = {}
+    for number, call in enumerate(calls):
+        loop = next((entry for entry in call.entries if flow.graph.nodes[entry].op in LOOPS), "")
+        place = call.chain[0] if loop else f"{number}"
+        before = found.get(place)
+        if before is None:
+            found[place] = call
+        else:
+            layer, tf = (_common(getattr(before, field), getattr(call, field), sign) for field, sign in (("layer", "."), ("tf", "/")))
+            entries, variables = (*before.entries, *call.entries), (*before.variables, *call.variables)
+            found[place] = dataclasses.replace(before, layer=layer, tf=tf, entries=entries, variables=variables, together=True)
+    return list(found.values())
+
+
+def _common(one: str, other: str, sign: str) -> str:
+    """The first parts that two paths have in common."""
+    parts = zip(one.split(sign), other.split(sign), strict=False)
+    return sign.join(first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
 def plain(name: str) -> str:

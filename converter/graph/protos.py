@@ -12,6 +12,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from tensorboard.compat.proto import (
+    attr_value_pb2,
     graph_pb2,
     meta_graph_pb2,
     saved_object_graph_pb2,
@@ -89,6 +90,7 @@ BundleHeader: Any = _CLASSES["BundleHeaderProto"]
 BundleEntry: Any = _CLASSES["BundleEntryProto"]
 SavedMetadata: Any = _CLASSES["SavedMetadata"]
 Example: Any = _CLASSES["Example"]
+AttrValue: Any = attr_value_pb2.AttrValue
 GraphDef: Any = graph_pb2.GraphDef
 MetaGraphDef: Any = meta_graph_pb2.MetaGraphDef
 SavedObjectGraph: Any = saved_object_graph_pb2.SavedObjectGraph

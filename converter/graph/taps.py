@@ -18,8 +18,8 @@ from stylexport.converter.graph.layer_calls import LayerCall, layer_calls, plain
 from stylexport.converter.graph.pointwise import SUMS, chain, factor, past_silent
 from stylexport.converter.graph.rounding import units, upstream
 
-PARAMETERS, ACTIVATION, JOIN, VARIABLE, OUTPUT = "parameters", "activation", "join", "variable", "output"
-_STAGES = (VARIABLE, PARAMETERS, ACTIVATION, JOIN, OUTPUT)
+PARAMETERS, STATE, ACTIVATION, JOIN, VARIABLE, OUTPUT = "parameters", "state", "activation", "join", "variable", "output"
+_STAGES = (VARIABLE, PARAMETERS, STATE, ACTIVATION, JOIN, OUTPUT)
 _JOINS = (*SUMS, "ConcatV2")
 _LAYING_OUT = ("Transpose", "Pad", "PadV2", "MirrorPad")
 
@@ -187,7 +187,8 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
         if call.tiled:
             yield from _values(call)
         else:
-            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf)
+            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=not call.together)
+        yield from (Place(call.layer, STATE, ref, call.tf, declared=False) for ref in call.further)
         if len(call.chain) > 1:
             yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)
     for node in _joins(flow, found):
@@ -197,7 +198,7 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
 
 def _joins(flow: Flow, found: Sequence[LayerCall]) -> Iterator[str]:
     """The sums and concatenations of outputs of different layers, which belong to none of them."""
-    own = {node for call in found for node in (*call.entries, *call.chain)}
+    own = {name_of(node) for call in found for node in (*call.entries, *call.chain, *call.further, *call.inner)}
     sources: dict[str, frozenset[str]] = {name: frozenset((name,)) for name in (*flow.fed, *own)}
     for name in flow.inputs:
         if name not in flow.data or name in sources:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +69,25 @@ def convert(
     with contextlib.ExitStack() as opened, whole_folder(Path(out)) as stage:
         found = find_networks(sources, networks or {}, mapping, opened, passed_over)
         # All are recognised before any is written: the writers run outside Python's lock and would wait for it at every piece.
-        with ThreadPoolExecutor(len(found)) as pool:
-            ledgers = dict(pool.map(lambda one: write_network(one, stage, dtype, progress), found.values()))
+        with ThreadPoolExecutor(len(found)) as pool, _stopping(progress) as step:
+            ledgers = dict(pool.map(lambda one: write_network(one, stage, dtype, step), found.values()))
         write_index(Path(out), stage, ledgers, labels)
     return Conversion(Path(out), ledgers, passed_over)
+
+
+@contextlib.contextmanager
+def _stopping(progress: Progress | None) -> Iterator[Progress]:
+    """A progress that ends the writers when the block ends by an error or a signal: its end waits for them."""
+    stopped = threading.Event()
+
+    def step(network: str, done: int, total: int) -> None:
+        if stopped.is_set():
+            raise CancelledError
+        if progress:
+            progress(network, done, total)
+
+    try:
+        yield step
+    except BaseException:
+        stopped.set()
+        raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import from_json, read_json
 from stylexport.common.version import __version__
 
 FORMAT = 1
@@ -109,13 +109,9 @@ def read_ledger(path: Path) -> Ledger:
 
     """
     values = read_json(path)
+    if values.get("format", FORMAT) != FORMAT:
+        raise BadInput(f"{path}: ledger format {values['format']}; this version reads {FORMAT}: update stylexport")
     try:
-        if values["format"] != FORMAT:
-            raise BadInput(f"{path}: ledger format {values['format']}; this version reads {FORMAT}: update stylexport")
-        rows = [TensorRow(**{**row, "tf_shape": tuple(row["tf_shape"]), "shape": tuple(row["shape"])}) for row in values["tensors"]]
-        left = [LeftOut(**{**row, "tf_shape": tuple(row["tf_shape"])}) for row in values["left_out"]]
-        filled = [FilledRow(**{**row, "shape": tuple(row["shape"]), "values": tuple(row["values"])}) for row in values.get("filled", ())]
-        names = ("network", "source", "dtype", "config", "remarks")
-        return Ledger(**{name: values[name] for name in names}, tensors=rows, left_out=left, filled=filled)
-    except (KeyError, TypeError) as error:
-        raise DamagedFile(path, f"is not a ledger ({error!r})", "convert the release again") from error
+        return from_json(Ledger, {name: value for name, value in values.items() if name not in ("format", "tool")})
+    except ValueError as error:
+        raise DamagedFile(path, f"is not a ledger ({error})", "convert the release again") from error

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import from_json
 from stylexport.common.types import Array
 from stylexport.converter.formats.checkpoint.checksums import as_bytes, crc32c
 from stylexport.converter.graph.tensor_proto import BFLOAT16
@@ -80,11 +81,22 @@ class RecordedWeight:
 
 
 @dataclass(frozen=True)
+class RecordedRange:
+    """What an input was drawn from: `low` to `high`, over all its elements; `whole` numbers only or not; `why` says what told it."""
+
+    low: float
+    high: float
+    whole: bool
+    why: str
+
+
+@dataclass(frozen=True)
 class RecordedNetwork:
     """One network of the release.
 
     `config` is its config.json (None for a user's own network), `inputs` and `outputs` map names to tensors of the file, `taps` stand in
-    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or "").
+    the order of execution, `weights` by PyTorch name. `layouts` gives each input's layout ("NHWC", "NCHW" or ""), `dtypes` the data type
+    of those that the graph takes as integers or booleans. `ranges` describes the inputs that were drawn from a range that the graph told.
     """
 
     network: str
@@ -97,13 +109,16 @@ class RecordedNetwork:
     taps: tuple[RecordedTap, ...]
     weights: Mapping[str, RecordedWeight]
     remarks: tuple[str, ...] = field(default=())
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, RecordedRange] = field(default_factory=dict)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> RecordedNetwork:
-        """The inverse of `dataclasses.asdict`. Raises KeyError, TypeError."""
-        taps = tuple(RecordedTap(**{**tap, "shape": tuple(tap["shape"])}) for tap in values["taps"])
-        weights = {name: RecordedWeight(**weight) for name, weight in values["weights"].items()}
-        return cls(**{**values, "taps": taps, "weights": weights, "remarks": tuple(values["remarks"])})
+
+@dataclass(frozen=True)
+class _About:
+    """What the header says of the tensors: their networks, and a checksum of each."""
+
+    networks: Mapping[str, RecordedNetwork]
+    crc32c: Mapping[str, str]
 
 
 _USUAL = {field.name: field.default for field in dataclasses.fields(RecordedTap) if field.default is not dataclasses.MISSING}
@@ -142,14 +157,13 @@ class Recorder:
         }
 
     def __enter__(self) -> Recorder:
+        self._file.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
-                self._file.finish({KEY: json.dumps(self._metadata, separators=(",", ":"))})
-        finally:
-            self._file.close()
+        if kind is None:
+            self._file.finish({KEY: json.dumps(self._metadata, separators=(",", ":"))})
+        self._file.__exit__(kind, error, trace)
 
 
 class Recording:
@@ -174,10 +188,10 @@ class Recording:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise BadInput(f"{path}: is a recording of another format than {FORMAT}; {REMEDY} with this version")
         try:
-            self._checksums: Mapping[str, str] = dict(self.about.pop("crc32c"))
-            self.networks = {name: RecordedNetwork.from_json(values) for name, values in self.about.pop("networks").items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedFile(path, f"its description cannot be followed ({error!r})", REMEDY) from error
+            about = from_json(_About, {name: self.about.pop(name, None) for name in ("networks", "crc32c")})
+        except ValueError as error:
+            raise DamagedFile(path, f"its description cannot be followed ({error})", REMEDY) from error
+        self._checksums, self.networks = about.crc32c, dict(about.networks)
 
     def tensor(self, name: str) -> Array:
         """A tensor as stored, read-only. Raises DamagedFile where it is absent or its checksum is another."""
@@ -199,11 +213,14 @@ class Recording:
 
 
 def _as_json(network: RecordedNetwork) -> dict[str, Any]:
-    """As `RecordedNetwork.from_json` takes it. What earlier versions do not know is not mentioned where it says nothing."""
+    """As a recording holds it. What earlier versions do not know is not mentioned where it says nothing."""
     values = dataclasses.asdict(network)
     for tap in values["taps"]:
         for name in [name for name, usual in _USUAL.items() if tap[name] == usual]:
             del tap[name]
+    for name in ("dtypes", "ranges"):
+        if not values[name]:
+            del values[name]
     return values
 
 

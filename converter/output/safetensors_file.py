@@ -8,6 +8,7 @@ README, "Format".
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
@@ -100,16 +102,22 @@ class Writer:
 
 
 class Appender:
-    """A file of tensors that come one by one, in their order. The header counts them all, so that it is put before them at the end."""
+    """A file of tensors that come one by one, in their order. The header counts them all, so that it is put before them at the end.
+
+    The file is whole or absent. The `with` block keeps other programs off it; it raises BadInput where the file cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises BadInput where `path` cannot be written."""
-        self._path, self._entries, self._end = path, dict[str, dict[str, Any]](), 0
-        self._body = path.with_name(f".{path.name}.tensors")
-        try:
-            self._file = self._body.open("wb")
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be written ({error.strerror}); name a file in an existing folder") from error
+        self.path, self._entries, self._end = path, dict[str, dict[str, Any]](), 0
+
+    def __enter__(self) -> Appender:
+        self._open = contextlib.ExitStack()
+        if not self.path.parent.is_dir():
+            raise BadInput(f"{self.path}: cannot be written, its folder is not there; name a file in an existing folder")
+        self._partial = self._open.enter_context(whole_file(self.path))
+        self._body = self._partial.with_name("tensors")
+        self._file = self._open.enter_context(self._body.open("wb"))
+        return self
 
     def add(self, name: str, value: NDArray[Any]) -> None:
         """Append a contiguous tensor of a floating dtype."""
@@ -118,16 +126,15 @@ class Appender:
         self._end += value.nbytes
 
     def finish(self, metadata: Mapping[str, str]) -> None:
-        """Header and tensors into one file, which is whole or absent."""
+        """Header and tensors into one file, which is put in place when the `with` block ends."""
         self._file.flush()
-        with whole_file(self._path) as partial, partial.open("wb") as file, self._body.open("rb") as body:
+        with self._partial.open("wb") as file, self._body.open("rb") as body:
             file.write(_header(metadata, self._entries))
             shutil.copyfileobj(body, file, 4 * _LARGE)
 
-    def close(self) -> None:
-        """Remove what lies beside the file."""
-        self._file.close()
-        self._body.unlink(missing_ok=True)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """The file is put in place; nothing of it is left where there was an error."""
+        self._open.__exit__(kind, error, trace)
 
 
 def read(path: Path) -> Mapping[str, NDArray[Any]]:
@@ -139,25 +146,26 @@ def read(path: Path) -> Mapping[str, NDArray[Any]]:
 
 
 def read_with_metadata(path: Path, remedy: str) -> tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]]:
-    """A file's metadata and its tensors as `read` gives them; `remedy` ends the error message of one that is missing or damaged."""
+    """A file's metadata and its tensors as `read` gives them; `remedy` ends the error message of one that is missing or damaged.
+
+    The package safetensors checks the file as it does for `from_pretrained`: one tensor after the other, no byte twice, none left over.
+    """
     try:
-        size = path.stat().st_size
-        data = np.memmap(path, np.uint8, mode="r") if size else np.empty(0, np.uint8)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; {remedy}") from error
-    try:
+        data = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
+        with safe_open(path, framework="np"):
+            pass
         (length,) = struct.unpack("<Q", bytes(data[:8]))
-        if length > size - 8:
-            raise ValueError(f"its header of {length} bytes runs past its {size} bytes")
         header = json.loads(bytes(data[8 : 8 + length]))
         metadata = header.pop("__metadata__", {})
         return metadata, {name: _tensor(data[8 + length :], name, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}; {remedy}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFile(path, f"is not a safetensors file ({error})", remedy) from error
 
 
 def _tensor(body: NDArray[np.uint8], name: str, entry: Mapping[str, Any]) -> NDArray[Any]:
+    if entry["dtype"] not in _NUMPY:
+        raise ValueError(f"{name} is of dtype {entry['dtype']}, not of {', '.join(_NUMPY)}")
     start, end = entry["data_offsets"]
-    if not 0 <= start <= end <= len(body):
-        raise ValueError(f"{name} lies past the end")
     return np.asarray(body[start:end]).view(_NUMPY[entry["dtype"]]).reshape(entry["shape"])

@@ -24,7 +24,7 @@ from stylexport.converter.output.safetensors_file import DTYPES, Writer
 FILLED = "float32"  # the dtype of a tensor that no variable gives
 
 
-def write_network(found: Found, stage: Path, dtype: str | None, progress: Progress | None) -> tuple[str, Ledger]:
+def write_network(found: Found, stage: Path, dtype: str | None, progress: Progress) -> tuple[str, Ledger]:
     """Writes a network's folder into `stage`: config.json, model.safetensors, conversion.json. Returns its role and ledger.
 
     Raises MappingError for a tensor that is not floating point or not finite, DamagedFile where a checksum does not match.
@@ -72,9 +72,7 @@ def _row(binding: Binding, dtype: str | None) -> TensorRow:
     )
 
 
-def _write_tensors(
-    path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow | FilledRow], progress: Progress | None
-) -> None:
+def _write_tensors(path: Path, network: Network, artefact: Artefact, rows: Sequence[TensorRow | FilledRow], progress: Progress) -> None:
     total, done = sum(b.variable.nbytes for b in network.bindings), 0
     place = {variable.key: i for i, variable in enumerate(artefact.variables)}
     in_file_order = sorted(by_tensor(network.bindings).items(), key=lambda item: place[item[1][0].variable.key])
@@ -87,8 +85,7 @@ def _write_tensors(
             else:
                 file.write(tensor, [_joined(arrays, bindings, dtypes[tensor], artefact.path)])
             done += sum(array.nbytes for array in arrays.values())
-            if progress:
-                progress(network.network, done, total)
+            progress(network.network, done, total)
         for filled in network.filled:
             file.write(filled.torch, [cast(filled.array(), dtypes[filled.torch], f"{path}: {filled.torch}")])
 

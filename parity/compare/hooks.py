@@ -56,7 +56,7 @@ def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         for site in sites:
             value = site.get(output)
-            if isinstance(value, Tensor) and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
+            if isinstance(value, Tensor) and value.ndim and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
                 output = site.put(output, other)
         return output
 

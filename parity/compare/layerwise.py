@@ -12,28 +12,26 @@ import collections
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, Layerwise, Match
 from stylexport.parity.compare.hooks import Capture, capturing, rows_in, stubbed
-from stylexport.parity.compare.sources import SOURCES, inputs_as_sources, source_of
 from stylexport.parity.difference import Difference, difference
 from stylexport.parity.error_maps import error_maps
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
+from stylexport.parity.match.misshapen import in_part, whole_value
 from stylexport.parity.match.promises import Seen, broken_promises
+from stylexport.parity.match.sources import SOURCES, inputs_as_sources, source_of
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
 from stylexport.parity.verdict import EXACT
-
-NEAR = 0.05  # a layer that is cut later and errs by less is taken for the part of the original's that it is nearest to
 
 
 def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
@@ -63,12 +61,9 @@ def _pass(comparison: Comparison, exact: nn.Module, whole: frozenset[str], silen
     hooks = capturing(run.module, [*comparison.sites, *_unnamed_modules(comparison)], run.compare_layer, trim=True)
     with torch.no_grad(), hooks:
         outputs = comparison.port.run(run.module, inputs)
-    for name, tap in comparison.output_taps.items():
+    for name in comparison.output_taps:
         if name in outputs:
-            compared = comparison.original.compare(tap, outputs[name])
-            run.seen.append(Seen(comparison.output_layer(name), compared is not None and compared[0].error <= EXACT))
-            if compared:
-                run.compare_output(comparison.output_layer(name), Answer(0, tap, *compared), outputs[name])
+            run.compare_output(name, outputs[name])
     return run
 
 
@@ -133,8 +128,9 @@ class _Run:
         """
         layer, calls = capture.site.layer, self.comparison.calls.get(capture.site.layer, [])
         cut_later = self.comparison.rows is not None and layer not in self.whole
-        found = self._in_part(capture, calls, value) if cut_later and calls else None
-        found = found or self._whole(capture, calls, value)
+        number = len(self.calls.get(layer, ()))
+        found = in_part(self.original, capture, calls, number, value) if cut_later and calls else None
+        found = found or (whole_value(self.original, capture, calls, number, value) if calls else None)
         if found is None:
             self.calls.setdefault(layer, []).append(None)
             return None
@@ -144,53 +140,10 @@ class _Run:
         self.seen.append(Seen(layer, held.error <= EXACT, 0 if part is None else 1 if part[1].ours_larger else -1))
         return self._hand_on(layer, held, handed[: self.comparison.rows])
 
-    def _whole(self, capture: Capture, calls: Sequence[Sequence[RecordedTap]], value: Tensor) -> tuple[Answer, Tensor] | None:
-        """What a layer should have given whose value is of another shape."""
-        if not calls or (self.comparison.rows is not None and not isinstance(capture.module, _ConvNd)):
-            return None
-        tap = calls[min(len(self.calls.get(capture.site.layer, ())), len(calls) - 1)][0]
-        self.original.parts.pop(tap.tensor, None)
-        users = self.comparison.rows is not None
-        expected = self.original.with_channels(tap, value.shape) if users else self.original.channels_first(tap)
-        return None if expected is None else (Answer(0, tap, Difference(math.inf, math.inf), expected), expected)
-
-    def _in_part(self, capture: Capture, calls: Sequence[Sequence[RecordedTap]], value: Tensor) -> tuple[Answer, Tensor] | None:
-        """The call of a layer that is cut later, and what the port is given: its own value with the original's in its place.
-
-        Where no call's value agrees, but one's does with the original's weights in the module, the layer is held against what that gives;
-        else where it is nearest, if that is near, or in the middle of a convolution's value.
-        """
-        number, own = len(self.calls.get(capture.site.layer, ())), self.original.layer_weights(capture.site.module)
-        order = sorted(range(len(calls)), key=lambda call: call != number)
-        taps = [(call, tap) for call in order for tap in calls[call]]
-        for right in (value, *self._with_original_weights(capture, own)):
-            for call, tap in taps:
-                part = self.original.compare_in_part(tap, right)
-                if part and part.difference.error <= EXACT:
-                    distance = part.difference if right is value else difference(value[: len(part.expected)], part.expected)
-                    self.original.parts[tap.tensor] = part.order, part.overlap
-                    return Answer(call, tap, distance, part.expected), part.expected
-        call, tap = taps[0]
-        part, whole = self.original.compare_in_part(tap, value), self.original.with_channels(tap, value.shape)
-        if part and not part.difference.error < NEAR:
-            larger = isinstance(capture.module, _ConvNd) and part.overlap.ours_larger
-            part = self.original.compare_in_part(tap, value, middle=True) if larger else None
-        if part is None or whole is None:
-            return None
-        self.original.parts[tap.tensor] = part.order, part.overlap
-        return Answer(call, tap, part.difference, whole), part.expected
-
-    def _with_original_weights(self, capture: Capture, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
-        """What a module gives with the original's weights in it, where it can hold them."""
-        module = stubbed(capture.module, {})
-        own = module.state_dict()
-        if weights and all(name in own and own[name].shape == value.shape for name, value in weights.items()):
-            module.load_state_dict(dict(weights), strict=False)
-            if isinstance(value := capture.site.get(module(*capture.args, **capture.kwargs)), Tensor):
-                yield value[: len(capture.value)]
-
-    def compare_output(self, layer: str, held: Answer, value: Tensor) -> None:
-        """An output: what the port does behind its last layer."""
+    def compare_output(self, name: str, value: Tensor) -> None:
+        """An output: what the port does behind its last layer. Of another shape than the original's, it is a fault."""
+        layer, tap = self.comparison.output_layer(name), self.comparison.output_taps[name]
+        compared = self.original.compare(tap, value) or (Difference(math.inf, math.inf), self.original.channels_first(tap))
 
         def suspect(given: Tensor, expected: Tensor) -> Suspect:
             return Suspect(
@@ -204,7 +157,8 @@ class _Run:
                 sources=tuple(self.sources),
             )
 
-        self._judge(layer, held, value, suspect)
+        self.seen.append(Seen(layer, compared[0].error <= EXACT))
+        self._judge(layer, Answer(0, tap, *compared), value, suspect)
 
     def compare_variable(self, layer: str) -> None:
         """A variable that is itself data: compared as it is, then replaced by the original's."""

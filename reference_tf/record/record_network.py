@@ -14,11 +14,12 @@ from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.types import Array
 from stylexport.converter.calls.calls import Call, Feed, used
 from stylexport.converter.calls.inputs import Inputs
+from stylexport.converter.calls.ranges import Range, input_ranges
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
 from stylexport.converter.graph.tensor_proto import numpy_dtype
 from stylexport.converter.mapping.rules import assembled, by_tensor
-from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, RecordedWeight, Recorder
+from stylexport.converter.output.recording import RecordedNetwork, RecordedRange, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.converter.output.write_network import check_finite
 from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
@@ -37,6 +38,8 @@ class _State:
     values: dict[str, Pair] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     layouts: dict[str, str] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+    ranges: dict[str, RecordedRange] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     taps: list[RecordedTap] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
@@ -69,7 +72,9 @@ def record_network(
     for number, call in enumerate(source.procedure.calls):
         fed = [given.name for given in call.function.inputs]
         chosen = _chosen(call, taps(call.function.graph, call.function.outputs, layers, network_taps, names=names, fed=fed))
-        given = [_fed(feed, inputs, samples, state, recorder, source) for feed in call.feeds]
+        ranges = input_ranges(call.function, variables.__getitem__) if kind is None else {}
+        within = [ranges.get(name) for name in fed]
+        given = [_fed(feed, r, inputs, samples, state, recorder, source) for feed, r in zip(call.feeds, within, strict=True)]
         mixing = frozenset(tap.node for tap in chosen if tap.layer in mixing_layers)
         writer = _TapWriter(recorder, f"{source.name}/taps/{number}", store, mixing)
         results = _run(call, chosen, given, variables, writer, progress)
@@ -95,6 +100,8 @@ def record_network(
         taps=tuple(state.taps),
         weights=_weights(source, variables, recorder, state.used),
         remarks=tuple(state.remarks),
+        dtypes=state.dtypes,
+        ranges=state.ranges,
     )
 
 
@@ -112,27 +119,36 @@ def _variables(source: Source) -> dict[str, Array]:
     return found
 
 
-def _fed(feed: Feed, inputs: Inputs, samples: int, state: _State, recorder: Recorder, source: Source) -> Pair:
+def _fed(feed: Feed, within: Range | None, inputs: Inputs, samples: int, state: _State, recorder: Recorder, source: Source) -> Pair:
     """What goes into one input, in both precisions: what an earlier call gave, else numbers that float32 holds; recorded once."""
     if feed.name in state.values:
         return state.values[feed.name]
     if feed.scalar:
         return _switched_off(feed)
-    value = _value(feed, inputs, samples, source)
+    value = _value(feed, within, inputs, samples, source)
     if feed.name not in state.inputs:
+        if within is not None and not inputs.has(feed.name):
+            state.ranges[feed.name] = RecordedRange(float(within.low.min()), float(within.high.max()), within.whole, within.why)
+            state.remarks.append(f"input {feed.name!r} drawn in {within.words}: {within.why}")
+        if feed.dtype not in DTYPES:
+            state.dtypes[feed.name] = feed.dtype
         state.inputs[feed.name] = recorder.add(f"{source.name}/inputs/{feed.name}", value)
         state.layouts[feed.name] = feed.layout
     single = feed.in_its_layout(value).astype(numpy_dtype(feed.dtype))
     return single, single.astype(np.float64) if feed.dtype in DTYPES else single
 
 
-def _value(feed: Feed, inputs: Inputs, samples: int, source: Source) -> Array:
-    """An input in float32, as the recording keeps it. Raises BadInput for one that is not floating point and that the user did not give."""
+def _value(feed: Feed, within: Range | None, inputs: Inputs, samples: int, source: Source) -> Array:
+    """An input in float32, as the recording keeps it. Raises BadInput for text, and for integers of which the graph tells nothing."""
     if feed.parts is not None:
         return inputs.dlatent(*feed.parts, samples)
-    if feed.dtype not in DTYPES and not inputs.has(feed.name):
-        raise BadInput(f"{source.artefact.path}: its input {feed.name} takes {feed.dtype}, which is not drawn; give it by --inputs")
-    return inputs.tensor(feed.name, feed.shape, samples).astype(numpy_dtype(feed.dtype)).astype(np.float32)
+    if feed.dtype == "string":
+        raise BadInput(f"{source.artefact.path}: takes text as {feed.name}; export a function of it that takes numbers")
+    if feed.dtype not in DTYPES and within is None and not inputs.has(feed.name):
+        problem = f"its input {feed.name} takes {feed.dtype}, and the graph does not tell which numbers"
+        raise BadInput(f"{source.artefact.path}: {problem}; give them by --inputs FILE")
+    value = inputs.tensor(feed.name, feed.shape, samples, within, feed.layout)
+    return value.astype(numpy_dtype(feed.dtype)).astype(np.float32)
 
 
 def _switched_off(feed: Feed) -> Pair:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stylexport.common.atomic import MARK, whole_folder
 from stylexport.common.errors import BadInput, DamagedFile, MappingError
-from stylexport.common.json_files import read_json
+from stylexport.common.json_files import read_index, read_json
 from stylexport.common.text import listing
 from stylexport.converter.mapping.recognise import table
 from stylexport.converter.mapping.rules import Rule, pattern
@@ -52,7 +52,7 @@ def export_folder(
 
 def _networks(folder: Path) -> dict[str, tuple[Path, NetworkConfig]]:
     """Known network -> its folder and configuration; networks that only their user knows are left out."""
-    networks = read_json(folder / MARK).get("networks", {})
+    networks = read_index(folder).get("networks", {})
     if not isinstance(networks, dict):
         raise DamagedFile(folder / MARK, "`networks` is not a table of folders", "convert the release again")
     for place in networks.values():

@@ -20,6 +20,7 @@ from stylexport.converter.graph.schedule import schedule
 from stylexport.reference_tf.replay.evaluator import DEAD, Evaluator, Handle, in_words
 from stylexport.reference_tf.replay.execute_op import constant, definition, execute, tensor
 from stylexport.reference_tf.replay.kernels import compute
+from stylexport.reference_tf.replay.tensor_arrays import TENSOR_ARRAYS
 
 Operation = Callable[[Evaluator, Node, Sequence[Any]], Sequence[Any]]
 
@@ -164,4 +165,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "StatelessWhile": _while,
     "Switch": _switch,
     "Merge": _merge,
+    **TENSOR_ARRAYS,
 }

@@ -42,8 +42,7 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, resume: bool, r
     say(f"trained {found['steps']:,} steps, {found['images']:,} images")
     for name, value in found["metrics"].items():
         say(f"  {name} {value:.4g}")
-    named = "" if (out / "classifier").is_dir() else f" --classifier {trained.config.classifier.spec}"
-    say(f"wrote {out}, a converted folder: stylexport attfind effects {out} --images DIR{named} -o EFFECTS")
+    say(f"wrote {out}, a converted folder: {trained.explained_by}")
 
 
 def _main() -> bool:

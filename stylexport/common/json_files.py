@@ -1,15 +1,22 @@
-"""JSON objects on disk: read with errors that name the file, written so that a person can read them."""
+"""JSON on disk: read with errors that name the file, made into dataclasses, written so that a person can read it."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import math
+import types
+import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from stylexport.common.atomic import whole_file
+from stylexport.common.atomic import MARK, settle, whole_file
 from stylexport.common.errors import BadInput, DamagedFile
+
+T = TypeVar("T")
 
 
 def read_json(path: Path, remedy: str = "convert the release again") -> dict[str, Any]:
@@ -26,6 +33,86 @@ def read_json(path: Path, remedy: str = "convert the release again") -> dict[str
     if not isinstance(values, dict):
         raise DamagedFile(path, f"holds a JSON {type(values).__name__} where an object belongs", remedy)
     return values
+
+
+def read_index(folder: Path, remedy: str = "convert the release again") -> dict[str, Any]:
+    """The stylex.json of a converted folder, whole also where the program that wrote into it was killed. Raises as `read_json` does."""
+    settle(folder)
+    return read_json(folder / MARK, remedy)
+
+
+def from_json(kind: type[T], values: Any) -> T:
+    """The dataclass `kind` with the fields of a JSON object: lists become tuples where it has tuples, objects the dataclasses in it.
+
+    Raises ValueError where a field is missing, unknown or of another type: that is the file's fault. A TypeError would be ours.
+
+    Example:
+        >>> @dataclasses.dataclass
+        ... class Row:
+        ...     name: str
+        ...     shape: tuple[int, ...] = ()
+        >>> from_json(Row, {"name": "w", "shape": [3, 4]})
+        Row(name='w', shape=(3, 4))
+        >>> from_json(Row, {"name": "w", "shape": [3, "4"]})
+        Traceback (most recent call last):
+        ValueError: `shape` is [3, '4'], which is not tuple[int, ...]
+
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{_short(values)} is not an object with the fields of a {kind.__name__}")
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    if unknown := sorted(str(name) for name in values.keys() - fields.keys()):
+        raise ValueError(f"unknown fields: {', '.join(unknown)}")
+    needed = [name for name, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in values]:
+        raise ValueError(f"without the fields {', '.join(missing)}")
+    hints: dict[str, Any] = _types(kind)  # type: ignore[arg-type]
+    found = {}
+    for name, value in values.items():
+        try:
+            found[name] = _value(hints[name], value)
+        except _OtherTypeError as error:
+            raise ValueError(f"`{name}` is {_short(value)}, which is not {fields[name].type}") from error
+    return kind(**found)
+
+
+class _OtherTypeError(Exception):
+    """A value that is not of the type that was asked for."""
+
+
+@cache
+def _types(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _value(wanted: Any, value: Any) -> Any:
+    """A value of JSON as a type has it. Raises _OtherTypeError, or ValueError from a dataclass inside."""
+    origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
+    if wanted is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for option in inner:
+            with contextlib.suppress(_OtherTypeError):
+                return _value(option, value)
+    elif origin is tuple and isinstance(value, list | tuple):
+        if inner[-1] is Ellipsis:
+            return tuple(_value(inner[0], item) for item in value)
+        if len(inner) == len(value):
+            return tuple(_value(option, item) for option, item in zip(inner, value, strict=True))
+    elif origin in (list, Sequence) and isinstance(value, list | tuple):
+        return [_value(inner[0], item) for item in value]
+    elif origin in (dict, Mapping) and isinstance(value, Mapping):
+        return {_value(inner[0], name): _value(inner[1], item) for name, item in value.items()}
+    elif dataclasses.is_dataclass(wanted):
+        return value if isinstance(value, wanted) else from_json(wanted, value)  # type: ignore[arg-type]
+    elif (wanted is float and type(value) in (int, float)) or type(value) is wanted:
+        return value
+    raise _OtherTypeError
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]} ..."
 
 
 def plain(value: Any) -> Any:

@@ -169,7 +169,7 @@ def test_classification_needs_its_key(tmp_path: Path) -> None:
 def test_what_is_no_key_is_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text(text)
     error = run("study", "analyse", write_answers(tmp_path / "p1.csv", "p1", "ABBA"), "--key", tmp_path / "key.json").one_line_error()
-    assert "is not the key of a study" in error
+    assert "name the key.json that lies beside the study's page" in error
 
 
 def test_what_is_no_text_is_said(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"url": "https://x/y"}}', "{" * 100_000])
 def test_a_broken_registry_is_bad_input(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(BadInput, match="is not a registry"):
+    with pytest.raises(BadInput, match="a registry is JSON: name -> "):
         load_registry(tmp_path / "r.json")
 
 

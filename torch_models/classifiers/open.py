@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput
+from stylexport.common.json_files import from_json
 from stylexport.torch_models.classifiers.builders import TORCHVISION, build, torchvision_builder
 from stylexport.torch_models.classifiers.preprocessing import Preprocessing
 from stylexport.torch_models.classifiers.weight_files import as_torchvision, load_into, read_weights
 from stylexport.torch_models.layers.precision import full_dtype
+from stylexport.torch_models.pretrained import PretrainedNetwork
 from stylexport.torch_models.stylex import StylEx
 
 OWN = "own"
@@ -92,20 +94,19 @@ def open_classifier(
         if own is None:
             raise BadInput("this model has no classifier; convert it too, or name one by --classifier")
         _refuse(weights, "the model's own classifier")
-        module, usual, spec = own, _converted(own), OWN
+        module, spec = own, OWN
     elif spec.startswith(TORCHVISION):
-        module, usual = _torchvision(spec, weights), IMAGENET
+        module = _torchvision(spec, weights)
     elif (folder := Path(spec)).is_dir():
         _refuse(weights, "a converted folder")
         module, labels = _from_folder(folder)
-        usual = _converted(module)
     elif ":" in spec:
-        module, usual = build(spec, "--classifier"), Preprocessing()
+        module = build(spec, "--classifier")
         if weights is not None:
             load_into(module, read_weights(weights), weights)
     else:
         raise BadInput(f"--classifier {spec}: is not a folder here, and not torchvision:NAME or PACKAGE:BUILD")
-    chosen = dataclasses.replace(usual if preprocessing is None else preprocessing, **(changes or {}))
+    chosen = dataclasses.replace(usual_preprocessing(spec, module) if preprocessing is None else preprocessing, **(changes or {}))
     module = module.to(device).requires_grad_(False)
     return Classifier(module, chosen, image_range, spec, None if weights is None else str(weights), labels)
 
@@ -124,6 +125,13 @@ def wrap_module(
     if isinstance(module, Classifier) and not changes:
         return module
     return Classifier(module, dataclasses.replace(_converted(module), **changes), image_range, spec, None, labels)
+
+
+def usual_preprocessing(spec: str, module: nn.Module) -> Preprocessing:
+    """What images go through before a classifier where nobody says otherwise: torchvision's, a converted one's resolution, or nothing."""
+    if spec.startswith(TORCHVISION):
+        return IMAGENET
+    return _converted(module) if spec == OWN or isinstance(module, PretrainedNetwork) else Preprocessing()
 
 
 def digest(module: nn.Module) -> str:
@@ -166,7 +174,13 @@ def _torchvision(spec: str, weights: Path | None) -> nn.Module:
 
 
 def recorded(about: Mapping[str, Any]) -> dict[str, Any]:
-    """`open_classifier`'s arguments for the classifier that a run recorded."""
-    spec, weights = about["spec"], about["weights"]
-    preprocessing = Preprocessing.from_json(about["preprocessing"])
-    return {"spec": spec, "weights": None if weights is None else Path(weights), "preprocessing": preprocessing}
+    """`open_classifier`'s arguments for the classifier that a run recorded. Raises ValueError where it does not say them."""
+    found = from_json(_Recorded, {field.name: about.get(field.name) for field in dataclasses.fields(_Recorded)})
+    return {"spec": found.spec, "weights": None if found.weights is None else Path(found.weights), "preprocessing": found.preprocessing}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recorded:
+    spec: str
+    weights: str | None
+    preprocessing: Preprocessing

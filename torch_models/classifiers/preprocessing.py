@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylexport.common.errors import BadInput
+from stylexport.common.json_files import from_json
 
 # Rec. 601 luma, as Pillow's convert("L") weighs a colour.
 LUMA = (0.299, 0.587, 0.114)
@@ -53,9 +54,8 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The preprocessing that a run recorded."""
-        fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**fields)
+        """The preprocessing that a run recorded. Raises ValueError where it is none."""
+        return from_json(cls, values)
 
     def to_json(self) -> dict[str, Any]:
         """The record of it."""

@@ -9,8 +9,9 @@ Each file is whole or absent. The checkpoint goes when the rest is there.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stylexport.common.atomic import whole_file
+from stylexport.common.atomic import whole_file, whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.json_files import read_json
+from stylexport.common.locks import claimed
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.mobilenet import MobileNetV1
 from stylexport.torch_models.stylex import StylEx
@@ -32,21 +35,22 @@ MODULE, OPTIMISER = "module", "optimiser"
 MAY_DIFFER_ON_RESUME = {"data.workers"}
 
 
-def claim(out: Path, settings: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
-    """The metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput where the folder is another's."""
-    held = _facts(out)
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(not entry.name.startswith(".") for entry in out.iterdir())):
+@contextlib.contextmanager
+def claim(out: Path, settings: Mapping[str, Any], resume: bool, main: bool = True) -> Iterator[dict[str, Any] | None]:
+    """Keeps other programs off the folder while the block runs, in the `main` process of a team.
+
+    Yields the metrics of a training that is finished, for `resume`; None where there is work. Raises BadInput for another's folder.
+    """
+    with claimed(out, "another program is training this classifier; wait for it, or end it") if main else contextlib.nullcontext():
+        held = _facts(out)
+        others = out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir())
+        if not resume and others and main:
             raise BadInput(f"{out}: is there already; --resume goes on with what it holds, or name a new folder")
-    elif held is None and out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
-        raise BadInput(f"{out}: holds no training of a classifier to go on with; name its folder, or a new one")
-    elif held is not None and (other := _different(held["settings"], settings)):
-        raise BadInput(f"{out}: was begun with other settings ({', '.join(other)}); give the same, or name a new folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be made ({error.strerror}); name another folder") from error
-    return held if (out / METRICS).is_file() else None
+        if resume and held is None and others:
+            raise BadInput(f"{out}: holds no training of a classifier to go on with; name its folder, or a new one")
+        if held is not None and (other := _different(held["settings"], settings)):
+            raise BadInput(f"{out}: was begun with other settings ({', '.join(other)}); give the same, or name a new folder")
+        yield held if (out / METRICS).is_file() else None
 
 
 def save(out: Path, module: nn.Module, optimiser: Optimizer, facts: Mapping[str, Any]) -> None:
@@ -81,7 +85,8 @@ def restore(out: Path, module: nn.Module, optimiser: Optimizer) -> dict[str, Any
 def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> None:
     """Writes the classifier, then its metrics, and removes the checkpoint."""
     if isinstance(classifier.module, MobileNetV1):
-        StylEx(classifier=classifier.module, labels=classifier.labels, metadata={"trained": {"by": MOBILENET}}).save_pretrained(out)
+        with whole_folder(out, into=True) as stage:
+            StylEx(classifier=classifier.module, labels=classifier.labels, metadata={"trained": {"by": MOBILENET}}).save_pretrained(stage)
     else:
         _save_file(out / WEIGHTS, classifier.module.state_dict(), {"format": "pt"})
     text = json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n"
@@ -93,11 +98,9 @@ def finish(out: Path, classifier: Classifier, metrics: Mapping[str, Any]) -> Non
 def _facts(out: Path) -> dict[str, Any] | None:
     """The record of a finished training, or that of its checkpoint; None where there is neither."""
     if (path := out / METRICS).is_file():
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            found["settings"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedFile(path, f"is not a record of a classifier's training ({error})", "remove the folder and train again") from error
+        found = read_json(path, "remove the folder and train again")
+        if not isinstance(found.get("settings"), dict):
+            raise DamagedFile(path, "is not a record of a classifier's training", "remove the folder and train again")
         return found
     return _checkpoint_facts(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else None
 
@@ -105,9 +108,11 @@ def _facts(out: Path) -> dict[str, Any] | None:
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["training"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            facts = json.loads((file.metadata() or {}).get("training", "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise DamagedFile(path, f"is not a checkpoint ({error})", "remove it: the training then begins anew") from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("settings"), dict):
+        raise DamagedFile(path, "is not a checkpoint", "remove it: the training then begins anew")
     return facts
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from stylexport.attfind.command_line import naming_options
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Progress
 from stylexport.torch_models.classifiers.open import Classifier
@@ -55,8 +58,12 @@ def train_classifier(
         (4, ['dark', 'light'])
 
     """
-    if (done := claim(out, config.to_json(), resume)) is not None:
-        return done
+    main = int(os.environ.get("RANK", "0")) == 0
+    with claim(out, config.to_json(), resume, main) as done:
+        return _train(config, out, device, progress) if done is None else done
+
+
+def _train(config: ClassifierTraining, out: Path, device: str, progress: Progress | None) -> dict[str, Any]:
     training, held_out = (open_data(config.data, part, progress) for part in ("train", "held_out"))
     _check(training, config)
     accelerator = open_accelerator(device)
@@ -162,9 +169,8 @@ def _rate(config: ClassifierTraining, step: int, steps: int) -> float:
 def _use(classifier: Classifier, out: Path) -> str:
     """The options that name the classifier to other commands."""
     if isinstance(classifier.module, MobileNetV1):
-        return f"--classifier {out}"
-    size = classifier.preprocessing.size
-    return f"--classifier {classifier.spec} --weights {out / WEIGHTS}" + (f" --size {size[0]}x{size[1]}" if size else "")
+        return shlex.join(["--classifier", str(out)])
+    return shlex.join(naming_options(classifier, str(out / WEIGHTS), classifier.labels))
 
 
 def _remarks(found: Mapping[str, Any]) -> list[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +20,7 @@ from stylexport.attfind.select.attributes import Attribute
 from stylexport.attfind.select.rules import Rules
 from stylexport.attfind.select.select import select
 from stylexport.attfind.stylex_model import StylExModel
+from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Progress
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.metrics.encode import encoded
@@ -101,8 +100,8 @@ def of_latents(
 ) -> Explanation:
     """`explained` of the images that `latents` [N, latent + labels] make."""
     model = StylExModel(stylex)
-    with tempfile.TemporaryDirectory() as folder:
-        run = create_run(Path(folder), model, classify, latents.float().cpu().numpy(), labels=stylex.labels, batch=batch)
+    with temporary_folder() as folder:
+        run = create_run(folder, model, classify, latents.float().cpu().numpy(), labels=stylex.labels, batch=batch)
         measure_effects(run, model, classify, batch, progress=progress)
         effects = Effects.load(run.folder)
     lists = select(effects, top=top, rules=Rules(threshold=math.inf)).by_class

@@ -32,6 +32,7 @@ from stylexport.converter.formats.savedmodel.saved_methods import (
 )
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
+from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while
 
 SIGNATURE = "signature:"
 _RANDOM = re.compile(r"(Stateless)?(Random|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Bernoulli|Dropout|StandardNormal).*")
@@ -198,7 +199,7 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
         if (only is not None and name != only) or name == "__saved_model_init_op" or not definition.outputs:
             continue
         names = sorted(definition.outputs)
-        graph = flatten(meta.graph_def, artefact.path, tuple(definition.outputs[key].name for key in names))
+        graph, loops = as_while(flatten(meta.graph_def, artefact.path, tuple(definition.outputs[key].name for key in names)))
         inputs = []
         for key in sorted(definition.inputs):
             info = definition.inputs[key]
@@ -208,12 +209,12 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
                 )
             inputs.append(Input(info.name.split(":")[0], shape_of(info.tensor_shape), dtype_of(info.dtype), (key,)))
         places = tuple((key,) for key in names)
-        body = _library(meta.graph_def, artefact.path)
+        body = _library(meta.graph_def, artefact.path, loops)
         yield Function(SIGNATURE + name, graph, tuple(inputs), graph.outputs, _trains(graph), places, body)
 
 
 def _frozen(artefact: FrozenGraph) -> Function:
-    graph = next(artefact.graphs())
+    graph, loops = as_while(next(artefact.graphs()))
     inputs = tuple(
         Input(
             node.name, shape_of(node.attr["shape"].shape) if "shape" in node.attr else None, dtype_of(node.attr["dtype"].type), (node.name,)
@@ -222,15 +223,19 @@ def _frozen(artefact: FrozenGraph) -> Function:
         if node.op in ("Placeholder", "PlaceholderV2")
     )
     places = tuple((ref,) for ref in graph.outputs)
-    return Function("", graph, inputs, graph.outputs, _trains(graph), places, _library(artefact.graph_def, artefact.path))
+    return Function("", graph, inputs, graph.outputs, _trains(graph), places, _library(artefact.graph_def, artefact.path, loops))
 
 
-def _library(graph_def: Any, path: Path) -> Callable[[str], Function]:
-    return partial(_body, graph_def, path)
+def _library(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction] | None = None) -> Callable[[str], Function]:
+    return partial(_body, graph_def, path, loops or {})
 
 
-def _body(graph_def: Any, path: Path, name: str) -> Function:
-    """A function of the library by itself: every argument is an input. Raises BadInput where the library lacks it."""
+def _body(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction], name: str) -> Function:
+    """A function of the library, or of a loop, by itself: every argument is an input. Raises BadInput where there is none."""
+    if name in loops:
+        loop, body = loops[name], _library(graph_def, path, loops)
+        given = tuple(Input(placeholder, None, dtype, (placeholder,)) for placeholder, dtype in loop.inputs)
+        return Function(name, loop.graph, given, loop.outputs, None, (), body)
     definition = next((f for f in graph_def.library.function if f.signature.name == name), None)
     if definition is None:
         raise BadInput(f"{path}: its graph calls the function {name}, which it does not hold; fetch or export the file again")

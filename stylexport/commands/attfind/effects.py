@@ -111,9 +111,11 @@ def command(
     changes = {name: value for name, value in named.items() if value is not None}
     explainer = AttFind(model, spec, weights=weights, preprocessing=changes, device=device)
     settings = Settings(query, limit, names, shift, precision, search, asked, share or SHARE)
+    if (remark := explainer.remark()) and not int(os.environ.get("RANK", "0")):  # the main process speaks for all
+        click.echo(f"note: {remark}", err=True)
     with steps_progress() as progress:
         found = explainer.measure(latents, settings, images=images, out=out, compiled=compiling, progress=progress)
-    if found is None:  # the main process speaks for all
+    if found is None:
         return
     if as_json:
         print_json(found.to_json())

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from stylexport.common.errors import BadInput
-from stylexport.converter.calls.inputs import Inputs, smooth_images
+from stylexport.converter.calls.draws import smooth_images
+from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.user_inputs import UserInputs, read_user_inputs
 
 

@@ -118,7 +118,7 @@ def test_a_classifier_of_ones_own_is_opened_again_as_its_record_says(config: Cla
     logits = classifier(torch.stack([held_out[i][0] for i in range(len(held_out))]))
     targets = np.array([held_out[i][1] for i in range(len(held_out))])
     assert found["accuracy"] == float((logits.argmax(1).numpy() == targets).mean()) >= 0.9
-    assert found["use"] == f"--classifier {OWN}:lone_logit --weights {tmp_path / 'out' / 'model.safetensors'}"
+    assert found["use"] == f"--classifier {OWN}:lone_logit --weights {tmp_path / 'out' / 'model.safetensors'} --labels bright,dark"
 
 
 def test_torchvisions_densenet_is_trained_at_a_size_of_its_own(config: ClassifierTraining, tmp_path: Path) -> None:
