@@ -155,10 +155,15 @@ def run_generator(module: Any, given: Inputs) -> Outputs:
     """W of z, where z is given, and the image of the dlatent, else of that w with the label probabilities."""
     outputs: Outputs = {}
     if "z" in given:
-        outputs["w"] = module.mapping(given["z"])
+        outputs["w"] = module.mapping(given["z"], given["classes"]) if "classes" in given else module.mapping(given["z"])
     dlatent = given["dlatent"] if "dlatent" in given else torch.cat([outputs["w"], given["probabilities"]], 1)
     outputs["image"] = module.synthesis(module.style_vectors(dlatent))
     return outputs
+
+
+def run_discriminator(module: Any, given: Inputs) -> Outputs:
+    """The score of images, of their classes where these are given."""
+    return {"score": module(given["image"], given.get("classes"))}
 
 
 def run_classifier(module: Any, given: Inputs) -> Outputs:
@@ -172,7 +177,7 @@ def generator_sites(config: GeneratorConfig) -> dict[str, Site]:
     for group, layers in enumerate((conv_layers(config), torgb_layers(config))):
         for i, name in enumerate(layers):
             layer = f"style_vectors.{name}"
-            sites[layer] = Site(layer, "style_vectors", (group, i), own=layer, plus=1.0)
+            sites[layer] = Site(layer, "style_vectors", (group, i), own=layer, plus=config.style_offset)
     for name in torgb_layers(config):
         layer = f"synthesis.{name.removesuffix('.torgb')}"
         sites[layer] = Site(layer, layer, (1,))
