@@ -74,6 +74,11 @@ class Overlap:
         """The common part of the original's tensor."""
         return theirs if self.ours_larger else self.window.of(theirs)
 
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The common part's spatial size."""
+        return self.window.size
+
     def fits(self, ours: Sequence[int], theirs: Sequence[int]) -> bool:
         """Whether tensors of these shapes can lie so."""
         larger, smaller = (ours, theirs) if self.ours_larger else (theirs, ours)

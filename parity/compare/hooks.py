@@ -120,6 +120,16 @@ def stubbed(module: nn.Module, values: Mapping[str, Sequence[Tensor]]) -> nn.Mod
     return copied
 
 
+def gives_with(capture: Capture, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """What a layer's module gives with other weights in it; nothing where it cannot hold them."""
+    module = stubbed(capture.module, {})
+    own = module.state_dict()
+    if weights and all(name in own and own[name].shape == value.shape for name, value in weights.items()):
+        module.load_state_dict(dict(weights), strict=False)
+        if isinstance(value := capture.site.get(module(*capture.args, **capture.kwargs)), Tensor):
+            yield value[: len(capture.value)]
+
+
 def _set(module: nn.Module, path: str, child: nn.Module) -> None:
     parent, _, name = path.rpartition(".")
     module.get_submodule(parent)._modules[name] = child

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, Layerwise, Match
-from stylexport.parity.compare.hooks import Capture, capturing, rows_in, stubbed
+from stylexport.parity.compare.hooks import Capture, capturing, gives_with, rows_in, stubbed
 from stylexport.parity.difference import Difference, difference
 from stylexport.parity.error_maps import error_maps
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
+from stylexport.parity.match.in_hand import SOURCES, inputs_as_sources, source_of, spatial_size
 from stylexport.parity.match.misshapen import in_part, whole_value
 from stylexport.parity.match.promises import Seen, broken_promises
-from stylexport.parity.match.sources import SOURCES, inputs_as_sources, source_of
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
 from stylexport.parity.verdict import EXACT
@@ -100,14 +100,14 @@ class _Run:
         if (held := self._answer(capture, value)) is None:
             return self._compare_misshapen(capture, value, start)
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start))
-        self.seen.append(Seen(layer, held.error <= EXACT))
+        self.seen.append(Seen(layer, held.error <= EXACT, took=spatial_size(capture.args)))
         return self._hand_on(layer, held, held.expected if self.comparison.rows is None else held.expected[: len(value)])
 
-    def _hand_on(self, layer: str, held: Answer, value: Tensor) -> Tensor:
-        """What the port is given in the place of its own value."""
+    def _hand_on(self, layer: str, held: Answer, value: Tensor, guessed: bool = False) -> Tensor:
+        """What the port is given in the place of its own value. It explains nothing where the original's place in it was `guessed`."""
         calls = self.comparison.calls.get(layer)
         self.last = calls[held.call] if calls else [], value
-        if self.comparison.rows is not None and not self.silent:
+        if self.comparison.rows is not None and not self.silent and not guessed:
             self.sources.appendleft(source_of(self.original, held.tap, layer, value))
         return value
 
@@ -129,16 +129,19 @@ class _Run:
         layer, calls = capture.site.layer, self.comparison.calls.get(capture.site.layer, [])
         cut_later = self.comparison.rows is not None and layer not in self.whole
         number = len(self.calls.get(layer, ()))
-        found = in_part(self.original, capture, calls, number, value) if cut_later and calls else None
-        found = found or (whole_value(self.original, capture, calls, number, value) if calls else None)
+        found, right = None, gives_with(capture, self.original.layer_weights(capture.site.module))
+        if calls:
+            found = in_part(self.original, capture.module, calls, number, value, right) if cut_later else None
+            found = found or whole_value(self.original, capture.module, calls, number, value)
         if found is None:
             self.calls.setdefault(layer, []).append(None)
             return None
         held, handed = found
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start, cut_later))
         part = self.original.parts.get(held.tap.tensor)
-        self.seen.append(Seen(layer, held.error <= EXACT, 0 if part is None else 1 if part[1].ours_larger else -1))
-        return self._hand_on(layer, held, handed[: self.comparison.rows])
+        size = part[1].size if part and part[1].ours_larger else ()
+        self.seen.append(Seen(layer, held.error <= EXACT, 0 if part is None else 1 if size else -1, size, spatial_size(capture.args)))
+        return self._hand_on(layer, held, handed[: self.comparison.rows], guessed=part is not None and not held.error <= EXACT)
 
     def compare_output(self, name: str, value: Tensor) -> None:
         """An output: what the port does behind its last layer. Of another shape than the original's, it is a fault."""

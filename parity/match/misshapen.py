@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from stylexport.parity.compare.hooks import Capture, stubbed
 from stylexport.parity.difference import Difference, difference
 from stylexport.parity.match.calls import Answer, Calls
 from stylexport.parity.original import InPart, Original
@@ -23,25 +23,28 @@ NEAR = 0.05  # a layer that is cut later and errs by less is held against the pl
 Found = tuple[Answer, Tensor]
 
 
-def whole_value(original: Original, capture: Capture, calls: Calls, number: int, value: Tensor) -> Found | None:
+def whole_value(original: Original, module: nn.Module, calls: Calls, number: int, value: Tensor) -> Found | None:
     """The whole value that call `number` of a layer should have given; None for a user's layer that may be laid out in another way."""
     tap, users = calls[min(number, len(calls) - 1)][0], original.network.config is None
-    if users and not isinstance(capture.module, _ConvNd):
+    if users and not isinstance(module, _ConvNd):
         return None
     original.parts.pop(tap.tensor, None)
     expected = original.with_channels(tap, value.shape) if users else original.channels_first(tap)
     return None if expected is None else (Answer(0, tap, Difference(math.inf, math.inf), expected), expected)
 
 
-def in_part(original: Original, capture: Capture, calls: Calls, number: int, value: Tensor) -> Found | None:
+def in_part(
+    original: Original, module: nn.Module, calls: Calls, number: int, value: Tensor, with_weights: Iterable[Tensor]
+) -> Found | None:
     """The call of a layer that is cut later; the port is given its own value with the original's in its place.
 
-    Where no call's value agrees, but one's does with the original's weights in the module, the layer is held against what that gives; else
-    where it is nearest, if that is near, or in the middle of a convolution's value.
+    `with_weights` is what the module gives with the original's weights in it, where it can hold them: where the value itself does not
+    agree, but that does, the layer is held against that; else where it is nearest, if that is near, or in the middle of a convolution's
+    value.
     """
     order = sorted(range(len(calls)), key=lambda call: call != number)
     taps = [(call, tap) for call in order for tap in calls[call]]
-    for right in (value, *_with_original_weights(capture, original.layer_weights(capture.site.module))):
+    for right in itertools.chain((value,), with_weights):
         for call, tap in taps:
             part = original.compare_in_part(tap, right)
             if part and part.difference.error <= EXACT:
@@ -50,7 +53,7 @@ def in_part(original: Original, capture: Capture, calls: Calls, number: int, val
     call, tap = taps[0]
     part, whole = original.compare_in_part(tap, value), original.with_channels(tap, value.shape)
     if part and not part.difference.error < NEAR:
-        larger = isinstance(capture.module, _ConvNd) and part.overlap.ours_larger
+        larger = isinstance(module, _ConvNd) and part.overlap.ours_larger
         part = original.compare_in_part(tap, value, middle=True) if larger else None
     return None if part is None or whole is None else _found(original, Answer(call, tap, part.difference, whole), part)
 
@@ -59,13 +62,3 @@ def _found(original: Original, held: Answer, part: InPart) -> Found:
     """Remembers where the two lie over each other, for the chain."""
     original.parts[held.tap.tensor] = part.order, part.overlap
     return held, part.expected
-
-
-def _with_original_weights(capture: Capture, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    """What a module gives with the original's weights in it, where it can hold them."""
-    module = stubbed(capture.module, {})
-    own = module.state_dict()
-    if weights and all(name in own and own[name].shape == value.shape for name, value in weights.items()):
-        module.load_state_dict(dict(weights), strict=False)
-        if isinstance(value := capture.site.get(module(*capture.args, **capture.kwargs)), Tensor):
-            yield value[: len(capture.value)]

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 class Seen:
     """A layer, or an output, as a pass met it: whether it was right, and how much more than the original it has.
 
-    `more` is 1 for more, -1 for less; only a part was then compared.
+    `more` is 1 for more, -1 for less; only a part was then compared. `size` is the original's spatial size where it has more, `took` the
+    size of what it took.
     """
 
     name: str
     right: bool
     more: int = 0
+    size: tuple[int, ...] = ()
+    took: tuple[int, ...] = ()
 
 
 def broken_promises(run: Callable[[frozenset[str]], Sequence[Seen] | None]) -> frozenset[str]:
@@ -60,15 +63,20 @@ def _is_put_right(layer: Seen, more: Collection[int]) -> bool:
 
 
 def _unkept(seen: Sequence[Seen], decided: Collection[str]) -> tuple[dict[str, int], str]:
-    """The promises before the first layer that is wrong behind any, and that layer; one that is right as a whole keeps those before it."""
+    """The promises before the first layer that is wrong behind any, and that layer.
+
+    A promise is kept where a layer takes a value of the size that was promised, and where a layer is right as a whole.
+    """
     promises: dict[str, int] = {}
+    size: dict[str, tuple[int, ...]] = {}
     for layer in seen:
         if layer.name in decided:
             continue
+        promises = {name: more for name, more in promises.items() if more < 0 or size[name] != layer.took}
         if not layer.right and promises:
             return promises, layer.name
         if layer.more:
-            promises[layer.name] = layer.more
+            promises[layer.name], size[layer.name] = layer.more, layer.size
         elif layer.right:
             promises.clear()
     return {}, ""

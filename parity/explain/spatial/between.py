@@ -75,7 +75,11 @@ def between_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
     for source in suspect.sources:
         if source.exact.ndim == x.ndim and source.exact.shape[1] == x.shape[1] and min(len(source.exact), len(source.handed)) >= len(x):
             for border in borders(x, _reach(suspect)):
-                if (own := _recognised(source.handed[:1], border.inside(x[:1]))) is not None:
+                inner = border.inside(x[:1])
+                own = _recognised(source.handed[:1], inner)
+                if own is None and source.window is not None and (own := _recognised(source.exact[:1], inner)) is not None:
+                    source = replace(source, handed=source.exact, window=None)  # the port cuts it rightly, and then goes on
+                if own is not None:
                     for way in _others(suspect, source, border.inside(x), own):
                         yield _hypothesis(suspect, source, border, own, way)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,3 +31,8 @@ def inputs_as_sources(original: Original, rows: int | None) -> Iterator[Source]:
     for name, value in original.inputs(torch.float64).items():
         for laid in (value, value.movedim(-1, 1)) if value.ndim > 2 else (value,):
             yield Source(f"the input {name}", laid[:rows], laid[:rows])
+
+
+def spatial_size(args: Sequence[Any]) -> tuple[int, ...]:
+    """The spatial size of what a layer took; empty where it took no [N, C, ...]."""
+    return tuple(args[0].shape[2:]) if args and isinstance(args[0], Tensor) else ()
