@@ -33,7 +33,8 @@ class LayerCall:
     `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
     are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data. A loop may give
     several results: the first begins `chain`, the others (states) are `further`. `inner` are the nodes between the steps of a cell that
-    the graph repeats. `together`: several layers work in one loop, and what it gives is not one layer's alone.
+    the graph repeats. `recurrent`: it is such a cell, or a loop; `together`: several layers work in one loop, and what it gives is not one
+    layer's alone.
     """
 
     layer: str
@@ -46,6 +47,7 @@ class LayerCall:
     further: tuple[str, ...] = ()
     inner: frozenset[str] = frozenset()
     together: bool = False
+    recurrent: bool = False
 
 
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
@@ -80,6 +82,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     chain=chain(flow, result) if result in flow.place else (result,),
                     tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
                     further=tuple(further),
+                    recurrent=is_recurrent or any(flow.graph.nodes[entry].op in LOOPS for entry in cluster),
                     inner=flow.depending_on(cluster) & flow.needed_by((meeting,)) if is_recurrent else frozenset(),
                 )
             )

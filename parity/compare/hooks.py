@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,13 @@ def capturing(module: nn.Module, sites: Iterable[Site], on_capture: OnCapture, t
 
 
 def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
+    calls = itertools.count()
+
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        number = next(calls)
         for site in sites:
+            if site.call not in (None, number):
+                continue
             value = site.get(output)
             if isinstance(value, Tensor) and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
                 output = site.put(output, other)
