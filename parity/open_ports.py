@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,16 @@ from torch import Tensor, nn
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.json_files import read_index
 from stylexport.common.text import listing
+from stylexport.parity.difference import sortable
+from stylexport.parity.match.outputs import AGREE, pairs
 from stylexport.parity.original import Original
-from stylexport.parity.ports import Port, known_port, user_port
+from stylexport.parity.ports import Arrange, Port, known_port, user_port, with_outputs
 from stylexport.torch_models.kinds import kind_named_by, known_roles
 from stylexport.torch_models.pretrained import open_network
 from stylexport.torch_models.stylex import MANIFEST
+
+# How a user's module may take an input with more than two axes: as it is recorded, with its last axis second, with its second axis last.
+LAYOUTS: tuple[Arrange, ...] = (lambda x: x, lambda x: x.movedim(-1, 1), lambda x: x.movedim(1, -1))
 
 
 def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
@@ -34,25 +40,39 @@ def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
 def module_port(module: nn.Module, original: Original, weights: Path | None) -> Port:
     """A user's own module as a port, with the recorded variables or those of `weights` (safetensors) in it.
 
-    It is called with the recorded inputs as they are, or else with their channels first. Raises BadInput where it takes neither, and
-    MappingError where the variables are not its tensors.
+    It is called with the recorded inputs as they are, or else with their channels first or last: in the first way in which its outputs
+    are the original's, else in the first that it takes. Raises BadInput where it takes none, or returns no tensor, and MappingError where
+    the variables are not its tensors.
     """
     network = original.network
     tensors = {name: original.weight(name) for name in network.weights} if weights is None else _weights(weights)
     _fill(module, tensors, str(weights or original.recording.path))
     given = original.inputs(torch.float32)
-    reasons = []
-    for channels_first in (True, False) if "NHWC" in network.layouts.values() else (False, True):
-        port = user_port(network.network, module.eval(), list(network.inputs), channels_first)
+    opened, reasons = [], []
+    for arrange in LAYOUTS:
+        port = user_port(network.network, module.eval(), arrange, list(network.inputs))
         try:
             with torch.no_grad():
-                port.run(module, given)
+                outputs = port.run(module, given)
         except Exception as error:  # the user's code, which may raise anything
             reasons.append(str(error))
-        else:
-            return port
+            continue
+        if not outputs:
+            raise BadInput("the module returns no tensor; let it return a tensor, or a tuple, a dictionary or a dataclass of tensors")
+        found = pairs(list(network.outputs), outputs, partial(_distance, original))
+        opened.append(with_outputs(port, found.names, found.said))
+        if all((_distance(original, name, outputs[own]) or 0.0) <= AGREE for name, own in found.names.items()):
+            return opened[-1]
+    if opened:
+        return opened[0]
     shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in given.items())
-    raise BadInput(f"the module takes the recorded inputs ({shapes}) neither as they are nor with channels first: {reasons[0]}")
+    raise BadInput(f"the module takes the recorded inputs ({shapes}) neither as they are nor with channels first or last: {reasons[0]}")
+
+
+def _distance(original: Original, name: str, value: Tensor) -> float | None:
+    """How far an output of the port is from the original's of this name; None where the shapes do not fit."""
+    compared = original.compare(original.output_taps[name], value) if name in original.output_taps else None
+    return None if compared is None else sortable(compared[0].error)
 
 
 def check_comparable(port: Port, original: Original) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -57,6 +57,11 @@ class Original:
         """The largest rounding floor of the network, 2^-24 where no tap has one."""
         return max((floor for tap in self.network.taps if (floor := self.floor(tap)) is not None), default=UNIT)
 
+    @cached_property
+    def output_taps(self) -> Mapping[str, RecordedTap]:
+        """Output's name -> its tap."""
+        return dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False))
+
     def inputs(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """What went into the network, by name: numbers in `dtype`, integers in int64 and booleans, where the graph takes these, as such."""
         kinds = {name: torch.bool if kind == "bool" else torch.int64 for name, kind in self.network.dtypes.items()}
@@ -64,7 +69,7 @@ class Original:
 
     def output(self, name: str) -> Tensor:
         """An output as the original's own float32 gave it; where that is not a measure, as its float64 replay did."""
-        tap = dict(zip(self.network.outputs, (tap for tap in self.network.taps if tap.stage == "output"), strict=False)).get(name)
+        tap = self.output_taps.get(name)
         if tap is not None and self.floor(tap) is None:
             return self._exact(tap).to(torch.float32)
         return self._tensor(self.network.outputs[name])
@@ -116,12 +121,38 @@ class Original:
                 self.orders[tap.tensor] = order
                 return compared[-1]
         if not compared:
-            return None
+            return self._reshaped(tap, found)
+        if exact is not None and (steps_first := _with_steps_first(exact, found)) and steps_first[0].error <= SAME_TENSOR:
+            return steps_first
         return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
+
+    def _reshaped(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
+        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same.
+
+        Whatever the values: of a sequence [N, T, ...] the steps first, or the last axes joined or split (the heads of an attention).
+        """
+        whole = self._exact(tap)
+        if (steps_first := _with_steps_first(whole, found)) is not None:
+            return steps_first
+        if min(whole.ndim, found.ndim) > 2 and whole.shape[1] == found.shape[1] and whole[:1].numel() == found[:1].numel():
+            value, rows = whole.reshape(len(whole), *found.shape[1:]), min(len(whole), len(found))
+            return difference(found[:rows], value[:rows]), value
+        for order in _turned(whole.ndim):
+            turned = whole.permute(*order)
+            if turned[:1].numel() == found[:1].numel():
+                value = turned.reshape(len(turned), *found.shape[1:])
+            elif turned.numel() == found.numel():
+                value = turned.reshape(found.shape)
+            else:
+                return None
+            rows = min(len(value), len(found))
+            if (distance := difference(found[:rows], value[:rows])).error <= SAME_TENSOR:
+                return distance, value
+        return None
 
     def _orders(self, tap: RecordedTap, like: Sequence[int]) -> list[tuple[int, ...]]:
         """The orders of axes that fit: the one that is remembered, where it is among them, else all."""
-        fitting, remembered = arrangements(tap.shape, like, tap.layout), self.orders.get(tap.tensor)
+        fitting, remembered = arrangements(tap.shape or (1,), like, tap.layout), self.orders.get(tap.tensor)
         return [remembered] if remembered is not None and remembered in fitting else fitting
 
     def _kernel_fault(self, tap: RecordedTap, said: str) -> KernelFault:
@@ -135,9 +166,16 @@ class Original:
 
     def _exact(self, tap: RecordedTap) -> Tensor:
         tensor, _, step = tap.tensor.partition(STEP)
-        if step:
-            return torch.from_numpy(self.recording.exact(tensor)[:, int(step)]).to(self.device)
-        return torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device)
+        value = self.recording.exact(tensor)
+        return torch.atleast_1d(torch.from_numpy(value[:, int(step)] if step else value).to(self.device))
+
+
+def _with_steps_first(whole: Tensor, found: Tensor) -> tuple[Difference, Tensor] | None:
+    """A sequence [N, T, C] held against a port's [T, N, C], and in its shape; None where the shapes do not fit."""
+    if whole.ndim != 3 or found.ndim != 3 or found.shape[1] > len(whole) or (len(found), found.shape[2]) != tuple(whole.shape[1:]):
+        return None
+    value = whole.transpose(0, 1)[:, : found.shape[1]]
+    return difference(found, value), value
 
 
 def _is_rounding(tap: RecordedTap) -> bool:
@@ -149,12 +187,16 @@ def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list
 
     What the graph's own `layout` gives in PyTorch, channels first, comes first; then the graph's own order, channels first, channels last.
     """
-    rank = len(shape)
-    same = tuple(range(rank))
-    channels_first, channels_last = (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)
-    known = {"NCHW": (same, channels_last), "NHWC": (channels_first, same)}
-    orders = known.get(layout, (same, channels_first, channels_last)) if rank > 2 else (same,)
+    same, *turned = _turned(len(shape))
+    known = {"NCHW": (same, *turned[1:]), "NHWC": (*turned[:1], same)}
+    orders = known.get(layout, (same, *turned))
     return [order for order in dict.fromkeys(orders) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+
+
+def _turned(rank: int) -> list[tuple[int, ...]]:
+    """The orders of axes that are looked for: the same, and of more than two axes the last one second, or the second one last."""
+    same = tuple(range(rank))
+    return [same, (0, rank - 1, *same[1:-1]), (0, *same[2:], 1)] if rank > 2 else [same]
 
 
 def arranged(value: Tensor, order: Sequence[int], like: Sequence[int]) -> Tensor:

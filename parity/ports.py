@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from stylexport.torch_models.layers.styles import conv_layers, torgb_layers
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
 Run = Callable[[nn.Module, Inputs], Outputs]
+Arrange = Callable[[Tensor], Tensor]
 
 # What the original's classifier did to its logits, by the name in MobileNetV1Config.output.
 HEADS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -58,13 +61,17 @@ class Site:
 
 @dataclass(frozen=True)
 class Port:
-    """A network ready to be judged: its module, how it runs on named inputs, and where layers are seen other than at a module's output."""
+    """A network ready to be judged: its module, how it runs on named inputs, and where layers are seen other than at a module's output.
+
+    `remarks` say what was odd in opening it.
+    """
 
     network: str
     module: nn.Module
     run: Run
     sites: Mapping[str, Site]
     config: Mapping[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
     def site(self, layer: str) -> Site | None:
         """Where a layer is seen; None where the port has no such module."""
@@ -87,31 +94,64 @@ def _in_order(kind: NetworkKind, module: nn.Module, given: Inputs) -> Outputs:
     return dict(zip(kind.outputs, tensors(module(*(given[name] for name in kind.inputs))), strict=True))
 
 
-def user_port(network: str, module: nn.Module, inputs: Sequence[str], channels_first: bool) -> Port:
-    """The port of a user's own module, called with the recording's inputs in order, as they are or with their last axis second.
+def user_port(network: str, module: nn.Module, arrange: Arrange, inputs: Sequence[str]) -> Port:
+    """The port of a user's own module, called with the recording's inputs in order, each laid out by `arrange`.
 
-    A module that is all in 16 bits is given 16 bits. Its outputs are numbered "0", "1", ...
+    Its outputs have the names that it gives them (`named_tensors`).
     """
 
     def run(module: nn.Module, given: Inputs) -> Outputs:
-        dtypes = {tensor.dtype for tensor in module.state_dict().values() if tensor.is_floating_point()}
-        half = next(iter(dtypes)) if len(dtypes) == 1 and dtypes <= HALF else None
-        values = [given[name].movedim(-1, 1) if channels_first and given[name].ndim > 2 else given[name] for name in inputs]
-        values = [value.to(half) if half and value.is_floating_point() else value for value in values]
-        return {str(i): value for i, value in enumerate(tensors(module(*values)))}
+        return named_tensors(module(*(arrange(given[name]) if given[name].ndim > 2 else given[name] for name in inputs)))
 
     return Port(network, module, run, {})
+
+
+def with_outputs(port: Port, names: Mapping[str, str], remarks: Sequence[str]) -> Port:
+    """The same port, whose outputs are called as the original's: `names` gives the port's own name for each."""
+
+    def run(module: nn.Module, given: Inputs) -> Outputs:
+        outputs = port.run(module, given)
+        return {name: outputs[own] for name, own in names.items() if own in outputs}
+
+    return dataclasses.replace(port, run=run, remarks=tuple(remarks))
+
+
+def named_tensors(value: Any, place: str = "") -> Outputs:
+    """The tensors of a nested output by their places: keys and fields as they are called, a tuple's items by number, "0" for a lone tensor.
+
+    Example:
+        >>> x = torch.zeros(1)
+        >>> list(named_tensors(x)), list(named_tensors({"logits": x, "hidden": (x, None, x)}))
+        (['0'], ['logits', 'hidden.0', 'hidden.2'])
+
+    """
+    if isinstance(value, Tensor):
+        return {place or "0": torch.atleast_1d(value)}
+    found: Outputs = {}
+    for name, item in _items(value):
+        found |= named_tensors(item, f"{place}.{name}" if place else name)
+    return found
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a container with their names."""
+    if isinstance(value, Mapping):
+        yield from ((str(name), item) for name, item in value.items())
+    elif hasattr(value, "_fields"):
+        yield from zip(value._fields, value, strict=True)
+    elif isinstance(value, (list, tuple)):
+        yield from ((str(i), item) for i, item in enumerate(value))
+    elif dataclasses.is_dataclass(value) or isinstance(value, SimpleNamespace):
+        yield from vars(value).items()
 
 
 def tensors(value: Any) -> Iterable[Tensor]:
     """All tensors of a nested output, in order (a dictionary's by sorted name)."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping):
-        for name in sorted(value):
-            yield from tensors(value[name])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
+    else:
+        parts = _items(value)
+        for _, item in sorted(parts, key=lambda part: part[0]) if isinstance(value, Mapping) else parts:
             yield from tensors(item)
 
 
@@ -119,10 +159,15 @@ def run_generator(module: Any, given: Inputs) -> Outputs:
     """W of z, where z is given, and the image of the dlatent, else of that w with the label probabilities."""
     outputs: Outputs = {}
     if "z" in given:
-        outputs["w"] = module.mapping(given["z"])
+        outputs["w"] = module.mapping(given["z"], given["classes"]) if "classes" in given else module.mapping(given["z"])
     dlatent = given["dlatent"] if "dlatent" in given else torch.cat([outputs["w"], given["probabilities"]], 1)
     outputs["image"] = module.synthesis(module.style_vectors(dlatent))
     return outputs
+
+
+def run_discriminator(module: Any, given: Inputs) -> Outputs:
+    """The score of images, of their classes where these are given."""
+    return {"score": module(given["image"], given.get("classes"))}
 
 
 def run_classifier(module: Any, given: Inputs) -> Outputs:
@@ -136,7 +181,7 @@ def generator_sites(config: GeneratorConfig) -> dict[str, Site]:
     for group, layers in enumerate((conv_layers(config), torgb_layers(config))):
         for i, name in enumerate(layers):
             layer = f"style_vectors.{name}"
-            sites[layer] = Site(layer, "style_vectors", (group, i), own=layer, plus=1.0)
+            sites[layer] = Site(layer, "style_vectors", (group, i), own=layer, plus=config.style_offset)
     for name in torgb_layers(config):
         layer = f"synthesis.{name.removesuffix('.torgb')}"
         sites[layer] = Site(layer, layer, (1,))

@@ -41,4 +41,4 @@ def test_a_declaration_refers_to_what_is_there(architecture: str) -> None:
 
 
 def test_the_released_architectures_are_known_in_their_roles() -> None:
-    assert {kind.role: kind.architecture for kind in KINDS.values()} == dict(RELEASED)
+    assert {role: KINDS[architecture].role for role, architecture in RELEASED.items()} == {role: role for role in RELEASED}

@@ -29,7 +29,7 @@ def known() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel of it that TensorFlow wrote, with random weights."""
-    from stylexport.reference_tf.release.saved_model import export_network
+    from stylexport.reference_tf.networks.saved_model import export_network
 
     folder = tmp_path_factory.mktemp("toy") / TOY.released_file
     export_network("classifier", TwoConvolutionsConfig(5, 3), None, folder)

@@ -9,6 +9,8 @@ _HOME = {
     "Encoder": "encoder",
     "Discriminator": "discriminator",
     "MobileNetV1": "mobilenet",
+    "StyleGAN2Discriminator": "stylegan2",
+    "StyleGAN2Generator": "stylegan2",
     "StylEx": "stylex",
     "Styles": "layers.styles",
 }

@@ -105,6 +105,33 @@ class GeneratorConfig(NetworkConfig):
         """Length of a dlatent: w and the label probabilities."""
         return self.latent + self.labels
 
+    @property
+    def mapping_sizes(self) -> tuple[int, ...]:
+        """How many values go into the first dense layer of the mapping, and how many come out of each."""
+        return (self.z, *(self.latent,) * self.mapping_layers)
+
+    # What other StyleGAN2 generators do otherwise (`stylegan2_config.py`).
+
+    @property
+    def style_offset(self) -> float:
+        """What is added behind a style's affine; 0 where its bias has the one in it."""
+        return 1.0
+
+    @property
+    def equalized_convolutions(self) -> bool:
+        """Whether the weights of a modulated 3x3 convolution are divided by the root of their fan-in."""
+        return True
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise is added behind each convolution."""
+        return True
+
+    @property
+    def conv_clamp(self) -> float | None:
+        """The largest magnitude that leaves a layer; None for any."""
+        return None
+
 
 @dataclass(frozen=True)
 class EncoderConfig(NetworkConfig):
@@ -150,6 +177,16 @@ class DiscriminatorConfig(NetworkConfig):
     def __post_init__(self) -> None:
         _tuples(self, "channels", "fir")
         channels_by_resolution(self.resolution, self.channels)  # raises where they do not fit
+
+    @property
+    def outputs(self) -> int:
+        """How many values the last layer gives."""
+        return self.labels
+
+    @property
+    def conv_clamp(self) -> float | None:
+        """The largest magnitude that leaves a convolution; None for any."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from stylexport.torch_models.config import (
     MobileNetV1Config,
     NetworkConfig,
 )
+from stylexport.torch_models.stylegan2_config import StyleGAN2DiscriminatorConfig, StyleGAN2GeneratorConfig
 
 ROLES = tuple(RELEASED)  # the networks of a StylEx, in the order in which they are recorded and shown
 
@@ -250,5 +251,46 @@ register(
         run=Lazy("stylexport.parity.ports:run_classifier"),
         gates=Lazy("stylexport.parity.compare.gates:CLASSIFIER_GATES"),
         faults=Lazy("stylexport.parity.selftest.injections:CLASSIFIER_FAULTS"),
+    )
+)
+register(
+    NetworkKind(
+        config=StyleGAN2GeneratorConfig,
+        source=_STYLEGAN2,
+        module=Lazy("stylexport.torch_models.stylegan2:StyleGAN2Generator"),
+        recognition=Lazy("stylexport.converter.mapping.stylegan.stylegan2_generator:RECOGNITION"),
+        released_file="stylegan2_generator.savedmodel",
+        shared=("resolution", "image_channels"),
+        sizes=("resolution", "channels", "latent", "z", "classes", "image_channels", "mapping_layers", "has_noise"),
+        inputs={"z": 2, "classes": 2, "dlatent": 2},
+        outputs=("image",),
+        layout="NCHW",
+        reference=Lazy("stylexport.reference_tf.networks.stylegan2:GENERATOR_REFERENCE"),
+        calls=Lazy("stylexport.converter.calls.generator_calls:generator_calls"),
+        taps=Lazy("stylexport.converter.graph.taps:generator_taps"),
+        provides=("w", "image"),
+        run=Lazy("stylexport.parity.ports:run_generator"),
+        sites=Lazy("stylexport.parity.ports:generator_sites"),
+        gates=Lazy("stylexport.parity.compare.gates:IMAGE_GATES"),
+    )
+)
+register(
+    NetworkKind(
+        config=StyleGAN2DiscriminatorConfig,
+        source=_STYLEGAN2,
+        module=Lazy("stylexport.torch_models.stylegan2:StyleGAN2Discriminator"),
+        recognition=Lazy("stylexport.converter.mapping.stylegan.stylegan2_discriminator:RECOGNITION"),
+        released_file="stylegan2_discriminator.savedmodel",
+        shared=("resolution", "image_channels"),
+        sizes=("resolution", "channels", "classes", "hidden", "image_channels"),
+        inputs={"image": 4, "classes": 2},
+        outputs=("score",),
+        layout="NCHW",
+        reference=Lazy("stylexport.reference_tf.networks.stylegan2:DISCRIMINATOR_REFERENCE"),
+        calls=Lazy("stylexport.converter.calls.calls:discriminator_calls"),
+        taps=Lazy("stylexport.converter.graph.taps:discriminator_taps"),
+        mixing=("b8", "b4.mbstd"),
+        group="mbstd_group",
+        run=Lazy("stylexport.parity.ports:run_discriminator"),
     )
 )

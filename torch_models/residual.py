@@ -17,7 +17,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, config: EncoderConfig | DiscriminatorConfig, first: bool) -> None:
         super().__init__()
-        activation = LeakyReLU(config.leaky_slope, config.gain)
+        activation = LeakyReLU(config.leaky_slope, config.gain, _clamp(config))
         self.residual_scale = config.residual_scale
         self.fromrgb = Conv(config.image_channels, inputs, 1, activation=activation) if first else None
         self.conv0 = Conv(inputs, inputs, 3, activation=activation)
@@ -37,9 +37,10 @@ class Head(nn.Module):
     def __init__(self, channels: int, outputs: int, config: EncoderConfig | DiscriminatorConfig) -> None:
         super().__init__()
         activation = LeakyReLU(config.leaky_slope, config.gain)
+        clamped = LeakyReLU(config.leaky_slope, config.gain, _clamp(config))
         scores = isinstance(config, DiscriminatorConfig)
         self.mbstd = MinibatchStd(config.mbstd_group, config.mbstd_epsilon) if isinstance(config, DiscriminatorConfig) else None
-        self.conv = Conv(channels + scores, channels, 3, activation=activation)
+        self.conv = Conv(channels + scores, channels, 3, activation=clamped)
         self.fc = Dense(channels * 16, config.hidden, activation=activation)
         self.out = Dense(config.hidden, outputs)
 
@@ -48,6 +49,11 @@ class Head(nn.Module):
         if self.mbstd is not None:
             x = self.mbstd(x)
         return self.out(self.fc(self.conv(x).flatten(1)))
+
+
+def _clamp(config: EncoderConfig | DiscriminatorConfig) -> float | None:
+    """What a convolution's output is clamped to; the dense layers' is not."""
+    return config.conv_clamp if isinstance(config, DiscriminatorConfig) else None
 
 
 class ResidualTrunk(PretrainedNetwork):

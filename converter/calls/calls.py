@@ -109,6 +109,12 @@ def image_calls(artefact: Artefact, network: Network, given: Mapping[str, int], 
     )
 
 
+def discriminator_calls(artefact: Artefact, network: Network) -> Procedure:
+    """StyleGAN2's discriminator: an image, and classes where it has some. Raises BadInput where no function takes these."""
+    given = {"image": 4, **({"classes": 2} if getattr(network.config, "classes", 0) else {})}
+    return image_calls(artefact, network, given, "score", NCHW, network.config.resolution)  # type: ignore[attr-defined]
+
+
 def _by_rank(inputs: Sequence[Input], given: Mapping[str, int]) -> list[str] | None:
     """The names of `given` in the order of the inputs, found by their numbers of axes. None where no order fits."""
     for order in (list(given), list(given)[::-1]):

@@ -35,7 +35,7 @@ def generator_calls(artefact: Artefact, network: Network) -> Procedure:
         names = tuple(f"style {i}" for i in range(len(styles.outputs)))
         calls = (Call(styles, (_dlatent(config),), names, final=False), Call(synthesis, tuple(map(Feed, names)), ("image",)))
         if mapping is not None:
-            return Procedure((Call(mapping, (_z(config),), ("w",), final=False), *calls))
+            return Procedure((Call(mapping, _mapping_feeds(mapping, config), ("w",), final=False), *calls))
         if (before := _before(whole(), network)) is not None:
             return Procedure((Call(before, _feeds(before, config), ("w",), final=False), *calls), remarks=(_CUT_MAPPING,))
         return Procedure(calls, remarks=(_NO_MAPPING,))
@@ -53,7 +53,7 @@ def _by_whole(artefact: Artefact, network: Network, whole: Function | None, mapp
         )
     if len(whole.inputs) == 1:
         remark = () if mapping else (_NO_MAPPING,)
-        first = (Call(mapping, (_z(config),), ("w",), final=False),) if mapping else ()
+        first = (Call(mapping, _mapping_feeds(mapping, config), ("w",), final=False),) if mapping else ()
         return Procedure((*first, Call(whole, (_dlatent(config),), ("image",))), remarks=remark)
     before, after = cut(whole, dlatent_of(whole, network), config.dlatent)
     return Procedure(
@@ -65,11 +65,12 @@ def _members(artefact: Artefact, network: Network) -> dict[str, Function]:
     """The function of each part: it uses the part's weights, no other part's variables, and has inputs and outputs as the part has."""
     own = {part: keys_of(network, f"{part}.") for part in _PARTS}
     weights = {part: keys_of(network, f"{part}.", "weight") for part in _PARTS}
+    classes: int = getattr(network.config, "classes", 0)
     found: dict[str, Function] = {}
     for function in callables(artefact):
         keys = used(function)
         for part in _PARTS:
-            if part not in found and weights[part] <= keys <= own[part] and _fits(part, function):
+            if part not in found and weights[part] <= keys <= own[part] and _fits(part, function, classes):
                 found[part] = function
         missing = [part for part in _PARTS if part not in found]
         # Members come in order of their number of variables, most first: after those that are too small, only signatures follow.
@@ -78,10 +79,11 @@ def _members(artefact: Artefact, network: Network) -> dict[str, Function]:
     return found
 
 
-def _fits(part: str, function: Function) -> bool:
+def _fits(part: str, function: Function, classes: int = 0) -> bool:
     if part == SYNTHESIS:
         return len(function.inputs) > 1 and len(function.outputs) == 1
-    return len(function.inputs) == 1 and (len(function.outputs) == 1) == (part == MAPPING)
+    most = 2 if part == MAPPING and classes else 1
+    return len(function.inputs) == most and (len(function.outputs) == 1) == (part == MAPPING)
 
 
 def _whole(artefact: Artefact, network: Network) -> Function | None:
@@ -104,6 +106,13 @@ def _candidates(artefact: Artefact) -> Iterator[Function]:
 
 def _z(config: GeneratorConfig) -> Feed:
     return Feed("z", (config.z,))
+
+
+def _mapping_feeds(function: Function, config: GeneratorConfig) -> tuple[Feed, ...]:
+    """z, and where there are classes they, distinguished by their lengths; z comes first where these are the same."""
+    classes: int = getattr(config, "classes", 0)
+    named = [_z(config), Feed("classes", (classes,))][: len(function.inputs)]
+    return tuple(named[::-1] if config.z != classes and classes and _width(function.inputs[0]) == classes else named)
 
 
 def _dlatent(config: GeneratorConfig) -> Feed:

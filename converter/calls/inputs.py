@@ -70,6 +70,8 @@ class Inputs:
         w = self.made.get("w")
         if w is None or w.shape != (samples, latent):
             w = self._random("w").standard_normal((samples, latent)).astype(np.float32)
+        if not labels:
+            return w
         return np.concatenate([w, self.tensor("probabilities", (labels,), samples)], axis=1)
 
     def _given(self, name: str, shape: Shape, samples: int) -> Array:

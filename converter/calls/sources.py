@@ -28,12 +28,21 @@ _USUAL = 224  # image size of a classifier whose files do not have it
 
 @dataclass(frozen=True)
 class Source:
-    """A network to record: its name, the artefact that holds it, what mapping found (None without one), and its calls."""
+    """A network to record: its name, the artefact that holds its graph, what mapping found (None without one), and its calls.
+
+    `weights` is the artefact that it comes from, where that has no graph.
+    """
 
     name: str
     artefact: Artefact
     network: Network | None
     procedure: Procedure
+    weights: Artefact | None = None
+
+    @property
+    def origin(self) -> Artefact:
+        """The user's own artefact."""
+        return self.weights or self.artefact
 
 
 def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
@@ -62,7 +71,7 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
         return [Source(MODEL, unknown[0], None, other_calls(unknown[0], None))]
     names = _chosen(found, only, unknown, without)
     resolution = max((getattr(found[name][1].config, "resolution", None) or 0 for name in found), default=0) or _USUAL
-    return [Source(name, *found[name], _calls(*found[name], resolution)) for name in names]
+    return [Source(name, *found[name], calls_of(*found[name], resolution)) for name in names]
 
 
 def _artefacts(sources: Sequence[str | Path], opened: contextlib.ExitStack) -> Iterator[Artefact]:
@@ -93,7 +102,7 @@ def _chosen(found: Mapping[str, object], only: Collection[str], unknown: Sequenc
     return [name for name in names if not only or name in only]
 
 
-def _calls(artefact: Artefact, network: Network, resolution: int) -> Procedure:
+def calls_of(artefact: Artefact, network: Network, resolution: int) -> Procedure:
     """The calls of a network, by its kind."""
     kind = network.kind
     if kind is None:
@@ -116,7 +125,7 @@ def samples_to_run(asked: int | None, user: UserInputs, sources: Sequence[Source
         raise BadInput(f"--samples {asked}: --{user.kind} holds {user.rows}; ask for fewer or give more")
     count = asked or (user.rows if user.kind == "inputs" and user.rows else min(_usual(sources), user.rows or _usual(sources)))
     grouped = [(s.network.config, s.network.kind.group) for s in sources if s.network and s.network.kind]
-    group = next((getattr(config, field) for config, field in grouped if field), 1)
+    group = next((getattr(config, field) for config, field in grouped if field), 1) or 1
     if count > group and count % group:
         if asked or user.kind == "inputs":
             remedy = f"give a multiple of {group}, fewer than {group}, or leave the discriminator out by --network"

@@ -34,12 +34,30 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class NetworkObject:
+    """A network that a file holds as an object of a program: what was written of it beside its tensors.
+
+    `framework` is "tensorflow" or "pytorch"; `kind` its function or class ("G_main", "Generator"). `settings`: path of a part ("" for the
+    whole, "synthesis.b4.conv1") -> its arguments or attributes that are numbers, texts, or lists of these.
+    """
+
+    framework: str
+    kind: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+    def values(self, name: str, part: str = "") -> dict[str, Any]:
+        """Each part whose path begins with `part` and that has the setting `name`, with its value."""
+        return {path: found[name] for path, found in self.settings.items() if path.startswith(part) and name in found}
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is written beside the variables. `versions` e.g. {"tensorflow": "2.4.1", "keras": "2.4.0"}.
 
     `files` maps each file of the artefact (name inside it) to its size in bytes. `verified` says, in words, which checksums
     reading verifies ("crc32c of every block and tensor"). `keras` is Keras's own model configuration (the decoded JSON of
-    `model_config`), where the file has one. `notes` are remarks for the user: what was odd and how it was taken.
+    `model_config`), where the file has one. `notes` are remarks for the user: what was odd and how it was taken. `networks`: the objects
+    whose variables' names begin with NAME/.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +65,7 @@ class Facts:
     verified: str = "nothing: the format has no checksums"
     keras: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    networks: Mapping[str, NetworkObject] = field(default_factory=dict)
 
 
 class Artefact(Protocol):

@@ -129,7 +129,7 @@ def generator_taps(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
             continue
         yield _last(call)
         if (rgb := re.fullmatch(r"(synthesis\.b\d+)\.torgb", call.layer)) and rgb[1] != "synthesis.b4":
-            total = past_silent(flow, call.chain[0])
+            total = past_silent(flow, call.chain[-1])
             if total != END and flow.graph.nodes[total].op in SUMS and len(flow.data_inputs(total)) > 1:
                 yield Place(rgb[1], JOIN, total)
 

@@ -8,7 +8,7 @@ from stylexport.common.errors import DamagedFile, MappingError
 from stylexport.converter.formats.base import Artefact, Variable
 from stylexport.converter.mapping.network import Network, NotThisNetwork, Recognition
 from stylexport.converter.mapping.rules import Names, Rule
-from stylexport.torch_models.config import NetworkConfig
+from stylexport.torch_models.config import RELEASED, NetworkConfig
 from stylexport.torch_models.kinds import KINDS, NetworkKind, kind_of, kinds_called
 
 
@@ -57,6 +57,8 @@ def read_as(artefact: Artefact, name: str, chosen: Mapping[str, Variable] | None
             return look.read(artefact, names) if len(kinds) == 1 else look.find(artefact, names)
         except NotThisNetwork as reason:
             reasons.append(f"is no {kind.title}: {reason}")
+    if chosen and RELEASED.get(name) in KINDS:  # a table that names tensors of the released network corrects that one
+        return recognition(KINDS[RELEASED[name]]).read(artefact, names)
     raise MappingError(f"{artefact.path}: {'; '.join(reasons)}; convert another network by --mapping")
 
 

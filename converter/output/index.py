@@ -22,7 +22,8 @@ def write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: S
         **before["sources"],
         **{name: {key: ledger.source[key] for key in ("file", "sha256")} for name, ledger in ledgers.items()},
     }
-    count = _label_count(ledgers) or len(before["labels"]) or 2
+    own = _label_count(ledgers)
+    count = 0 if own == 0 and not before["labels"] else own or len(before["labels"]) or 2
     if labels and not all(labels):
         raise BadInput(f"a label name is empty in {', '.join(map(repr, labels))}; name every label, or none")
     if labels and len(labels) != count:
@@ -64,7 +65,7 @@ def _check_fit(sizes: Mapping[str, Mapping[str, Any]]) -> None:
     for kind in KINDS.values():
         config = sizes.get(kind.role, {})
         for size in kind.shared:
-            if config.get(size) is None:
+            if not config.get(size):  # not said, or none: StyleGAN2 has no labels
                 continue
             name, value = first.setdefault(size, (kind.role, config[size]))
             if value != config[size]:
@@ -75,9 +76,8 @@ def _check_fit(sizes: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _label_count(ledgers: Mapping[str, Ledger]) -> int | None:
-    for name in reversed(ROLES):
-        if name in ledgers:
-            for fact in ledgers[name].config:
-                if fact["field"] == "labels":
-                    return int(fact["value"])
-    return None
+    """How many labels the networks are for: 0 of those that have none (StyleGAN2's); None where no network says."""
+    counts = [
+        int(fact["value"]) for name in reversed(ROLES) if name in ledgers for fact in ledgers[name].config if fact["field"] == "labels"
+    ]
+    return next((count for count in counts if count), 0 if counts else None)

@@ -49,7 +49,7 @@ class RecordedTap:
     of float32, 2^-11 of float16, 2^-8 of bfloat16. `floor` is |S32 - S64| / |S64| over the stored rows (L2 norms), `max32` the largest
     |S32 - S64|. `kernel_fault` is a sentence where TensorFlow's own float32 kernel computes something else than its operation's
     definition: it stands on the first tap that depends on such a node, and on all taps that depend on one `kernel_fault_upstream` is
-    true; their `floor` measures that mistake.
+    true; their `floor` measures that mistake. `unseen` says what the inputs do not show of the operations before it.
     """
 
     layer: str
@@ -69,6 +69,7 @@ class RecordedTap:
     kernel_fault_upstream: bool = False
     coarse_constants: int = 0
     unit: float = UNIT
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

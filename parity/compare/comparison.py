@@ -46,10 +46,10 @@ class Comparison:
         """Layer -> the taps of each call of it in the original."""
         return {layer: calls_of(taps) for layer, taps in self.taps.items()}
 
-    @cached_property
+    @property
     def output_taps(self) -> Mapping[str, RecordedTap]:
         """Output's name -> its tap."""
-        return dict(zip(self.original.network.outputs, (t for t in self.original.network.taps if t.stage == OUTPUT), strict=False))
+        return self.original.output_taps
 
     def output_layer(self, name: str) -> str:
         """What an output is called among the layers: "output", with its name where there are several."""

@@ -91,7 +91,7 @@ def _matched(
             as_it_is = Difference(match.error, match.error) if match.tap.stage == VARIABLE else NOT_MEASURED
             chain = [_nth(errors.errors.get(layer, ()), number) or as_it_is for errors in (double, single)]
             row, evidence = _call(comparison, layer, match, (chain[0], chain[1]), lower, other_values)
-            found.append((match.tap, (dataclasses.replace(row, vacuous=vacuous_of_all), evidence)))
+            found.append((match.tap, (dataclasses.replace(row, vacuous=(*vacuous_of_all, *match.tap.unseen)), evidence)))
     return max(found, key=lambda pair: severity(pair[1][1]), default=None)
 
 

@@ -27,7 +27,9 @@ def _answered(comparison: Comparison, tap: RecordedTap, matched: Collection[str]
 
 def name_of(comparison: Comparison, tap: RecordedTap) -> str:
     """What a tensor without a layer is called; of a layer that runs more than once, with its call."""
-    if tap.layer in ("", OUTPUT):
+    if tap.stage == OUTPUT:
+        return comparison.output_layer(next((name for name, other in comparison.output_taps.items() if other is tap), ""))
+    if not tap.layer:
         return tap.tf or tap.node
     calls = comparison.calls[tap.layer]
     number = next((i for i, call in enumerate(calls, 1) if tap in call), 1)

@@ -62,7 +62,7 @@ def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
             if site.call not in (None, number):
                 continue
             value = site.get(output)
-            if isinstance(value, Tensor) and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
+            if isinstance(value, Tensor) and value.ndim and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
                 output = site.put(output, other)
         return output
 

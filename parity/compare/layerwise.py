@@ -39,9 +39,9 @@ def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
     hooks = capturing(run.module, [*comparison.sites, *_unnamed_modules(comparison)], run.compare_layer, trim=comparison.rows is None)
     with torch.no_grad(), hooks:
         outputs = comparison.port.run(run.module, inputs)
-    for name, tap in comparison.output_taps.items():
-        if name in outputs and (compared := comparison.original.compare(tap, outputs[name])):
-            run.compare_output(comparison.output_layer(name), Answer(0, tap, *compared), outputs[name])
+    for name in comparison.output_taps:
+        if name in outputs:
+            run.compare_output(name, outputs[name])
     return Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
 
 
@@ -103,8 +103,10 @@ class _Run:
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, 0))
         return expected[: self.comparison.rows]
 
-    def compare_output(self, layer: str, held: Answer, value: Tensor) -> None:
-        """An output: what the port does behind its last layer."""
+    def compare_output(self, name: str, value: Tensor) -> None:
+        """An output: what the port does behind its last layer. Of another shape than the original's, it is a fault."""
+        layer, tap = self.comparison.output_layer(name), self.comparison.output_taps[name]
+        compared = self.original.compare(tap, value) or (Difference(math.inf, math.inf), self.original.channels_first(tap))
 
         def suspect(given: Tensor, expected: Tensor) -> Suspect:
             return Suspect(
@@ -117,7 +119,7 @@ class _Run:
                 given=given,
             )
 
-        self._judge(layer, held, value, suspect)
+        self._judge(layer, Answer(0, tap, *compared), value, suspect)
 
     def compare_variable(self, layer: str) -> None:
         """A variable that is itself data: compared as it is, then replaced by the original's."""

@@ -29,7 +29,7 @@ def vacuous(module: nn.Module, samples: int | None = None) -> tuple[str, ...]:
     found = list(_tensors(module))
     if hasattr(module, "running_var"):
         found += _statistics(module)
-    if isinstance(module, MinibatchStd) and samples is not None and samples // min(module.group, samples) < 2:
+    if isinstance(module, MinibatchStd) and module.group and samples is not None and samples // module.size(samples) < 2:
         found.append(f"{samples} samples are one group: how samples are grouped is not seen")
     return tuple(found)
 

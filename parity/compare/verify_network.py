@@ -40,7 +40,7 @@ def verify_network(comparison: Comparison) -> NetworkResult:
         single = run_end_to_end(comparison, layerwise, module, torch.float32)
     losses = losses_in_precision(comparison, layerwise, module) if comparison.precision != "fp32" else ()
     found = conclude(comparison, layerwise, double, single, losses, wrong)
-    said = tuple(remark for remark in (*remarks, *found.remarks) if remark)
+    said = tuple(remark for remark in (*port.remarks, *remarks, *found.remarks) if remark)
     return NetworkResult(comparison, found.layers, found.faults, found.unmatched, losses, said, layerwise.maps, single.outputs)
 
 

@@ -59,7 +59,10 @@ def print_tree(report: Report, console: Console) -> None:
         console.print(tree(report, network))
     vacuous = sum(bool(layer.vacuous) for layer in report.layers)
     if vacuous:
-        _say(console, f"{counted(vacuous, 'layer')} with weights that cannot show all (zeros, symmetric kernels): listed in the report")
+        _say(
+            console,
+            f"{counted(vacuous, 'layer')} cannot show all (zeros, symmetric kernels, bounds that no value reaches): listed in the report",
+        )
 
 
 def tree(report: Report, network: str) -> Tree:

@@ -118,7 +118,7 @@ def demodulated_rgb(layer: Any, x: Tensor, style: Tensor) -> Tensor:
 
 def neighbours_grouped(layer: Any, x: Tensor) -> Tensor:
     """Neighbours in a group instead of samples N / G apart."""
-    group = min(layer.group, len(x))
+    group = layer.size(len(x))
     y = x.unflatten(0, (-1, group))
     deviation = (y.var(1, unbiased=False) + layer.epsilon).sqrt().mean((1, 2, 3))
     channel = deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])

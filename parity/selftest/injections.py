@@ -107,7 +107,7 @@ def _filtered(name: str, layer: Any) -> bool:
 
 
 def _noisy(name: str, layer: Any) -> bool:
-    return bool(layer.noise_strength)
+    return layer.has_noise and bool(layer.noise_strength)
 
 
 def _is_style(name: str) -> bool:

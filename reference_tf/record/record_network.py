@@ -12,7 +12,7 @@ import numpy as np
 from stylexport.common.distance import relative_error
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.types import Array
-from stylexport.converter.calls.calls import Call, Feed, used
+from stylexport.converter.calls.calls import Call, Feed, flow_of, used
 from stylexport.converter.calls.inputs import Inputs
 from stylexport.converter.calls.ranges import Range, input_ranges
 from stylexport.converter.calls.sources import Source
@@ -23,6 +23,7 @@ from stylexport.converter.output.recording import RecordedNetwork, RecordedRange
 from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.converter.output.write_network import check_finite
 from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
+from stylexport.reference_tf.record.unseen import Unseen, watching
 from stylexport.reference_tf.replay.walk import walk
 
 Pair = tuple[Any, Any]  # a value in the graph's own precision, and in float64
@@ -77,8 +78,9 @@ def record_network(
         given = [_fed(feed, r, inputs, samples, state, recorder, source) for feed, r in zip(call.feeds, within, strict=True)]
         mixing = frozenset(tap.node for tap in chosen if tap.layer in mixing_layers)
         writer = _TapWriter(recorder, f"{source.name}/taps/{number}", store, mixing)
-        results = _run(call, chosen, given, variables, writer, progress)
-        recorded = [RecordedTap(**vars(tap), **writer.measured[tap.node]) for tap in chosen]
+        unseen = watching(call, variables.__getitem__) if kind is None else Unseen(flow_of(call.function))
+        results = _run(call, chosen, given, variables, writer, progress, unseen)
+        recorded = unseen.marked([RecordedTap(**vars(tap), **writer.measured[tap.node]) for tap in chosen])
         found = mark_kernel_faults(call, recorded, given, variables.__getitem__, state.unreliable)
         state.taps += found.taps
         state.remarks += found.faults
@@ -196,14 +198,20 @@ def _chosen(call: Call, found: Sequence[Tap]) -> list[Tap]:
 
 
 def _run(
-    call: Call, chosen: Sequence[Tap], given: Sequence[Pair], variables: Mapping[str, Array], writer: _TapWriter, progress: NodesDone
+    call: Call,
+    chosen: Sequence[Tap],
+    given: Sequence[Pair],
+    variables: Mapping[str, Array],
+    writer: _TapWriter,
+    progress: NodesDone,
+    unseen: Unseen,
 ) -> list[Pair]:
     """One call: its taps are written, its outputs are returned in both precisions."""
     for node in {tap.node: None for tap in chosen if tap.stage == VARIABLE}:
         value = variables[call.function.graph.keys[node]]
         writer.write(node, value, value)
     wanted = {tap.node for tap in chosen} - set(writer.measured)
-    return walk(call.function, given, variables.__getitem__, wanted, writer.write, progress)
+    return walk(call.function, given, variables.__getitem__, wanted, writer.write, progress, unseen.watched)
 
 
 def stored_rows(shape: Sequence[int], store: int = STORE) -> int:

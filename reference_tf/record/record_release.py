@@ -22,6 +22,7 @@ from stylexport.converter.calls.user_inputs import UserInputs, read_user_inputs
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.output.ledger import TOOL
 from stylexport.converter.output.recording import RecordedNetwork, Recorder, Recording
+from stylexport.reference_tf.record.from_weights import sources_of_weights
 from stylexport.reference_tf.record.record_network import STORE, record_network
 
 
@@ -69,15 +70,15 @@ def record(
         raise BadInput(f"{out}: is a folder; -o names the file to write")
     user = read_user_inputs(_path(inputs), _path(images), _path(latents), seed)
     with contextlib.ExitStack() as opened:
-        found = find(sources, table, networks, opened)
+        found = (sources_of_weights(sources, networks, opened) if table is None else []) or find(sources, table, networks, opened)
         check_given(user, found)
         count, given = samples_to_run(samples, user, found), Inputs(user)
         recorded: dict[str, RecordedNetwork] = {}
         with Recorder(out) as recorder, tf.device("CPU"):  # a GPU's TF32 is not float32
             for source in found:
-                own, origin, done = _samples_of(source, user, count), _origin(source.artefact), _nodes_done(source, progress)
+                own, origin, done = _samples_of(source, user, count), _origin(source.origin), _nodes_done(source, progress)
                 recorded[source.name] = record_network(source, given, own, recorder, origin, done, store or STORE)
-                source.artefact.finish()
+                source.origin.finish()
             recorder.finish(recorded, **_about(user, count, store or STORE, table, recorded))
     return Recording(out)
 

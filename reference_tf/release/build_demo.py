@@ -27,13 +27,13 @@ from stylexport.common.json_files import read_json
 from stylexport.common.types import Array
 from stylexport.converter.output.recording import Recording
 from stylexport.reference_tf.networks import forward
+from stylexport.reference_tf.networks.saved_model import export_network
 from stylexport.reference_tf.networks.variables import load_variables
 from stylexport.reference_tf.record import record
 from stylexport.reference_tf.release.digit_classifier import CLASSIFIER, SEED, accuracy
 from stylexport.reference_tf.release.digits import as_images, eights_and_nines
 from stylexport.reference_tf.release.export import export_folder
 from stylexport.reference_tf.release.random_release import DLATENTS, FILES, pickle_dlatents, zip_folder
-from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.kinds import config_from_json
 
 STORE = 1024  # elements of a tensor that the recording keeps with all samples

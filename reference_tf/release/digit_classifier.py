@@ -19,10 +19,10 @@ from stylexport.checkpoints.mnist import Digits
 from stylexport.common.types import Array
 from stylexport.converter.output.convert import convert
 from stylexport.reference_tf.networks import build
+from stylexport.reference_tf.networks.saved_model import export_network
 from stylexport.reference_tf.networks.variables import names
 from stylexport.reference_tf.release.digits import as_images, eights_and_nines
 from stylexport.reference_tf.release.random_release import FILES
-from stylexport.reference_tf.release.saved_model import export_network
 from stylexport.torch_models.config import MobileNetV1Config, mobilenet_layers
 
 SEED = 9

@@ -18,9 +18,9 @@ from stylexport.converter.mapping.recognise import table
 from stylexport.converter.mapping.rules import Rule, pattern
 from stylexport.converter.output.safetensors_file import read
 from stylexport.reference_tf.networks.build import build
+from stylexport.reference_tf.networks.saved_model import save
 from stylexport.reference_tf.networks.variables import assign, names
 from stylexport.reference_tf.release.random_release import released_file
-from stylexport.reference_tf.release.saved_model import save
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import config_from_json, known_roles
 

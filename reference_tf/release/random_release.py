@@ -19,7 +19,7 @@ import numpy as np
 from stylexport.common.errors import StylexportError
 from stylexport.common.types import Array
 from stylexport.reference_tf.networks.forward import softmax
-from stylexport.reference_tf.release.saved_model import export_network
+from stylexport.reference_tf.networks.saved_model import export_network
 from stylexport.torch_models.config import (
     RELEASED,
     DiscriminatorConfig,

@@ -6,7 +6,8 @@ it is the same graph with every floating-point tensor in float64; constants keep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ def walk(
     wanted: Collection[str] = (),
     seen: Seen = lambda *_: None,
     progress: NodesDone = lambda *_: None,
+    watched: Mapping[str, Callable[[Array], None]] = MappingProxyType({}),
 ) -> list[tuple[Array, Array]]:
     """The outputs of a function, each as the graph gives it and in float64.
 
     `given`: for each input of the function its value in the graph's precision and in float64; `read`: a variable's value by its
     checkpoint key; `seen(reference, value, value in float64)` is called for each reference in `wanted`, which may be a variable's node,
-    as soon as it is computed; `progress(nodes done, nodes in all)`. A tensor is freed after its last use, and arrays share memory with
+    as soon as it is computed; `progress(nodes done, nodes in all)`; what is in `watched` is called with the value of its reference in
+    float64, which need not be finite, where the graph comes to it. A tensor is freed after its last use, and arrays share memory with
     tensors: copy what you keep. The same input gives the same output. Raises BadInput for inputs that do not fit, a reference that the
     graph lacks, a node that cannot be replayed, and a wanted value that is not finite.
     """
@@ -46,6 +49,9 @@ def walk(
     taps: dict[str, list[str]] = {}
     for ref in dict.fromkeys(wanted):
         taps.setdefault(name_of(ref), []).append(ref)
+    looked_at: dict[str, list[str]] = {}
+    for ref in watched:
+        looked_at.setdefault(name_of(ref), []).append(ref)
     with tf.device("/CPU:0"):
         evaluators = [
             Evaluator(function, order, fitted(function, [pair[i] for pair in given], precision), read, precision)
@@ -56,10 +62,18 @@ def walk(
                 evaluate(evaluator, node)
             for ref in taps.get(node.name, ()):
                 seen(ref, evaluators[0].array(ref), evaluators[1].array(ref))
+            for ref in looked_at.get(node.name, ()):
+                _look(evaluators[1].value(ref), watched[ref])
             for evaluator in evaluators:
                 evaluator.release(node)
             progress(done, len(order.nodes))
         return [(evaluators[0].array(ref), evaluators[1].array(ref)) for ref in function.outputs]
+
+
+def _look(value: Any, look: Callable[[Array], None]) -> None:
+    """Calls `look` with a value that is a tensor: not a variable, nor in a branch not taken."""
+    if isinstance(value, tf.Tensor):
+        look(np.asarray(value))
 
 
 def fitted(function: Function, given: Sequence[Any], precision: Precision) -> list[Any]:

@@ -46,7 +46,8 @@ def other() -> Iterator[NetworkKind]:
 
 
 def test_the_roles_of_a_stylex_are_filled_by_what_was_released() -> None:
-    assert {kind.role: kind.architecture for kind in KINDS.values()} == dict(RELEASED)
+    assert {role: KINDS[architecture].role for role, architecture in RELEASED.items()} == {role: role for role in RELEASED}
+    assert [kind.architecture for kind in KINDS.values()][: len(RELEASED)] == list(RELEASED.values())
 
 
 def test_a_released_configuration_is_written_without_its_architecture() -> None:

@@ -24,11 +24,12 @@ class LeakyReLU:
     """gain * leaky_relu(x): TensorFlow StyleGAN2's activation after a bias.
 
     A leaky ReLU is positively homogeneous, so the layers multiply weights and bias by the gain, which are small, and not the
-    activations. Raises ValueError where the gain is not positive.
+    activations. What comes out is clamped to [-`clamp`, `clamp`] where that is given. Raises ValueError where the gain is not positive.
     """
 
     slope: float
     gain: float
+    clamp: float | None = None
 
     def __post_init__(self) -> None:
         if not self.gain > 0:
@@ -36,7 +37,8 @@ class LeakyReLU:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The activation of an `x` that carries the gain already, in place: only for a tensor that no one else holds."""
-        return F.leaky_relu(x, self.slope, inplace=True)
+        y = F.leaky_relu(x, self.slope, inplace=True)
+        return y if self.clamp is None else y.clamp_(-self.clamp, self.clamp)
 
 
 class Dense(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -17,16 +19,26 @@ class MappingNetwork(nn.Module):
         super().__init__()
         self.config = config
         activation = LeakyReLU(config.leaky_slope, config.gain)
-        for i in range(config.mapping_layers):
-            inputs = config.z if i == 0 else config.latent
-            self.add_module(f"fc{i}", Dense(inputs, config.latent, lr_multiplier=config.mapping_lr_multiplier, activation=activation))
+        for i, (inputs, outputs) in enumerate(pairwise(config.mapping_sizes)):
+            self.add_module(f"fc{i}", Dense(inputs, outputs, lr_multiplier=config.mapping_lr_multiplier, activation=activation))
 
     def forward(self, z: Tensor) -> Tensor:
         """`z` [N, z], usually standard normal, to w [N, latent]. Raises ValueError for another length."""
+        self.check(z)
+        return self.dense(self.normalize(z))
+
+    def check(self, z: Tensor) -> None:
+        """Raises ValueError where z has another length."""
         if z.shape[-1] != self.config.z:
             raise ValueError(f"z holds {self.config.z} values, not {z.shape[-1]}")
-        wide = z.to(full_dtype(z))
-        x = (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.config.normalize_epsilon)).to(z.dtype)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """`x` [N, C] divided by the root of the mean of its squares."""
+        wide = x.to(full_dtype(x))
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.config.normalize_epsilon)).to(x.dtype)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """What is normalised through all layers, to w."""
         for i in range(self.config.mapping_layers):
             x = getattr(self, f"fc{i}")(x)
         return x

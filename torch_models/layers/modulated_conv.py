@@ -29,8 +29,12 @@ def demodulation(power: Tensor, style: Tensor, coefficient: float, epsilon: floa
     return torch.rsqrt(style.square() @ power.t() * coefficient**2 + epsilon)
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None) -> Tensor:
+def modulated_conv2d(
+    x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None, *, equalized: bool = True
+) -> Tensor:
     """A gain times the demodulated convolution of `x` [N, I, H, W] with `weight` [O, I, k, k] (unscaled) under `style` [N, I].
+
+    Where it is not `equalized` the weights are taken as they are; after demodulation only what epsilon weighs is different.
 
     Returns [N, O, H, W], or [N, O, 2 H, 2 W] where `up` is given (`conv_transpose_up`). `x` or `style` may have one row, shared
     by all.
@@ -40,7 +44,7 @@ def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, epsilon: float, g
     range.
     """
     dtype = compute_dtype(x)
-    coefficient = 1 / math.sqrt(weight[0].numel())
+    coefficient = 1 / math.sqrt(weight[0].numel()) if equalized else 1.0
     with without_autocast(x):
         wide = full_dtype(style)
         style, weight = style.to(wide), weight.to(wide)

@@ -46,6 +46,8 @@ def torgb_layers(config: GeneratorConfig) -> dict[str, int]:
 class StyleVectors(nn.Module):
     """One affine a layer: style = dense(dlatent) + bias + 1. The bias stays as TensorFlow stores it, without the one.
 
+    A bias that was stored with the one (NVIDIA's, in PyTorch) stays as it is too: then nothing is added (`style_offset`).
+
     Modules: `b4.conv1`, `b4.torgb`, `b8.conv0`, `b8.conv1`, `b8.torgb`, ...
     """
 
@@ -68,6 +70,7 @@ class StyleVectors(nn.Module):
 
         def style(name: str) -> Tensor:
             block, layer = name.split(".")
-            return getattr(getattr(self, block), layer)(dlatent) + 1
+            made: Tensor = getattr(getattr(self, block), layer)(dlatent)
+            return made + self.config.style_offset if self.config.style_offset else made
 
         return Styles(tuple(map(style, conv_layers(self.config))), tuple(map(style, torgb_layers(self.config))))

@@ -31,10 +31,13 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.has_noise = config.has_noise
+        if config.has_noise:
+            self.noise_strength = nn.Parameter(torch.zeros(()))
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.epsilon = config.demodulation_epsilon
-        self.activation = LeakyReLU(config.leaky_slope, config.gain)
+        self.equalized = config.equalized_convolutions
+        self.activation = LeakyReLU(config.leaky_slope, config.gain, config.conv_clamp)
         self.fir = Fir(config.fir, axis_gain=2.0) if up else None
 
     def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
@@ -45,7 +48,7 @@ class SynthesisLayer(nn.Module):
         if style.shape[-1] != self.weight.shape[1]:
             raise ValueError(f"this layer's style has its {self.weight.shape[1]} input channels, not {style.shape[-1]} values")
         gain = self.activation.gain
-        y = modulated_conv2d(x, self.weight, style, self.epsilon, gain, self.fir)
+        y = modulated_conv2d(x, self.weight, style, self.epsilon, gain, self.fir, equalized=self.equalized)
         wide = full_dtype(y)
         added = self._noise(noise, y)
         if added is not None:
@@ -56,9 +59,11 @@ class SynthesisLayer(nn.Module):
     def _noise(self, noise: str | Tensor, y: Tensor) -> Tensor | None:
         """The noise image that `noise` stands for, for an output `y` [N, O, r, r]; None where there is none."""
         if isinstance(noise, Tensor):
-            return noise
+            return noise if self.has_noise else None
         if noise not in NOISES:
             raise ValueError(f"noise is one of {', '.join(NOISES)}, or a tensor for each layer, not {noise!r}")
+        if not self.has_noise:
+            return None
         if noise == "random":
             return torch.randn(y.shape[0], 1, *y.shape[2:], dtype=y.dtype, device=y.device)
         return self.noise_const if noise == "const" else None
@@ -67,10 +72,11 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to the image's channels, not demodulated, and bias: TensorFlow's ToRGB. `weight` [3, I, 1, 1]."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, clamp: float | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.clamp = clamp
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """`x` [N, I, r, r] under `style` [N, I] to [N, 3, r, r]. Raises ValueError for a style of another length."""
@@ -78,7 +84,8 @@ class ToRGB(nn.Module):
             raise ValueError(f"this layer's style has its {self.weight.shape[1]} input channels, not {style.shape[-1]} values")
         # The image sums what every resolution adds, so it keeps the style's dtype: float32 under autocast.
         y = modulated_pointwise(x, self.weight, style).to(style.dtype)
-        return (y + self.bias.to(y.dtype)[:, None, None]).contiguous()
+        y = y + self.bias.to(y.dtype)[:, None, None]
+        return (y if self.clamp is None else y.clamp(-self.clamp, self.clamp)).contiguous()
 
 
 class SynthesisBlock(nn.Module):
@@ -93,7 +100,7 @@ class SynthesisBlock(nn.Module):
             self.conv0 = SynthesisLayer(inputs, outputs, resolution, config, up=True)
             self.upsample = Fir(config.fir, axis_gain=2.0)
         self.conv1 = SynthesisLayer(outputs, outputs, resolution, config, up=False)
-        self.torgb = ToRGB(outputs, config.image_channels)
+        self.torgb = ToRGB(outputs, config.image_channels, config.conv_clamp)
 
     def forward(
         self, x: Tensor | None, image: Tensor | None, conv: Sequence[Tensor], torgb: Tensor, noise: Sequence[str | Tensor]

@@ -21,7 +21,8 @@ from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
 from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
 from stylexport.converter.formats.damage import open_binary
 from stylexport.converter.formats.keras.keras_names import variable_slot
-from stylexport.converter.formats.pickled.unpickler import Named, Network, meaning, read_pickle
+from stylexport.converter.formats.pickled.nvidia_networks import network_objects, tensors_of
+from stylexport.converter.formats.pickled.unpickler import Named, Network, Persistent, meaning, read_pickle
 
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
@@ -68,10 +69,13 @@ def load_pickle(path: Path, start: int = 0) -> Any:
 
 def from_value(path: Path, value: Any, format: str, verified: str = "nothing: pickles carry no checksums") -> PickleFile:
     """The tensors in a pickle's value as an artefact."""
+    objects = network_objects(path, value)
     leaves, notes = leaves_of(path, value)
     if not leaves:
         raise BadInput(f"{path}: a pickle without tensors; expected arrays, TF variables, or containers of them")
-    return PickleFile(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes), leaves)
+    if objects:
+        notes = (f"networks as objects of NVIDIA's programs: {', '.join(f'{name} ({o.kind})' for name, o in objects.items())}",)
+    return PickleFile(path, format, Facts({}, {path.name: path.stat().st_size}, verified, None, notes, objects), leaves)
 
 
 def leaves_of(path: Path, value: Any, way: str = "") -> tuple[dict[str, Leaf], tuple[str, ...]]:
@@ -132,7 +136,11 @@ class _Walk:
                 yield Leaf(leaf.key, value.name, leaf.array, value.trainable)
         elif isinstance(value, Network):
             for part in (value.variables, value.components):
-                yield from self.leaves(part, _join(way, value.name), depth + 1)
+                for leaf in self.leaves(part, _join(way, value.name), depth + 1):
+                    yield Leaf(leaf.key, _join(value.name, leaf.name), leaf.array, leaf.trainable)
+        elif isinstance(value, Persistent):
+            for name, tensor in tensors_of(self.path, value):
+                yield from self.leaves(tensor, _join(way or value.kind, name), depth + 1)
         elif isinstance(value, dict):
             for key, item in value.items():
                 yield from self.leaves(item, _join(way, key if isinstance(key, str) else f"[{key!r}]"), depth + 1)

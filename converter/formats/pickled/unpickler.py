@@ -6,7 +6,10 @@ found is a `StandIn` that keeps its arguments and state; any other name is refus
 numpy pickles an array as `_reconstruct(ndarray, (0,), b"b")` with the state (version, shape, dtype, Fortran order, bytes), or
 since protocol 5 as `_frombuffer(bytes, dtype, shape, order)` (numpy/core/src/multiarray/methods.c, numpy/core/numeric.py). A
 dtype is `dtype("f4", align, copy)`, the byte order in its state. TensorFlow pickles a variable as a `functools.partial` of
-ResourceVariable with `initial_value`, `name` and `trainable`, called without arguments (resource_variable_ops.py, `__reduce__`).
+ResourceVariable with `initial_value`, `name` and `trainable`, called without arguments (resource_variable_ops.py, `__reduce__`). PyTorch
+pickles a tensor as `_rebuild_tensor_v2(storage, offset, sizes, strides, ...)` (torch_storage.py). NVIDIA's networks are pickled as
+`dnnlib.tflib.network.Network` with a state, those in PyTorch as `_reconstruct_persistent_obj(meta)`; both carry the text of a module,
+which is not looked at (nvidia_networks.py).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -71,6 +75,9 @@ def _stand_ins(table: dict[str, str]) -> dict[tuple[str, str], type]:
 _FOUND: dict[tuple[str, str], type] = {
     ("collections", "OrderedDict"): dict,
     ("dnnlib.util", "EasyDict"): dict,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+    ("torch", "Size"): tuple,
     **_stand_ins(
         {
             "numpy": "ndarray dtype",
@@ -88,9 +95,14 @@ _FOUND: dict[tuple[str, str], type] = {
             "keras.src.backend": "Variable",
             "keras.src.backend.tensorflow.core": "Variable",
             "dnnlib.tflib.network": "Network",
+            "torch_utils.persistence": "_reconstruct_persistent_obj",
+            "torch._utils": "_rebuild_tensor_v2 _rebuild_parameter",
+            "torch.storage": "_load_from_bytes",
         }
     ),
 }
+# Modules that programs carry inside a package of their own ("src.torch_utils.persistence").
+_CARRIED = re.compile(r"\w[\w.]*\.(?=(?:dnnlib|torch_utils)\.)")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -99,14 +111,15 @@ class _Unpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> type:
-        if (module, name) not in _FOUND:
+        known = _FOUND.get((_CARRIED.sub("", module, count=1), name))
+        if known is None:
             remedy = "export it as .npz with numpy.savez from the program that wrote it"
             raise HostileFile(self._path, f"asks for {module}.{name}, which could run code", remedy)
-        return _FOUND[module, name]
+        return known
 
 
-def read_pickle(path: Path, file: BinaryIO) -> Any:
-    """The value of the pickle that begins where `file` stands, with stand-ins in it.
+def read_pickle(path: Path, file: BinaryIO, unpickler: Callable[[Path, BinaryIO], pickle.Unpickler] = _Unpickler) -> Any:
+    """The value of the pickle that begins where `file` stands, with stand-ins in it; `unpickler(path, file)` says which.
 
     Raises HostileFile for names that are not known and for sizes that the file cannot hold, DamagedFile where the bytes are not a pickle.
     """
@@ -119,7 +132,7 @@ def read_pickle(path: Path, file: BinaryIO) -> Any:
             raise HostileFile(path, f"asks for memory by {name} {value}, more than a file of {end} bytes can use")
     file.seek(start)
     with damaged(path, "be read as a pickle", _PICKLE_ERRORS):
-        return _Unpickler(path, file).load()
+        return unpickler(path, file).load()
 
 
 @dataclass(frozen=True)
@@ -133,15 +146,26 @@ class Named:
 
 @dataclass(frozen=True)
 class Network:
-    """NVIDIA's pickled TF network: a name, (name, array) pairs, and networks inside. The source code that it carries is not looked at."""
+    """NVIDIA's pickled TF network: a name, (name, array) pairs, networks inside, and its function's name and arguments."""
 
     name: str
     variables: Any
     components: Any
+    function: str = ""
+    arguments: Any = None
+    version: Any = None
+
+
+@dataclass(frozen=True)
+class Persistent:
+    """An object of NVIDIA's PyTorch programs: its class's name, and its attributes (of a module also parameters, buffers and modules)."""
+
+    kind: str
+    state: dict[Any, Any]
 
 
 def meaning(path: Path, value: Any) -> Any:
-    """What a stand-in stands for: an array (read-only), a Named, a Network, bytes or a list; all else is itself.
+    """What a stand-in stands for: an array (read-only), a Named, a Network, a Persistent, bytes or a list; all else is itself.
 
     Raises DamagedFile where arguments or state do not fit.
     """
@@ -164,7 +188,16 @@ def meaning(path: Path, value: Any) -> Any:
         case "Variable", _, {"_path": name, "_value": initial, "_trainable": trainable}:  # Keras 3
             return Named(str(name), initial, bool(trainable))
         case "Network", _, dict(state):
-            return Network(str(state.get("name", "")), state.get("variables", []), state.get("components", {}))
+            parts = (state.get("variables", []), state.get("components", {}), str(state.get("build_func_name", "")))
+            return Network(str(state.get("name", "")), *parts, state.get("static_kwargs"), state.get("version"))
+        case "_reconstruct_persistent_obj", ({"class_name": str(kind), "state": dict(state)},), _:
+            return Persistent(kind, state)
+        case "_rebuild_parameter", (tensor, *_), _ if type(tensor).__name__ == "_rebuild_tensor_v2":
+            return meaning(path, tensor)
+        case "_rebuild_tensor_v2", (storage, offset, sizes, strides, *_), _:
+            from stylexport.converter.formats.pickled.torch_storage import strided
+
+            return strided(path, storage, offset, sizes, strides)
         case name, _, _:
             raise DamagedFile(path, f"holds a malformed {name}")
 

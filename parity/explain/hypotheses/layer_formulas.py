@@ -169,6 +169,7 @@ def _image(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
 def _deviation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     group, epsilon = _constant(suspect, "mbstd_group", module.group), _constant(suspect, "mbstd_epsilon", module.epsilon)
+    group = group or len(suspect.args[0])
     switches = {"apart": True, "last": True, "root": True, "unbiased": False, "present": True}
     return LayerFormula(formulas.minibatch_std, {"x": suspect.args[0], "group": group, "epsilon": epsilon, **switches})
 

@@ -111,7 +111,7 @@ def test_a_network_of_nvidias_tf_releases_gives_its_variables_and_its_code_is_no
 
     data = b"\x80\x02" + network(whole | {"components": {}}) + network(part) + b"\x86."
     opened = open_pickle(write(tmp_path / "w.pkl", data))
-    assert [(v.name, v.key) for v in opened.variables] == [("lod", "[0]/G[0]"), ("Dense0/weight", "[1]/G_mapping[0]")]
+    assert [(v.name, v.key) for v in opened.variables] == [("G/lod", "[0]/G[0]"), ("G_mapping/Dense0/weight", "[1]/G_mapping[0]")]
 
 
 @pytest.mark.parametrize(

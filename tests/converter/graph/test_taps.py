@@ -19,7 +19,7 @@ from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
 from stylexport.converter.graph.graph import Graph
 from stylexport.converter.graph.taps import Tap, taps
 from stylexport.converter.mapping.recognise import recognise
-from stylexport.reference_tf.release.saved_model import DATA_FORMATS, export_network
+from stylexport.reference_tf.networks.saved_model import DATA_FORMATS, export_network
 from stylexport.torch_models.config import RELEASED, MobileNetV1Config, resolutions
 from stylexport.torch_models.kinds import KINDS
 from tests.converter.graph.graphs import as_torch, renamed, traced, variable

@@ -14,7 +14,7 @@ from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.reference_tf.networks import forward
-from stylexport.reference_tf.release.saved_model import export_network
+from stylexport.reference_tf.networks.saved_model import export_network
 from tests.reference_tf.replay.saving import callable_at, distance, values
 from tests.reference_tf.sizes import ALL, DISCRIMINATOR
 

@@ -11,8 +11,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from stylexport.common.errors import BadInput
 from stylexport.reference_tf.networks import build, forward
+from stylexport.reference_tf.networks.saved_model import export_network
 from stylexport.reference_tf.networks.variables import assign, load_variables
-from stylexport.reference_tf.release.saved_model import export_network
 from tests.reference_tf.sizes import ALL, CLASSIFIER, DISCRIMINATOR, ENCODER, GENERATOR
 
 pytestmark = pytest.mark.tensorflow
