@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.types import Array
+from stylexport.common.types import NUMPY_ERRORS, Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
 
 NAMES = ("dlatents", "latents")  # of the array, where a file holds several
@@ -69,7 +68,7 @@ def _array(path: Path) -> Array:
             return found
         with found:
             return _only(path, {name: found[name] for name in found.files})
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError) as error:
+    except (*NUMPY_ERRORS, SafetensorError) as error:
         # numpy says allow_pickle of any file that it does not know.
         why = "not an array, or not whole" if "allow_pickle" in str(error) else str(error).splitlines()[0]
         raise DamagedFile(path, f"holds no latents ({why})", "name dlatents.pkl, .npy, .npz or .safetensors") from error

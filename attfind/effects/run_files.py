@@ -12,7 +12,6 @@ write parts of one run. The parts go when effects.h5 is there.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import numpy as np
 
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.common.types import Array
+from stylexport.common.types import NUMPY_ERRORS, Array
 
 FORMAT = 1
 H5, PARTS, ABOUT, LATENTS = "effects.h5", "parts", "run.json", "latents.npz"
@@ -56,7 +55,7 @@ def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         place = folder / LATENTS
         with np.load(place) as file:
             return about, {name: file[name] for name in ARRAYS[1:-1]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, EOFError) as error:
+    except NUMPY_ERRORS as error:
         whole = f"all is measured, and {H5} says what: name another folder to measure anew"
         remedy = whole if (folder / H5).is_file() else f"delete {folder} and measure again"
         raise DamagedFile(place, f"the run's description cannot be read ({error})", remedy) from error
@@ -84,9 +83,9 @@ def read_part(folder: Path, image: int, shape: tuple[int, ...]) -> Array:
     path = _part(folder, image)
     try:
         effects = np.load(path)
-        if effects.shape != shape:
-            raise ValueError(f"of shape {effects.shape}, not {shape}")
-    except (OSError, ValueError, EOFError) as error:
+        if effects.shape != shape or effects.dtype.kind != "f":
+            raise ValueError(f"{effects.dtype} of shape {effects.shape}, not {shape}")
+    except NUMPY_ERRORS as error:
         raise DamagedFile(
             path, f"is not an image's effects ({error})", "delete it and run again: only this image is measured again"
         ) from error

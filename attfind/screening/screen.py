@@ -26,8 +26,8 @@ from stylexport.attfind.screening.successive_halving import RaceResult, plan, ra
 from stylexport.attfind.select.rules import COMBINED, ONE_AGAINST_ALL
 from stylexport.attfind.select.strategies import gains_towards
 from stylexport.common.atomic import whole_file
-from stylexport.common.errors import BadInput
-from stylexport.common.types import Array, Progress
+from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.types import NUMPY_ERRORS, Array, Progress
 
 BACKWARD = 2  # forward passes that a backward pass costs
 UNCHANGED = 4  # times that an image without changes is made, for each class
@@ -102,8 +102,11 @@ class _Known:
         self.effects = np.full((images, 2, size, labels), np.nan, np.float32)
         self.passes, self.expected = 0, int(share * images * 2 * size)
         if (path := run.folder / FILE).is_file():
-            with np.load(path) as file:
-                self.slopes, self.effects, self.passes = file["slopes"], file["effects"], int(file["passes"])
+            try:
+                with np.load(path) as file:
+                    self.slopes, self.effects, self.passes = file["slopes"], file["effects"], int(file["passes"])
+            except NUMPY_ERRORS as error:
+                raise DamagedFile(path, f"is not what screening keeps ({error})", "delete it: it is measured again") from error
         self.saved = time.monotonic()
         self._tick(0)
 

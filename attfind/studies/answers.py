@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stylexport.attfind.studies.form import COLUMNS, FORMAT
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import from_json, read_json
+
+T = TypeVar("T")
 
 REMEDY = "name the key.json that lies beside the study's page"
 KINDS = ("classification", "verbal")
@@ -48,8 +50,49 @@ class _KeyFile:
 
 
 @dataclass(frozen=True)
-class _Id:
+class _Attribute:
+    """What must be known of an attribute, to name it."""
+
+    layer: str
+    channel: int
+    direction: int
+
+    def __post_init__(self) -> None:
+        if self.direction not in (0, 1):
+            raise ValueError(f"a direction is {self.direction}, not 0 or 1")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A question of a classification study."""
+
     id: str
+    kind: str
+    answer: str
+    A: Mapping[str, Any]
+    B: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.answer not in ("A", "B"):
+            raise ValueError(f"question {self.id} has the answer {self.answer!r}, not A or B")
+        for facts in (self.A, self.B):
+            _part(_Attribute, facts)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A question of a verbal study."""
+
+    id: str
+    attribute: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        _part(_Attribute, self.attribute)
+
+
+def _part(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Those values that `kind` has as fields. Raises ValueError where one is missing or of another type."""
+    return from_json(kind, {field.name: values[field.name] for field in fields(kind) if field.name in values})  # type: ignore[arg-type]
 
 
 def read_key(path: Path) -> Key:
@@ -59,7 +102,10 @@ def read_key(path: Path) -> Key:
         if found.get("format") != FORMAT:
             raise ValueError(f"format {found.get('format')}, not {FORMAT}")
         key = from_json(_KeyFile, {name: found[name] for name in ("study", "kind", "questions") if name in found})
-        return Key(key.study, key.kind, {from_json(_Id, {"id": row.get("id")}).id: row for row in key.questions})
+        if key.kind not in KINDS:
+            raise ValueError(f"a study of kind {key.kind!r}")
+        form: type[_Choice] | type[_Words] = _Choice if key.kind == "classification" else _Words
+        return Key(key.study, key.kind, {_part(form, row).id: row for row in key.questions})
     except ValueError as error:
         raise DamagedFile(path, f"is not the key of a study ({error})", REMEDY) from error
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from stylexport.common.errors import BadInput
 from stylexport.common.text import listing
-from stylexport.converter.calls.calls import GRAPH_FORMATS, Procedure, image_calls, other_calls
+from stylexport.converter.calls.calls import Procedure, image_calls, other_calls
 from stylexport.converter.calls.inputs import UNKNOWN
 from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
+from stylexport.converter.formats.savedmodel.functions import holds_graph
 from stylexport.converter.mapping.network import Network
 from stylexport.converter.mapping.recognise import recognise
 from stylexport.converter.mapping.table_bindings import read_with_table
@@ -57,7 +58,7 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
     for artefact in _artefacts(sources, opened):
         if artefact.format in DATA_FORMATS:
             continue
-        if artefact.format not in GRAPH_FORMATS:
+        if not holds_graph(artefact):
             without.append(f"{artefact.path} ({artefact.format})")
             continue
         networks = read(artefact)

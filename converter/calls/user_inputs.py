@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +11,10 @@ import numpy as np
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput
 from stylexport.common.pictures import find_pictures
-from stylexport.common.types import Array
+from stylexport.common.types import NUMPY_ERRORS, Array
 from stylexport.converter.formats.pickled.dlatents import looks_like_dlatents, read_dlatents
 from stylexport.converter.output.safetensors_file import read_with_metadata
 
-# What numpy, zipfile and zlib raise on bytes that are not an npz file; RuntimeError where the archive has a password.
-_NOT_NPZ = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError)
 LARGEST_WHOLE = 2**24  # float32, in which inputs are kept, has all whole numbers up to here
 
 
@@ -96,7 +91,7 @@ def _read_npz(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: np.asarray(file[name]) for name in file.files}
-    except _NOT_NPZ as error:
+    except NUMPY_ERRORS as error:
         raise BadInput(f"{path}: cannot be read as npz ({' '.join(str(error).split())[:120]}); write it by numpy.savez") from error
 
 

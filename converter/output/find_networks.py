@@ -11,6 +11,7 @@ from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError,
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
+from stylexport.converter.formats.tar_archive import shown
 from stylexport.converter.mapping.network import Network
 from stylexport.converter.mapping.recognise import read_as, recognise
 from stylexport.converter.output.ledger import LeftOut
@@ -125,8 +126,8 @@ def _add(found: dict[str, Found], networks: Sequence[Network], artefact: Artefac
     left_out = _left_out(networks, artefact)
     for network in networks:
         if network.network in found:
-            first = found[network.network].artefact.path
-            raise BadInput(f"two {network.network}s: {first} and {artefact.path}; say which by --network {network.network}=PATH")
+            first, second = shown(found[network.network].artefact.path), shown(artefact.path)
+            raise BadInput(f"two {network.network}s: {first} and {second}; name the one, or say which by --network {network.network}=PATH")
         found[network.network] = Found(network, artefact, left_out)
 
 

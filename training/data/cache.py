@@ -22,7 +22,7 @@ from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.pictures import PREPARED, read_picture
 from stylexport.common.text import listing
-from stylexport.common.types import Array, Progress
+from stylexport.common.types import NUMPY_ERRORS, Array, Progress
 from stylexport.training.data.folder import Pictures
 
 FORMAT = 1
@@ -64,7 +64,7 @@ def _digest(found: Pictures, resolution: int) -> str:
 
 def _opened(path: Path, found: Pictures, resolution: int) -> Array | None:
     """The pictures' array, where the file is there and whole."""
-    with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
+    with contextlib.suppress(*NUMPY_ERRORS):
         store: Array = np.load(path, mmap_mode="r")
         if store.shape == (len(found.files), 3, resolution, resolution):
             return store
