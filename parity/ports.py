@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylexport.parity.match.views import View
+from stylexport.parity.views import View
 from stylexport.torch_models.config import GeneratorConfig
 from stylexport.torch_models.kinds import NetworkKind, kind_of
 from stylexport.torch_models.layers.styles import conv_layers, torgb_layers

@@ -55,6 +55,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
 
     `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file holds it.
     """
+    layers = _with_whole_attentions(layers)
     entries: dict[str, dict[str, None]] = {}
     for name in flow.inputs:
         if name in flow.data:
@@ -87,6 +88,21 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                 )
             )
     return sorted(_together(flow, found), key=lambda call: flow.place[name_of(call.chain[0])])
+
+
+def _with_whole_attentions(layers: Mapping[str, str]) -> dict[str, str]:
+    """`layers` with the output of an attention as a tensor of the module that holds its inputs.
+
+    PyTorch's attention (`nn.MultiheadAttention`) uses the weights of its `out_proj` without calling it.
+    """
+    tensors = set(layers.values())
+    found = {}
+    for key, tensor in layers.items():
+        module, _, last = tensor.rpartition(".")
+        holder = module.removesuffix("out_proj")
+        whole = holder != module and any(f"{holder}{name}" in tensors for name in ("in_proj_weight", "q_proj_weight"))
+        found[key] = f"{holder}out_proj_{last}" if whole else tensor
+    return found
 
 
 def _together(flow: Flow, calls: Sequence[LayerCall]) -> list[LayerCall]:

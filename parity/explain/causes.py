@@ -51,6 +51,11 @@ CAUSES: dict[str, Cause] = {
             "the steps of a sequence run in another direction, or two directions are swapped",
             "run and join the directions as the original does",
         ),
+        (
+            "attention",
+            "an attention's scale, heads, softmax or operands are others",
+            "divide the scores by the root of a head's width, take the original's heads, and softmax over the keys",
+        ),
         ("label_order", "the labels stand in another order", "keep the original's order of labels"),
         (
             "channel_order",

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.difference import SAME_TENSOR
-from stylexport.parity.match.views import View, views
 from stylexport.parity.original import STEP, Original
 from stylexport.parity.ports import Port, Site
+from stylexport.parity.views import View, views
 
 RECURRENCE = "recurrence"  # the stage of a recurrent layer's result
 _NOT_OF_LAYERS = ("output", "variable")

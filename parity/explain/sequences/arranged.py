@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylexport.parity.explain.recurrent.plain import Form, Weights, sequence
+from stylexport.parity.explain.sequences.plain import Form, Weights, sequence
 
 _SECOND = re.compile(r"reverse|back|bw", re.IGNORECASE)  # in the names of the second direction's tensors
 _LAYER = re.compile(r"_l(\d+)")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from stylexport.parity.difference import finite_error
 from stylexport.parity.explain.hypotheses.code_changes import CodeChange
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE
-from stylexport.parity.explain.recurrent.arranged import Layers, Run, arrangements
-from stylexport.parity.explain.recurrent.plain import GRU, LSTM, SIMPLE, SQUASHES, Form, Weights
+from stylexport.parity.explain.sequences.arranged import Layers, Run, arrangements
+from stylexport.parity.explain.sequences.plain import GRU, LSTM, SIMPLE, SQUASHES, Form, Weights
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.verdict import EXACT
 
