@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.parity.ports import Site, tensors
+from stylexport.parity.user_code import own_code
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         number = next(calls)
-        for site in sites:
-            if site.call not in (None, number):
-                continue
-            value = site.get(output)
-            if isinstance(value, Tensor) and value.ndim and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
-                output = site.put(output, other)
+        with own_code():
+            for site in sites:
+                value = site.get(output) if site.call in (None, number) else None
+                if isinstance(value, Tensor) and value.ndim:
+                    other = on_capture(Capture(site, value, module, args, kwargs))
+                    output = output if other is None else site.put(output, other)
         return output
 
     setattr(hook, MARK, True)
