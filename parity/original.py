@@ -27,6 +27,8 @@ class InPart:
     order: tuple[int, ...]
     overlap: Overlap
 
+STEP = "#"  # between a tensor's name and the number of a step in it
+
 
 @dataclass
 class Original:
@@ -148,6 +150,8 @@ class Original:
                 return compared[-1]
         if not compared:
             return self._reshaped(tap, found)
+        if exact is not None and (steps_first := _with_steps_first(exact, found)) and steps_first[0].error <= SAME_TENSOR:
+            return steps_first
         return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
 
     def compare_in_part(self, tap: RecordedTap, found: Tensor, middle: bool = False) -> InPart | None:
@@ -174,8 +178,16 @@ class Original:
         return difference(overlap.of_ours(found), overlap.of_theirs(theirs)), overlap.put(found, theirs)
 
     def _reshaped(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
-        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same."""
+        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same.
+
+        Whatever the values: of a sequence [N, T, ...] the steps first, or the last axes joined or split (the heads of an attention).
+        """
         whole = self._exact(tap)
+        if (steps_first := _with_steps_first(whole, found)) is not None:
+            return steps_first
+        if min(whole.ndim, found.ndim) > 2 and whole.shape[1] == found.shape[1] and whole[:1].numel() == found[:1].numel():
+            value, rows = whole.reshape(len(whole), *found.shape[1:]), min(len(whole), len(found))
+            return difference(found[:rows], value[:rows]), value
         for order in _turned(whole.ndim):
             turned = whole.permute(*order)
             if turned[:1].numel() == found[:1].numel():
@@ -204,7 +216,17 @@ class Original:
         return torch.from_numpy(value).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
-        return torch.atleast_1d(torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device))
+        tensor, _, step = tap.tensor.partition(STEP)
+        value = self.recording.exact(tensor)
+        return torch.atleast_1d(torch.from_numpy(value[:, int(step)] if step else value).to(self.device))
+
+
+def _with_steps_first(whole: Tensor, found: Tensor) -> tuple[Difference, Tensor] | None:
+    """A sequence [N, T, C] held against a port's [T, N, C], and in its shape; None where the shapes do not fit."""
+    if whole.ndim != 3 or found.ndim != 3 or found.shape[1] > len(whole) or (len(found), found.shape[2]) != tuple(whole.shape[1:]):
+        return None
+    value = whole.transpose(0, 1)[:, : found.shape[1]]
+    return difference(found, value), value
 
 
 def _is_rounding(tap: RecordedTap) -> bool:

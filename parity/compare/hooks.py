@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +55,13 @@ def capturing(module: nn.Module, sites: Iterable[Site], on_capture: OnCapture, t
 
 
 def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
+    calls = itertools.count()
+
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        number = next(calls)
         with own_code():
             for site in sites:
-                value = site.get(output)
+                value = site.get(output) if site.call in (None, number) else None
                 if isinstance(value, Tensor) and value.ndim:
                     other = on_capture(Capture(site, value, module, args, kwargs))
                     output = output if other is None else site.put(output, other)

@@ -60,7 +60,7 @@ def _pass(comparison: Comparison, exact: nn.Module, whole: frozenset[str], silen
         if comparison.is_variable(layer):
             run.compare_variable(layer)
     inputs = {name: value[: comparison.rows] for name, value in comparison.original.inputs(torch.float64).items()}
-    hooks = capturing(run.module, [*comparison.sites, *_unnamed_modules(comparison)], run.compare_layer, trim=True)
+    hooks = capturing(run.module, [*comparison.sites, *_unnamed_modules(comparison)], run.compare_layer, trim=comparison.rows is None)
     with torch.no_grad(), hooks:
         outputs = comparison.port.run(run.module, inputs)
     for name in comparison.output_taps:
@@ -188,7 +188,7 @@ class _Run:
         named = {site.layer for site in self.comparison.sites} | set(self.comparison.taps)
         others = {layer: next((match for match in calls if match), None) for layer, calls in self.calls.items() if layer not in named}
         by_value = [layer for layer, match in others.items() if match and match.tap.stage != OUTPUT]
-        return (*self.comparison.sites, *(Site(layer, layer) for layer in by_value))
+        return (*self.comparison.sites, *(self.comparison.port.sites.get(layer, Site(layer, layer)) for layer in by_value))
 
     def _judge(self, layer: str, held: Answer, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]) -> None:
         """Keeps what a call answers for, and explains its fault: of a layer that runs more than once, the first."""
@@ -279,6 +279,8 @@ class _Run:
 
     def _rows_of_parts(self, capture: Capture) -> int | None:
         """How many rows of a value are valid: where a block adds a part with one row to one with more, PyTorch repeats the one."""
+        if self.comparison.rows is not None:
+            return None
         path = capture.site.module
         inside = [self.calls.get(site.layer, ()) for site in self.comparison.sites if site.module.startswith(f"{path}.")]
         rows = [match.tap.rows for calls in inside for match in calls if match]
@@ -317,4 +319,5 @@ def _unnamed_modules(comparison: Comparison) -> list[Site]:
     if comparison.original.network.config is not None:
         return []
     known = {site.module for site in comparison.sites}
-    return [Site(path, path) for path, _ in comparison.port.module.named_modules() if path and path not in known]
+    paths = (path for path, _ in comparison.port.module.named_modules() if path and path not in known)
+    return [comparison.port.sites.get(path, Site(path, path)) for path in paths]
