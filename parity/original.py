@@ -27,6 +27,7 @@ class InPart:
     order: tuple[int, ...]
     overlap: Overlap
 
+
 STEP = "#"  # between a tensor's name and the number of a step in it
 
 
