@@ -18,8 +18,9 @@ from stylexport.converter.graph.layer_calls import LayerCall, layer_calls, plain
 from stylexport.converter.graph.pointwise import SUMS, chain, factor, past_silent
 from stylexport.converter.graph.rounding import units, upstream
 
-PARAMETERS, STATE, ACTIVATION, JOIN, VARIABLE, OUTPUT = "parameters", "state", "activation", "join", "variable", "output"
-_STAGES = (VARIABLE, PARAMETERS, STATE, ACTIVATION, JOIN, OUTPUT)
+PARAMETERS, RECURRENCE, STATE = "parameters", "recurrence", "state"
+ACTIVATION, JOIN, VARIABLE, OUTPUT = "activation", "join", "variable", "output"
+_STAGES = (VARIABLE, PARAMETERS, RECURRENCE, STATE, ACTIVATION, JOIN, OUTPUT)
 _JOINS = (*SUMS, "ConcatV2")
 _LAYING_OUT = ("Transpose", "Pad", "PadV2", "MirrorPad")
 
@@ -186,7 +187,8 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
     for call in found:
         if call.tiled:
             yield from _values(call)
-        yield Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=not (call.together or call.tiled))
+        stage = RECURRENCE if call.recurrent else PARAMETERS
+        yield Place(call.layer, stage, call.chain[0], call.tf, declared=not (call.together or call.tiled))
         yield from (Place(call.layer, STATE, ref, call.tf, declared=False) for ref in call.further)
         if len(call.chain) > 1:
             yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)

@@ -21,6 +21,7 @@ from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypothes
 from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypotheses
 from stylexport.parity.explain.hypotheses.reduced import EXPENSIVE, cost, reduced
 from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
+from stylexport.parity.explain.sequences.changes import sequence_changes
 from stylexport.parity.explain.spatial.spatial_hypotheses import SPATIAL, spatial_hypotheses
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.explain.wording import Trials, fault_in_words
@@ -97,6 +98,8 @@ def explain_briefly(suspect: Suspect, causes: Collection[str]) -> Fault | None:
 def _cause_in_the_layer(suspect: Suspect, output: Tensor, tried: Trials) -> Item | None:
     """What is wrong with a layer that errs by itself: what the files show, then experiments on a small part of it."""
     whole = Search(suspect, output, FEWEST, tried)
+    if (of_steps := whole.first_change(sequence_changes(suspect, output))) is not None:
+        return of_steps
     shown = _singles(suspect, output, SEEN, SEEN)
     found = whole.first(shown) or whole.first(_all_at_once(shown))
     small = reduced(suspect, output)
