@@ -29,11 +29,12 @@ Role = tuple[str, tuple[int, ...]]
 class LayerCall:
     """One call of a layer.
 
-    `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
-    `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
-    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data. A loop may give
-    several results: the first begins `chain`, the others (states) are `further`. `inner` are the nodes between the steps of a cell that
-    the graph repeats. `together`: several layers work in one loop, and what it gives is not one layer's alone.
+    `layer` is the module's path, or the tensor's name where the network itself holds it, "" where no mapping names one; `tf` the
+    variables' scope; `entries` stand in order of execution; `chain` is the node where the layer's parameters have done their work, then
+    the nodes of its activation in turn; `variables` are the nodes of the variables; `tiled`: a variable is copied once for each sample,
+    so that it is itself the data. A loop may give several results: the first begins `chain`, the others (states) are `further`. `inner`
+    are the nodes between the steps of a cell that the graph repeats. `together`: several layers work in one loop, and what it gives is
+    not one layer's alone.
     """
 
     layer: str
@@ -72,7 +73,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
             result, *further = results(flow, meeting, is_recurrent)
             found.append(
                 LayerCall(
-                    layer=tensor.rpartition(".")[0] if tensor else "",
+                    layer=(tensor.rpartition(".")[0] or tensor) if tensor else "",
                     tf=_scope(flow, first, cluster[0], names),
                     mapped=tensor is not None,
                     entries=tuple(cluster),

@@ -186,8 +186,7 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
     for call in found:
         if call.tiled:
             yield from _values(call)
-        else:
-            yield Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=not call.together)
+        yield Place(call.layer, PARAMETERS, call.chain[0], call.tf, declared=not (call.together or call.tiled))
         yield from (Place(call.layer, STATE, ref, call.tf, declared=False) for ref in call.further)
         if len(call.chain) > 1:
             yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.parity.ports import Site, tensors
+from stylexport.parity.user_code import own_code
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ def capturing(module: nn.Module, sites: Iterable[Site], on_capture: OnCapture, t
 
 def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        for site in sites:
-            value = site.get(output)
-            if isinstance(value, Tensor) and value.ndim and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
-                output = site.put(output, other)
+        with own_code():
+            for site in sites:
+                value = site.get(output)
+                if isinstance(value, Tensor) and value.ndim:
+                    other = on_capture(Capture(site, value, module, args, kwargs))
+                    output = output if other is None else site.put(output, other)
         return output
 
     setattr(hook, MARK, True)

@@ -11,16 +11,18 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
-from stylexport.parity.compare.comparison import OUTPUT, VARIABLE, Comparison, Layerwise, Match
+from stylexport.parity.compare.comparison import OUTPUT, PARAMETERS, VARIABLE, Comparison, Layerwise, Match
 from stylexport.parity.compare.hooks import Capture, capturing, rows_in, stubbed
-from stylexport.parity.difference import Difference, difference
+from stylexport.parity.difference import SAME_TENSOR, Difference, difference
 from stylexport.parity.error_maps import error_maps
+from stylexport.parity.explain.parameter_place import of_a_parameter
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
@@ -86,7 +88,8 @@ class _Run:
             return self._of_this_value(value) or self._of_an_activation(capture, value)
         before = self.calls.get(layer, [])
         failed = any(match is not None and not match.error <= EXACT for match in before)
-        return answer(calls, self.taken.get(layer, ()), len(before), value, capture.module, self.original.compare, search=not failed)
+        held = answer(calls, self.taken.get(layer, ()), len(before), value, capture.module, self.original.compare, search=not failed)
+        return held if held is None or held.error <= SAME_TENSOR or not self.comparison.holds_layers(layer) else None
 
     def _compare_misshapen(self, capture: Capture, value: Tensor) -> Tensor | None:
         """A layer of a known network whose output has another shape than all its taps, as with another stride: a fault.
@@ -123,8 +126,13 @@ class _Run:
 
     def compare_variable(self, layer: str) -> None:
         """A variable that is itself data: compared as it is, then replaced by the original's."""
-        owner = self.module.get_submodule(layer)
-        for name, expected in self.original.layer_weights(layer).items():
+        owner, tensors = (
+            self.module,
+            {layer: self.original.weight(layer).to(torch.float64)} if layer in self.original.network.weights else {},
+        )
+        if not tensors:
+            owner, tensors = self.module.get_submodule(layer), self.original.layer_weights(layer)
+        for name, expected in tensors.items():
             own = getattr(owner, name, None)
             if isinstance(own, Tensor):
                 tap, own, expected = self.comparison.taps[layer][0], own.detach().clone()[None], expected[None]
@@ -150,12 +158,25 @@ class _Run:
             return
         rows = min(len(given), len(held.expected))
         given, expected = given[:rows].clone(), held.expected[:rows].contiguous()
-        fault = self.comparison.explain(suspect(given, expected))
+        experiment = suspect(given, expected)
+        fault = self._of_a_parameter(experiment, held.tap) or self.comparison.explain(experiment)
         if len(self.comparison.calls.get(layer, ())) > 1:
             fault = dataclasses.replace(fault, detail=f"{fault.detail} (call {len(before)} of the layer)".strip())
         self.faults.append(fault)
         if given.shape == expected.shape:
             self.maps = self.maps or error_maps(layer, given, expected)
+
+    def _of_a_parameter(self, suspect: Suspect, tap: RecordedTap) -> Fault | None:
+        """The fault of a layer that is right on the original's value where a tensor went in that no module's output shows."""
+        taps, comparison = self.original.network.taps, self.comparison
+        for before in taps[: taps.index(tap)][::-1]:
+            layer = before.layer
+            if before.stage == PARAMETERS and (comparison.is_variable(layer) or comparison.holds_layers(layer)):
+                own = [name for name in self.original.network.weights if (name.rpartition(".")[0] or name) == layer]
+                tensors = {name: self.original.weight(name) for name in own}
+                if fault := of_a_parameter(suspect, layer, tensors, partial(self.original.value, before)):
+                    return fault
+        return None
 
     def _facts(self, layer: str, stage: str) -> dict[str, Any]:
         """What all suspects of this network have in common."""
@@ -170,7 +191,8 @@ class _Run:
         assert match is not None
 
         def call(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-            output = module(*args, **kwargs)
+            with self.comparison.port.context(module, args):
+                output = module(*args, **kwargs)
             value: Tensor = output + site.plus if site.own else site.get(output)
             return value[start : start + len(expected)]
 
@@ -220,11 +242,12 @@ class _Run:
 
     def _of_this_value(self, value: Tensor) -> Answer | None:
         """The tap without a layer that has this value, up to its layout."""
-        claimed = {match.tap.tensor for calls in self.calls.values() for match in calls if match}
+        comparison = self.comparison
+        judged = [calls for layer, calls in self.calls.items() if not comparison.is_variable(layer)]
+        claimed = {match.tap.tensor for calls in judged for match in calls if match}
+        named = {layer for layer in comparison.taps if comparison.port.site(layer) and not comparison.holds_layers(layer)}
         taps = (
-            tap
-            for tap in self.original.network.taps
-            if tap.stage not in (OUTPUT, VARIABLE) and not (tap.declared and tap.layer and self.comparison.port.site(tap.layer))
+            tap for tap in self.original.network.taps if tap.stage not in (OUTPUT, VARIABLE) and not (tap.declared and tap.layer in named)
         )
         return of_this_value(self.original, taps, value, claimed)
 

@@ -58,6 +58,11 @@ CAUSES: dict[str, Cause] = {
         ("input_range", "the input is scaled to another range", "scale the input as the original does"),
         ("gain", "a constant factor is missing or applied twice", "multiply by the original's gain, once"),
         (
+            "parameter_place",
+            "a tensor that a network or a block itself holds goes in elsewhere, otherwise, or not at all",
+            "use the tensor where the original's graph does",
+        ),
+        (
             "number_of_calls",
             "a layer runs more or fewer times than in the original",
             "call the layer as often as the original does, on the same values",

@@ -24,6 +24,7 @@ from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.converter.output.write_network import check_finite
 from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
 from stylexport.reference_tf.record.unseen import Unseen, watching
+from stylexport.reference_tf.replay.execute_op import as_array
 from stylexport.reference_tf.replay.walk import walk
 
 Pair = tuple[Any, Any]  # a value in the graph's own precision, and in float64
@@ -246,4 +247,4 @@ def _weights(source: Source, variables: Mapping[str, Array], recorder: Recorder,
 
 
 def _array(value: Any, dtype: Any) -> Array:
-    return np.asarray(value).astype(dtype, copy=False)
+    return as_array(value).astype(dtype, copy=False)
