@@ -62,12 +62,11 @@ def test_a_member_is_named_behind_the_archive(tmp_path: Path) -> None:
 
 
 def test_two_networks_in_one_are_named_so_that_one_can_be_chosen(tmp_path: Path) -> None:
-    path = archive(tmp_path / "m.tgz")
-    np.savez(tmp_path / "files" / "again.npz", **TENSORS)
-    archive(path)
+    np.savez(tmp_path / "again.npz", **TENSORS)
+    path = archive(tmp_path / "m.tgz", **{"other/again.npz": (tmp_path / "again.npz").read_bytes()})
     (tmp_path / "t.yaml").write_text(TABLE)
     error = run("convert", path, "-o", tmp_path / "out", "--mapping", tmp_path / "t.yaml").one_line_error()
-    assert "m.tgz/slim/again.npz" in error
+    assert "m.tgz/other/again.npz" in error
     assert run("convert", path / "slim/model.ckpt", "-o", tmp_path / "out", "--mapping", tmp_path / "t.yaml").code == 0
 
 
