@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.parity.user_code import as_it_takes, in_float64, told_as_the_users
+from stylexport.parity.views import View
 from stylexport.torch_models.config import GeneratorConfig
 from stylexport.torch_models.kinds import NetworkKind, kind_of
 from stylexport.torch_models.layers.styles import conv_layers, torgb_layers
@@ -35,7 +36,8 @@ HEADS: Mapping[str, Callable[[Tensor], Tensor]] = {
 class Site:
     """A layer's place: the output of module `module`, or the part of it at index path `at` (a style among the styles).
 
-    `own` is the module whose weights make the value, where that is another than `module`; `plus` is what is added behind it.
+    `own` is the module whose weights make the value, where that is another than `module`; `plus` is what is added behind it. `view`
+    finds the value in what a module gives beside others, `call` is the only one of the module's calls that counts.
     """
 
     layer: str
@@ -43,16 +45,18 @@ class Site:
     at: tuple[int, ...] = ()
     own: str | None = None
     plus: float = 0.0
+    view: View | None = None
+    call: int | None = None
 
     def get(self, output: Any) -> Any:
         """The layer's value in the module's output."""
         for index in self.at:
             output = output[index]
-        return output
+        return output if self.view is None else self.view.get(output)
 
     def put(self, output: Any, value: Tensor) -> Any:
         """The module's output with the layer's value replaced."""
-        return _put(output, self.at, value)
+        return _put(output, self.at, value) if self.view is None else self.view.put(output, value)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _went_on(flow: Flow, fixed: FixedValues, node: Node, at: int, way: _Way) -> 
         return way if way.single else None
     if node.op == "Neg":
         return replace(way, scale=-way.scale, shift=-way.shift, node=node.name)
-    if node.op == "BiasAdd" or len(refs) != 2:
+    if len(refs) != 2 or (node.op == "BiasAdd" and _is_first(node)):
         return None
     other = refs[1 - at]
     value = fixed.value(other)
@@ -121,6 +121,11 @@ def _went_on(flow: Flow, fixed: FixedValues, node: Node, at: int, way: _Way) -> 
         return None
     whole = np.isfinite(scale).all() and np.isfinite(shift).all() and scale.all()
     return _Way(_small(scale), _small(shift), node.name) if whole else None
+
+
+def _is_first(node: Node) -> bool:
+    """Whether a node's data have their channels first."""
+    return "data_format" in node.attr and node.attr["data_format"].s.startswith(b"NC")
 
 
 def _reversed(fixed: FixedValues, node: Node, refs: tuple[str, ...], way: _Way) -> _Way:
@@ -142,7 +147,7 @@ def _small(value: Array) -> Array:
 
 _Affine = Callable[[Array, Array, Array, int], tuple[Array, Array]]
 _ARITHMETIC: Mapping[str, _Affine] = {
-    **dict.fromkeys(("Add", "AddV2"), lambda a, b, c, at: (a, b + c)),
+    **dict.fromkeys(("Add", "AddV2", "BiasAdd"), lambda a, b, c, at: (a, b + c)),
     "Sub": lambda a, b, c, at: (a, b - c) if at == 0 else (-a, c - b),
     "Mul": lambda a, b, c, at: (a * c, b * c),
     **dict.fromkeys(("RealDiv", "Div"), lambda a, b, c, at: (a / c, b / c) if at == 0 else (np.zeros(()), b)),
@@ -161,7 +166,7 @@ def _ends(fixed: FixedValues, node: Node, at: int, way: _Way) -> Iterator[Use]:
         if (rows := _rows(fixed, node, refs)) is not None:
             yield use(ROWS, 0, rows - 1)
         return
-    if node.op == "OneHot" and at == 0 and (depth := fixed.value(refs[1])) is not None:
+    if node.op in ("OneHot", "DenseBincount", "Bincount") and at == 0 and (depth := fixed.value(refs[1])) is not None:
         yield use(ROWS, 0, float(depth) - 1)
         return
     if node.op == "Cast":
@@ -212,8 +217,7 @@ def _clip(fixed: FixedValues, node: Node, at: int, refs: tuple[str, ...]) -> tup
 
 def _normalised(fixed: FixedValues, node: Node, refs: tuple[str, ...], way: _Way) -> tuple[Array, Array] | None:
     """Scale and shift behind a batch normalisation's own statistics, whose affine is a layer's weight; None where they say nothing."""
-    first = "data_format" in node.attr and node.attr["data_format"].s.startswith(b"NC")
-    mean, variance = (value if value is None or not first else value[:, None, None] for value in map(fixed.value, refs[3:5]))
+    mean, variance = (value if value is None or not _is_first(node) else value[:, None, None] for value in map(fixed.value, refs[3:5]))
     if mean is None or variance is None or mean.shape != variance.shape or (variance <= 0).any() or not mean.any():
         return None
     try:
