@@ -4,7 +4,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo demo-tf test test-plain-cpu test-wheel test-slow test-browser train-smoke lint links types check benchmark clean
+.PHONY: demo demo-tf test test-plain-cpu test-wheel test-slow test-browser kill-test train-smoke lint links types check benchmark clean
 
 demo: $(DEMO)/ready
 	$(DEMO)/bin/stylexport demo -o demo-output
@@ -36,6 +36,12 @@ test-slow: $(TEST)/ready
 
 test-browser: $(TEST)/ready
 	$(PYTEST) -m browser
+
+# Commands killed at random moments must go on to the bytes of undisturbed ones; `make kill-test KILLS=500 SEED=7` does more, and others.
+KILLS ?= 20
+SEED ?= 0
+kill-test: $(TEST)/ready
+	$(TEST)/bin/python -m benchmarks.robustness.kill_test --kills $(KILLS) --seed $(SEED)
 
 # The README's training, shortened, and what a finished run is good for. Its tensors are small: threads would only wait for each other.
 SMOKE := train-smoke-output

@@ -23,6 +23,7 @@ _HOME = {
     "Rules": "select.rules",
     "counterfactual": "counterfactual",
     "StylExModel": "stylex_model",
+    "RandomLatents": "effects.random_latents",
     "Autoencoder": "model",
     "Explained": "model",
 }

@@ -23,6 +23,7 @@ from stylexport.attfind.arguments import check_counts, label_tuple, preprocessin
 from stylexport.attfind.effects.create_run import SHARE, Settings
 from stylexport.attfind.effects.effects import Effects
 from stylexport.attfind.effects.load_run import Subject, checked, with_run_networks
+from stylexport.attfind.effects.random_latents import RandomLatents
 from stylexport.attfind.effects.sources import Source, latents_source, pictures_source
 from stylexport.attfind.evaluate.evaluate import evaluate
 from stylexport.attfind.evaluate.evaluation_report import remarks_on, to_json, write_json, write_page
@@ -39,6 +40,7 @@ from stylexport.attfind.show.show import FRAMES
 from stylexport.attfind.stylex_model import StylExModel
 from stylexport.attfind.trained_against import remark_on_classifier, trained_against
 from stylexport.common.errors import BadInput
+from stylexport.common.locks import made
 from stylexport.common.types import Array, Progress
 from stylexport.torch_models.execution import compile_networks, processes
 from stylexport.torch_models.stylex import StylEx
@@ -99,7 +101,7 @@ class AttFind:
 
     def effects(
         self,
-        latents: Array | Tensor | PathLike | None = None,
+        latents: Array | Tensor | PathLike | RandomLatents | None = None,
         *,
         images: Array | Tensor | PathLike | None = None,
         out: PathLike,
@@ -116,11 +118,11 @@ class AttFind:
         """The effects of moving each style coordinate of each image to its minimum and maximum (Lang et al. 2021, algorithm 1).
 
         Images are given as `latents` [N, D] or as `images` [N, 3, R, R] in the model's range, either as an array or by path: a file of
-        latents, a folder of pictures. The run is kept in the folder `out`; a run of the same settings that is there goes on where it was
-        interrupted. `interesting` ("misclassified", "boundary", "flips") and `limit` choose images; `shift` is how much of the way a
-        coordinate goes; `search` "screened" (experimental) spends `share` of the exhaustive search's passes; `precision` fp32, fp16 or
-        bf16; `batch` None is found by trying; `compiled` compiles model and classifier. `progress(what, done, in all)` is called as it
-        goes. Raises BadInput.
+        latents, a folder of pictures. `RandomLatents(N)` are N random images of a StyleGAN2. The run is kept in the folder `out`; a run of
+        the same settings that is there goes on where it was interrupted. `interesting` ("misclassified", "boundary", "flips") and `limit`
+        choose images; `shift` is how much of the way a coordinate goes; `search` "screened" (experimental) spends `share` of the
+        exhaustive search's passes; `precision` fp32, fp16 or bf16; `batch` None is found by trying; `compiled` compiles model and
+        classifier. `progress(what, done, in all)` is called as it goes. Raises BadInput.
 
         Example:
             >>> import tempfile
@@ -154,7 +156,7 @@ class AttFind:
 
     def measure(
         self,
-        latents: Array | Tensor | PathLike | None,
+        latents: Array | Tensor | PathLike | RandomLatents | None,
         settings: Settings,
         *,
         images: Array | Tensor | PathLike | None = None,
@@ -179,7 +181,7 @@ class AttFind:
 
         def source() -> Source:
             if latents is not None:
-                return latents_source(_array_or_path(latents), model)
+                return latents_source(latents if isinstance(latents, RandomLatents) else _array_or_path(latents), model)
             assert images is not None
             return pictures_source(_array_or_path(images), model, classify, progress)
 
@@ -267,8 +269,8 @@ class AttFind:
         selection, folder = _selection(run, selection), _folder(run, out, "show")
         subject = self._subject(run)
         check(subject.effects, selection)
-        folder.mkdir(parents=True, exist_ok=True)
-        return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
+        with made(folder):
+            return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
 
     def evaluate(
         self,

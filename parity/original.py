@@ -14,17 +14,36 @@ from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import EXACT, UNIT, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, explained_by_rounding
+from stylexport.parity.windows import Overlap, nearest_overlap
+
+
+@dataclass(frozen=True)
+class InPart:
+    """A port's output against a tap of which it has more or less: how far it is, and the tap in its place in the port's output."""
+
+    difference: Difference
+    expected: Tensor
+    order: tuple[int, ...]
+    overlap: Overlap
+
+
+STEP = "#"  # between a tensor's name and the number of a step in it
 
 
 @dataclass
 class Original:
-    """A recorded network. `orders` remembers, by the tap's tensor, in which order of axes it is the port's."""
+    """A recorded network.
+
+    Remembered by the tap's tensor: `orders`, in which order of axes it is the port's; `parts`, where it and the port's lie over each other,
+    for layers that are cut later (with the order of axes).
+    """
 
     recording: Recording
     network: RecordedNetwork
     device: torch.device
     orders: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    parts: dict[str, tuple[tuple[int, ...], Overlap]] = field(default_factory=dict)
 
     @cached_property
     def kernel_faults(self) -> tuple[KernelFault, ...]:
@@ -49,6 +68,10 @@ class Original:
         """The rounding floor of a tap; None where the original's float32 is not a measure, at and behind a kernel that is wrong."""
         wrong = tap.kernel_fault or tap.kernel_fault_upstream or not _is_rounding(tap)
         return None if wrong else max(tap.floor, tap.unit)
+
+    def allowed_alone(self, tap: RecordedTap) -> float:
+        """What a layer that answers for a tap may be off by alone."""
+        return allowed_alone(tap.constants_alone, tap.unit, tap.coarse_constants_alone)
 
     @cached_property
     def largest_floor(self) -> float:
@@ -95,6 +118,16 @@ class Original:
         value = self._exact(tap)
         return value.movedim(-1, 1) if tap.layout == "NHWC" else value
 
+    def with_channels(self, tap: RecordedTap, like: Sequence[int]) -> Tensor | None:
+        """A tap's stored rows with as many axes and channels as a port's output `like`; None where no order of axes has them."""
+        orders = all_orders(len(tap.shape), tap.layout) if len(tap.shape) == len(like) > 1 else []
+        fitting = [order for order in orders if tap.shape[order[1]] == like[1]]
+        return self.permuted(tap, fitting[0]) if fitting else None
+
+    def permuted(self, tap: RecordedTap, order: Sequence[int]) -> Tensor:
+        """A tap's stored rows with their axes in another order."""
+        return self._exact(tap).permute(*order)
+
     def same_values(self, tap: RecordedTap, other: RecordedTap) -> bool:
         """Whether two taps are the same tensor: of one shape, and no further apart than rounding."""
         same_shape = (tap.shape, tap.rows) == (other.shape, other.rows)
@@ -108,6 +141,8 @@ class Original:
         very values is remembered.
         """
         orders = self._orders(tap, found.shape)
+        if not orders and (part := self.parts.get(tap.tensor)) is not None:
+            return self._in_part(tap, found, *part)
         exact = self._exact(tap) if orders else None
         compared: list[tuple[Difference, Tensor]] = []
         for order in orders:
@@ -120,11 +155,44 @@ class Original:
                 return compared[-1]
         if not compared:
             return self._reshaped(tap, found)
+        if exact is not None and (steps_first := _with_steps_first(exact, found)) and steps_first[0].error <= SAME_TENSOR:
+            return steps_first
         return compared[0] if tap.layout else min(compared, key=lambda pair: sortable(pair[0].error))
 
+    def compare_in_part(self, tap: RecordedTap, found: Tensor, middle: bool = False) -> InPart | None:
+        """The same where a port has more of a tensor than the original, or less, and one of them is cut later: over what both have.
+
+        What is returned in the port's shape is its own value, with the original's in its place: where the two are nearest, or in the
+        `middle`. None where neither fits into the other.
+        """
+        best: InPart | None = None
+        for order in all_orders(len(tap.shape), tap.layout):
+            theirs = self.permuted(tap, order)
+            if theirs.ndim == found.ndim and theirs.shape[1] == found.shape[1] and (overlap := nearest_overlap(found, theirs, middle)):
+                compared = self._in_part(tap, found, order, overlap)
+                if compared and (best is None or sortable(compared[0].error) < sortable(best.difference.error)):
+                    best = InPart(*compared, order, overlap)
+        return best
+
+    def _in_part(self, tap: RecordedTap, found: Tensor, order: tuple[int, ...], overlap: Overlap) -> tuple[Difference, Tensor] | None:
+        theirs = self.permuted(tap, order)
+        if found.ndim != theirs.ndim or not overlap.fits(found.shape, theirs.shape):
+            return None
+        rows = min(len(found), len(theirs))
+        found, theirs = found[:rows], theirs[:rows]
+        return difference(overlap.of_ours(found), overlap.of_theirs(theirs)), overlap.put(found, theirs)
+
     def _reshaped(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
-        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same."""
+        """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same.
+
+        Whatever the values: of a sequence [N, T, ...] the steps first, or the last axes joined or split (the heads of an attention).
+        """
         whole = self._exact(tap)
+        if (steps_first := _with_steps_first(whole, found)) is not None:
+            return steps_first
+        if min(whole.ndim, found.ndim) > 2 and whole.shape[1] == found.shape[1] and whole[:1].numel() == found[:1].numel():
+            value, rows = whole.reshape(len(whole), *found.shape[1:]), min(len(whole), len(found))
+            return difference(found[:rows], value[:rows]), value
         for order in _turned(whole.ndim):
             turned = whole.permute(*order)
             if turned[:1].numel() == found[:1].numel():
@@ -153,7 +221,17 @@ class Original:
         return torch.from_numpy(value).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
-        return torch.atleast_1d(torch.from_numpy(self.recording.exact(tap.tensor)).to(self.device))
+        tensor, _, step = tap.tensor.partition(STEP)
+        value = self.recording.exact(tensor)
+        return torch.atleast_1d(torch.from_numpy(value[:, int(step)] if step else value).to(self.device))
+
+
+def _with_steps_first(whole: Tensor, found: Tensor) -> tuple[Difference, Tensor] | None:
+    """A sequence [N, T, C] held against a port's [T, N, C], and in its shape; None where the shapes do not fit."""
+    if whole.ndim != 3 or found.ndim != 3 or found.shape[1] > len(whole) or (len(found), found.shape[2]) != tuple(whole.shape[1:]):
+        return None
+    value = whole.transpose(0, 1)[:, : found.shape[1]]
+    return difference(found, value), value
 
 
 def _is_rounding(tap: RecordedTap) -> bool:
@@ -165,10 +243,14 @@ def arrangements(shape: Sequence[int], like: Sequence[int], layout: str) -> list
 
     What the graph's own `layout` gives in PyTorch, channels first, comes first; then the graph's own order, channels first, channels last.
     """
-    same, *turned = _turned(len(shape))
+    return [order for order in all_orders(len(shape), layout) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+
+
+def all_orders(rank: int, layout: str) -> list[tuple[int, ...]]:
+    """Those of `arrangements`, whatever fits."""
+    same, *turned = _turned(rank)
     known = {"NCHW": (same, *turned[1:]), "NHWC": (*turned[:1], same)}
-    orders = known.get(layout, (same, *turned))
-    return [order for order in dict.fromkeys(orders) if _bare([shape[i] for i in order[1:]]) == _bare(like[1:])]
+    return list(dict.fromkeys(known.get(layout, (same, *turned))))
 
 
 def _turned(rank: int) -> list[tuple[int, ...]]:

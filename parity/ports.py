@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylexport.parity.user_code import as_it_takes, in_float64, told_as_the_users
+from stylexport.parity.views import View
 from stylexport.torch_models.config import GeneratorConfig
 from stylexport.torch_models.kinds import NetworkKind, kind_of
 from stylexport.torch_models.layers.styles import conv_layers, torgb_layers
@@ -28,14 +31,13 @@ HEADS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": lambda x: x.sigmoid(),
 }
 
-HALF = frozenset((torch.float16, torch.bfloat16))
-
 
 @dataclass(frozen=True)
 class Site:
     """A layer's place: the output of module `module`, or the part of it at index path `at` (a style among the styles).
 
-    `own` is the module whose weights make the value, where that is another than `module`; `plus` is what is added behind it.
+    `own` is the module whose weights make the value, where that is another than `module`; `plus` is what is added behind it. `view`
+    finds the value in what a module gives beside others, `call` is the only one of the module's calls that counts.
     """
 
     layer: str
@@ -43,23 +45,25 @@ class Site:
     at: tuple[int, ...] = ()
     own: str | None = None
     plus: float = 0.0
+    view: View | None = None
+    call: int | None = None
 
     def get(self, output: Any) -> Any:
         """The layer's value in the module's output."""
         for index in self.at:
             output = output[index]
-        return output
+        return output if self.view is None else self.view.get(output)
 
     def put(self, output: Any, value: Tensor) -> Any:
         """The module's output with the layer's value replaced."""
-        return _put(output, self.at, value)
+        return _put(output, self.at, value) if self.view is None else self.view.put(output, value)
 
 
 @dataclass(frozen=True)
 class Port:
     """A network ready to be judged: its module, how it runs on named inputs, and where layers are seen other than at a module's output.
 
-    `remarks` say what was odd in opening it.
+    `remarks` say what was odd in opening it. Within `context(module, arguments)` its parts are called alone.
     """
 
     network: str
@@ -68,6 +72,7 @@ class Port:
     sites: Mapping[str, Site]
     config: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()
+    context: Callable[[nn.Module, Sequence[Any]], AbstractContextManager[None]] = lambda module, given: nullcontext()
 
     def site(self, layer: str) -> Site | None:
         """Where a layer is seen; None where the port has no such module."""
@@ -97,16 +102,19 @@ def user_port(network: str, module: nn.Module, arrange: Arrange, inputs: Sequenc
     """
 
     def run(module: nn.Module, given: Inputs) -> Outputs:
-        return named_tensors(module(*(arrange(given[name]) if given[name].ndim > 2 else given[name] for name in inputs)))
+        values = as_it_takes(module, [arrange(given[name]) if given[name].ndim > 2 else given[name] for name in inputs])
+        with in_float64(module, values):
+            return named_tensors(module(*values))
 
-    return Port(network, module, run, {})
+    return Port(network, module, run, {}, context=in_float64)
 
 
 def with_outputs(port: Port, names: Mapping[str, str], remarks: Sequence[str]) -> Port:
     """The same port, whose outputs are called as the original's: `names` gives the port's own name for each."""
 
     def run(module: nn.Module, given: Inputs) -> Outputs:
-        outputs = port.run(module, given)
+        with told_as_the_users():
+            outputs = port.run(module, given)
         return {name: outputs[own] for name, own in names.items() if own in outputs}
 
     return dataclasses.replace(port, run=run, remarks=tuple(remarks))

@@ -57,3 +57,50 @@ def nearest_window(whole: Tensor, part: Tensor, step: Sequence[int] | None = Non
     few, wanted = whole[:1, spread.to(whole.device)], part[:1, spread]
     windows = (Window(start, size, steps) for start in itertools.product(*places))
     return min(windows, key=lambda window: float((window.of(few) - wanted).square().sum().nan_to_num(float("inf"))))
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two tensors [N, C, ...] of which one is cut to be the other: the smaller one's place in the larger, and which is larger."""
+
+    window: Window
+    ours_larger: bool
+
+    def of_ours(self, ours: Tensor) -> Tensor:
+        """The common part of the port's tensor."""
+        return self.window.of(ours) if self.ours_larger else ours
+
+    def of_theirs(self, theirs: Tensor) -> Tensor:
+        """The common part of the original's tensor."""
+        return theirs if self.ours_larger else self.window.of(theirs)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The common part's spatial size."""
+        return self.window.size
+
+    def fits(self, ours: Sequence[int], theirs: Sequence[int]) -> bool:
+        """Whether tensors of these shapes can lie so."""
+        larger, smaller = (ours, theirs) if self.ours_larger else (theirs, ours)
+        room = zip(larger[2:], self.window.start, self.window.size, strict=False)
+        return len(larger) == len(smaller) and tuple(smaller[2:]) == self.window.size and all(a + n <= have for have, a, n in room)
+
+    def put(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        """A copy of the port's tensor with the original's values in the common part."""
+        copied = ours.clone()
+        self.of_ours(copied).copy_(self.of_theirs(theirs))
+        return copied
+
+
+def nearest_overlap(ours: Tensor, theirs: Tensor, middle: bool = False) -> Overlap | None:
+    """Where two tensors [N, C, ...] lie over each other: nearest, or one in the `middle` of the other; None where neither fits."""
+    if ours.ndim != theirs.ndim or ours.ndim < 3:
+        return None
+    rows = min(len(ours), len(theirs))
+    pairs = list(zip(ours.shape[2:], theirs.shape[2:], strict=True))
+    larger, smaller = (ours, theirs) if all(a >= b for a, b in pairs) else (theirs, ours)
+    window = nearest_window(larger[:rows], smaller[:rows])
+    if window is not None and middle:
+        start = tuple((a - b) // 2 for a, b in zip(larger.shape[2:], smaller.shape[2:], strict=True))
+        window = Window(start, window.size, window.step)
+    return None if window is None else Overlap(window, larger is ours)

@@ -10,6 +10,7 @@ from typing import Any
 from stylexport.common.errors import BadInput, DamagedFile, HostileFile, MappingError
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.formats.registry import DATA_FORMATS, open_all
+from stylexport.converter.formats.tar_archive import shown
 from stylexport.converter.mapping.recognise import recognise
 
 
@@ -54,7 +55,7 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
     except MappingError as error:
         networks, why_not = [], {"network": str(error)}
     return {
-        "path": str(artefact.path),
+        "path": str(shown(artefact.path)),
         "format": artefact.format,
         "versions": dict(facts.versions),
         "files": [{"name": name, "bytes": size} for name, size in facts.files.items()],

@@ -56,8 +56,8 @@ def create_or_resume(out: Path, model: Explained, classify: Classify, source: So
     """
     found = None
     if isinstance(model, StylExModel):
-        side = model.generator.config.resolution
-        example = torch.zeros(1, 3, side, side, device=model.device)
+        config = model.generator.config
+        example = torch.zeros(1, config.image_channels, config.resolution, config.resolution, device=model.device)
     else:
         found = source.encode()
         example = model.decode(torch.from_numpy(found.latents[:1]).to(model.device))

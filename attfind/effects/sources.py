@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from stylexport.attfind.arguments import check_images
 from stylexport.attfind.effects.latents import Encoded, check_latents, read_latents
+from stylexport.attfind.effects.random_latents import RandomLatents, generator_of_z, latents_of_z
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.stylex_model import StylExModel
 from stylexport.common.digests import sha256
@@ -25,6 +27,7 @@ from stylexport.common.errors import BadInput
 from stylexport.common.pictures import PREPARED, find_pictures, folder_digest, read_picture
 from stylexport.common.types import Array, Progress
 from stylexport.torch_models.classifiers.open import digest
+from stylexport.torch_models.stylegan2 import StyleGAN2Generator
 
 BATCH = 32  # pictures that are encoded at once
 
@@ -37,8 +40,12 @@ class Source:
     encode: Callable[[], Encoded]
 
 
-def latents_source(latents: Path | Array, model: Explained) -> Source:
-    """Latents [N, D], in a file or in memory. Raises BadInput where the file is missing or they are not this model's."""
+def latents_source(latents: Path | Array | RandomLatents, model: Explained) -> Source:
+    """Latents [N, D], in a file, in memory, or random. Raises BadInput where the file is missing or they are not this model's."""
+    if isinstance(latents, RandomLatents):
+        generator_of_z(model)
+        random = latents
+        return Source({**random.facts}, lambda: Encoded(tuple(map(str, range(random.count))), random.draw(model)))
     if isinstance(latents, Path):
         if not isinstance(model, StylExModel):
             raise BadInput(f"{latents}: only a StylEx says what its latents are; give them as an array [N, D]")
@@ -47,7 +54,8 @@ def latents_source(latents: Path | Array, model: Explained) -> Source:
             facts = {"latents": latents.name, "sha256": sha256(latents)}
         except OSError as error:
             raise BadInput(f"{latents}: {error.strerror}; check the path") from error
-        return Source(facts, lambda: read_latents(latents, size))
+        of_z = partial(latents_of_z, model) if isinstance(model.generator, StyleGAN2Generator) else None
+        return Source(facts, lambda: read_latents(latents, size, of_z))
     known = model.generator.config.dlatent if isinstance(model, StylExModel) else None
     values = check_latents("the latents", np.asarray(latents), known)
     return Source({"latents": "array", "sha256": _digest(values)}, lambda: Encoded(_numbers(values), values))
@@ -58,7 +66,7 @@ def pictures_source(images: Path | Array, model: Explained, classify: Classify, 
     facts: dict[str, Any] = {}
     if isinstance(model, StylExModel):
         if model.stylex.encoder is None:
-            raise BadInput("the model has no encoder for pictures; convert it too, or give latents (--latents FILE)")
+            raise BadInput("the model has no encoder for pictures; convert it too, or give latents (--latents FILE, or --random N)")
         facts = {"encoder": digest(model.stylex.encoder)}
     if isinstance(images, Path):
         if not isinstance(model, StylExModel):

@@ -29,9 +29,11 @@ def discriminator_of(subject: Subject) -> Discriminator:
     if network is None or not isinstance(model, StylExModel):
         raise BadInput("this model has no discriminator; convert it too, or select without it")
     labels = model.generator.config.labels
+    if getattr(network.config, "classes", 0):
+        raise BadInput("this discriminator scores images of a class, which latents do not hold; select without it")
 
     def score(picture: Tensor, latent: Tensor) -> float:
-        return float(network(picture, latent[None, -labels:]))
+        return float(network(picture, latent[None, -labels:]) if labels else network(picture))
 
     @lru_cache(maxsize=64)
     def before(image: int) -> tuple[ImageEditor, Tensor, float]:

@@ -13,12 +13,11 @@ import numpy as np
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
-from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, inference
+from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, holds_graph, inference
 from stylexport.converter.graph.axes import orders
 from stylexport.converter.graph.dataflow import Flow, follow
 from stylexport.converter.mapping.network import Network
 
-GRAPH_FORMATS = ("savedmodel", "graphdef")
 SERVING = "signature:serving_default"
 NCHW, NHWC = "NCHW", "NHWC"
 
@@ -83,7 +82,7 @@ def keys_of(network: Network, part: str = "", ending: str = "") -> frozenset[str
 
 def callables(artefact: Artefact) -> Iterator[Function]:
     """The functions that may be recorded, the model's own call first. Raises BadInput for a format without a graph."""
-    if artefact.format not in GRAPH_FORMATS:
+    if not holds_graph(artefact):
         raise BadInput(f"{artefact.path}: a {artefact.format} holds no graph, so nothing of it can be run; record the SavedModel")
     return (function for function in functions(artefact) if function.training is not True)
 
@@ -192,7 +191,7 @@ def _whole(artefact: Artefact) -> Iterator[Function]:
 
 def _other_feed(function: Function, given: Input) -> Feed:
     name = _name(given.place, given.name)
-    if given.shape is None:
+    if given.shape is None and given.dtype != "bool":
         return Feed(name, None, dtype=given.dtype)
     if not given.shape:
         return Feed(name, (), dtype=given.dtype, scalar=True)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from stylexport.common.errors import BadInput
 from stylexport.common.text import listing
-from stylexport.converter.calls.calls import GRAPH_FORMATS, Procedure, image_calls, other_calls
+from stylexport.converter.calls.calls import Procedure, image_calls, other_calls
 from stylexport.converter.calls.inputs import UNKNOWN
 from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.checkpoint.averages import Averaged
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
+from stylexport.converter.formats.savedmodel.functions import holds_graph
 from stylexport.converter.mapping.network import Network
 from stylexport.converter.mapping.recognise import recognise
 from stylexport.converter.mapping.table_bindings import read_with_table
@@ -45,9 +47,12 @@ class Source:
         return self.weights or self.artefact
 
 
-def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
+def find(
+    sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack, averages: bool = False
+) -> list[Source]:
     """The networks of `sources` in the order of their kinds, of those named in `only` where any is; then the user's own.
 
+    `averages`: moving averages are taken in place of raw values.
     An artefact whose network no mapping knows is recorded where it is the only one. Raises BadInput where there is nothing to run.
     """
     read = _reader(mapping)
@@ -57,9 +62,10 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
     for artefact in _artefacts(sources, opened):
         if artefact.format in DATA_FORMATS:
             continue
-        if artefact.format not in GRAPH_FORMATS:
+        if not holds_graph(artefact):
             without.append(f"{artefact.path} ({artefact.format})")
             continue
+        artefact = Averaged(artefact) if averages else artefact
         networks = read(artefact)
         for network in networks:
             if network.network in found:

@@ -20,7 +20,8 @@ class Variable:
     (checkpoint key, HDF5 path, npz member) and is unique. `shape` in the file's layout. `dtype` is a numpy-style name, with
     "bfloat16" and "string" besides. `nbytes` in the file. `checksum` as the format stores it ("crc32c:1a2b3c4d"), None where it
     stores none. `slot` names the optimiser's slot or counter that this is ("Adam/m", "iterations", "save_counter"), None for a
-    variable of the network.
+    variable of the network. `average_of`: of a moving average (which is a slot, too) the key of the variable that it averages.
+    `path`: where a checkpoint holds objects, the attributes that lead to the variable through the model ("net/layers/3/kernel").
     """
 
     name: str
@@ -31,6 +32,8 @@ class Variable:
     checksum: str | None = None
     slot: str | None = None
     trainable: bool | None = None
+    average_of: str | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from stylexport.common.types import Array
 from stylexport.converter.formats.archive import ZIP_ERRORS, Archive, looks_like_zip
 from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
 from stylexport.converter.formats.damage import begins_with, damaged, open_binary
-from stylexport.converter.formats.keras.keras_names import variable_slot
 from stylexport.converter.formats.pickled.pickles import Leaf, PickleFile, from_value, leaves_of, load_pickle, variable_of
 from stylexport.converter.formats.pickled.unpickler import read_pickle
+from stylexport.converter.formats.slots import told_apart
 from stylexport.converter.graph.tensor_proto import BFLOAT16
 
 MAGIC = b"\x93NUMPY"
@@ -137,10 +137,9 @@ class NpzFile(TensorsOnly):
         notes += _bfloat16_note(list(self._headers.values()))
         files = {name: member.file_size for name, member in archive.members.items()}
         self.facts = Facts({}, files, "crc32 of every array", None, tuple(notes))
-        shapes = {leaf.name: leaf.array.shape for leaf in self._leaves.values()}
-        self._variables = tuple(
+        self._variables = told_apart(
             [_variable(key, key, header, archive.members[f"{key}.npy"].CRC) for key, header in self._headers.items()]
-            + [variable_of(leaf, shapes) for leaf in self._leaves.values()]
+            + [variable_of(leaf) for leaf in self._leaves.values()]
         )
 
     @property
@@ -195,7 +194,7 @@ def _native(values: Array, header: Header) -> Array:
 def _variable(name: str, key: str, header: Header, crc: int | None = None) -> Variable:
     kind = "string" if header.dtype.kind in "SU" else header.dtype.name
     checksum = None if crc is None else f"crc32:{crc:08x}"
-    return Variable(name.removesuffix(":0"), key, header.shape, kind, header.nbytes, checksum, variable_slot(name))
+    return Variable(name.removesuffix(":0"), key, header.shape, kind, header.nbytes, checksum)
 
 
 def _bfloat16_note(headers: list[Header]) -> tuple[str, ...]:

@@ -7,17 +7,20 @@ FORMATS below. Nothing else names the formats.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.archive import Archive, looks_like_zip
 from stylexport.converter.formats.base import Artefact
-from stylexport.converter.formats.checkpoint.bundle import find_prefix, looks_like_bundle, open_bundle
+from stylexport.converter.formats.checkpoint.find_checkpoint import Prefix, find_checkpoint, open_checkpoint, prefixes
 from stylexport.converter.formats.files import Folder, Zipped
+from stylexport.converter.formats.foreign import foreign
 from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph, looks_like_graphdef
 from stylexport.converter.formats.savedmodel.saved_model import PB, SavedModel
+from stylexport.converter.formats.tar_archive import Unpacked, looks_like_tar
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def _tfrecord(path: Path) -> Artefact | None:
 
 
 def _checkpoint(path: Path) -> Artefact | None:
-    return open_bundle(path) if looks_like_bundle(path) else None
+    return open_checkpoint(path) if find_checkpoint(path) else None
 
 
 def _graphdef(path: Path) -> Artefact | None:
@@ -93,8 +96,26 @@ FORMATS = (
 )
 # Formats that hold data, not a network's weights.
 DATA_FORMATS = ("dlatents", "tfrecord")
+# What keeps the files of a tar, as long as an artefact of it is in use.
+_UNPACKED: WeakKeyDictionary[Artefact, Unpacked] = WeakKeyDictionary()
 # Endings that claim one of these formats: such a file, found in a folder, is damaged if no reader knows it.
-_CLAIMS = (".zip", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".pkl", ".pickle", ".pb", ".tfrecord", ".index")
+_CLAIMS = (
+    ".zip",
+    ".tgz",
+    ".gz",
+    ".tar",
+    ".ckpt",
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".npz",
+    ".npy",
+    ".pkl",
+    ".pickle",
+    ".pb",
+    ".tfrecord",
+    ".index",
+)
 
 
 def _begins(path: Path, magics: tuple[bytes, ...]) -> bool:
@@ -155,7 +176,7 @@ def open_each(source: str | Path) -> Iterator[Artefact]:
     except OSError as error:
         raise BadInput(f"{error.filename or path}: cannot be read ({error.strerror}); check the path and your rights to it") from error
     if not found:
-        raise BadInput(f"{path}: {_unknown(path)}; expected a SavedModel (folder or zip), a checkpoint, or one of {_names()}")
+        raise BadInput(f"{path}: {_unknown(path)}")
 
 
 def _at(path: Path) -> Iterator[Artefact]:
@@ -163,26 +184,29 @@ def _at(path: Path) -> Iterator[Artefact]:
         yield from _in_folder(path)
     elif path.exists():
         yield from _in_file(path)
-    elif looks_like_bundle(path):
-        yield open_bundle(path)
+    elif found := find_checkpoint(path):
+        yield open_checkpoint(found)
+    elif (archive := next((above for above in path.parents if above.is_file()), None)) and looks_like_tar(archive):
+        yield from _in_tar(archive, path.relative_to(archive).as_posix())
     else:
         raise BadInput(f"{path}: no such file or folder; check the path")
 
 
-def _in_folder(path: Path) -> Iterator[Artefact]:
+def _in_folder(path: Path, deep: bool = False) -> Iterator[Artefact]:
     if _holds_saved_model(path):
         yield SavedModel(Folder(path))
         return
-    if looks_like_bundle(path) and not any(path.glob("*/")):
-        yield open_bundle(path)
+    latest = find_checkpoint(path)
+    if latest and not any(path.glob("*/")):
+        yield open_checkpoint(latest)
         return
-    prefixes = {prefix for file in sorted(path.glob("*.index")) if (prefix := find_prefix(file))}
-    yield from (open_bundle(prefix) for prefix in sorted(prefixes))
+    found = sorted(prefixes(path))
+    yield from map(open_checkpoint, found)
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
-            if _holds_saved_model(entry):
-                yield SavedModel(Folder(entry))
-        elif entry.is_file() and not _of_checkpoint(entry, prefixes) and not entry.name.startswith("."):
+            if deep or _holds_saved_model(entry):
+                yield from _in_folder(entry, deep)
+        elif entry.is_file() and not _of_checkpoint(entry, found) and not entry.name.startswith("."):
             yield from _among_others(entry)
 
 
@@ -203,11 +227,16 @@ def _among_others(path: Path) -> Iterator[Artefact]:
         yield first
         yield from found
     elif path.suffix.lower() in _CLAIMS and not looks_like_zip(path):
-        raise DamagedFile(path, f"{_unknown(path)}, whatever its name says", "fetch it again, or move it out of the folder")
+        what = "the file is empty" if not path.stat().st_size else "not a known format"
+        raise DamagedFile(path, f"{what}, whatever its name says", "fetch it again, or move it out of the folder")
 
 
-def _of_checkpoint(entry: Path, prefixes: set[Path]) -> bool:
-    return entry.name == "checkpoint" or any(entry.name.startswith(f"{prefix.name}.") for prefix in prefixes)
+def _of_checkpoint(entry: Path, found: Sequence[Prefix]) -> bool:
+    """Whether a file belongs to a checkpoint that is opened by its prefix, or to one of version 1 as its graph or a later shard."""
+    if entry.name == "checkpoint" or any(prefix.holds(entry.name) for prefix in found):
+        return True
+    own = find_checkpoint(entry)
+    return own is not None and entry not in own.slices[:1]
 
 
 def _in_file(path: Path) -> Iterator[Artefact]:
@@ -218,6 +247,9 @@ def _in_file(path: Path) -> Iterator[Artefact]:
     if path.name == PB and path.is_file() and (path.parent / "variables").is_dir():
         yield SavedModel(Folder(path.parent))
         return
+    if looks_like_tar(path):
+        yield from _in_tar(path)
+        return
     if looks_like_zip(path) and (models := list(_in_zip(Archive(path)))):
         yield from models
         return
@@ -225,6 +257,14 @@ def _in_file(path: Path) -> Iterator[Artefact]:
         if (not format.magics or _begins(path, format.magics)) and (opened := format.read(path)) is not None:
             yield opened
             return
+
+
+def _in_tar(path: Path, inside: str = "") -> Iterator[Artefact]:
+    """What lies in a tar, in its folders too, or only at `inside`. What was unpacked is removed when no artefact of it is left."""
+    unpacked = Unpacked(path)
+    for artefact in _at(unpacked.folder / inside) if inside else _in_folder(unpacked.folder, deep=True):
+        _UNPACKED[artefact] = unpacked
+        yield artefact
 
 
 def _in_zip(archive: Archive) -> Iterator[SavedModel]:
@@ -236,11 +276,11 @@ def _in_zip(archive: Archive) -> Iterator[SavedModel]:
 
 
 def _unknown(path: Path) -> str:
+    """What is wrong with a path at which nothing is read, and what to do."""
+    expected = f"expected a SavedModel (folder or zip), a checkpoint, or one of {', '.join(format.name for format in FORMATS)}"
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    if told := next((f"{file.name + ' is ' if path.is_dir() else ''}{what}" for file in files if (what := foreign(file))), None):
+        return told
     if path.is_dir():
-        return "nothing in this folder is known"
-    size = path.stat().st_size
-    return "the file is empty" if not size else "not a known format"
-
-
-def _names() -> str:
-    return ", ".join(format.name for format in FORMATS)
+        return f"nothing in this folder is known; {expected}"
+    return f"the file is empty; {expected}" if not path.stat().st_size else f"not a known format; {expected}"

@@ -41,6 +41,7 @@ _OUTPUTS = {
         "UniqueWithCounts": "y idx count",
     }.items()
 }
+_RESTORES = ("RestoreV2", "RestoreSlice", "Restore")
 PASS_THROUGH = frozenset(
     "Identity ReadVariableOp StopGradient CheckNumerics Enter PreventGradient Snapshot EnsureShape PlaceholderWithDefault".split()
 )
@@ -194,7 +195,7 @@ def _variable_keys(graph: Graph) -> dict[str, str]:
             continue
         restore, index = graph.source(node.inputs[1]), _index_behind(graph, node.inputs[1])
         handle = graph.source(node.inputs[0])
-        if restore is None or restore.op != "RestoreV2" or handle is None or len(restore.inputs) < 2:
+        if restore is None or restore.op not in _RESTORES or handle is None or len(restore.inputs) < 2:
             continue
         names = graph.constant(restore.inputs[1])
         if names is not None and index < len(names.string_val):

@@ -29,11 +29,12 @@ Role = tuple[str, tuple[int, ...]]
 class LayerCall:
     """One call of a layer.
 
-    `layer` is the module's path, "" where no mapping names one; `tf` the variables' scope; `entries` stand in order of execution;
-    `chain` is the node where the layer's parameters have done their work, then the nodes of its activation in turn; `variables`
-    are the nodes of the variables; `tiled`: a variable is copied once for each sample, so that it is itself the data. A loop may give
-    several results: the first begins `chain`, the others (states) are `further`. `inner` are the nodes between the steps of a cell that
-    the graph repeats. `together`: several layers work in one loop, and what it gives is not one layer's alone.
+    `layer` is the module's path, or the tensor's name where the network itself holds it, "" where no mapping names one; `tf` the
+    variables' scope; `entries` stand in order of execution; `chain` is the node where the layer's parameters have done their work, then
+    the nodes of its activation in turn; `variables` are the nodes of the variables; `tiled`: a variable is copied once for each sample,
+    so that it is itself the data. A loop may give several results: the first begins `chain`, the others (states) are `further`. `inner`
+    are the nodes between the steps of a cell that the graph repeats. `recurrent`: it is such a cell, or a loop; `together`: several layers
+    work in one loop, and what it gives is not one layer's alone.
     """
 
     layer: str
@@ -46,6 +47,7 @@ class LayerCall:
     further: tuple[str, ...] = ()
     inner: frozenset[str] = frozenset()
     together: bool = False
+    recurrent: bool = False
 
 
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
@@ -53,6 +55,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
 
     `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file holds it.
     """
+    layers = _with_whole_attentions(layers)
     entries: dict[str, dict[str, None]] = {}
     for name in flow.inputs:
         if name in flow.data:
@@ -72,7 +75,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
             result, *further = results(flow, meeting, is_recurrent)
             found.append(
                 LayerCall(
-                    layer=tensor.rpartition(".")[0] if tensor else "",
+                    layer=(tensor.rpartition(".")[0] or tensor) if tensor else "",
                     tf=_scope(flow, first, cluster[0], names),
                     mapped=tensor is not None,
                     entries=tuple(cluster),
@@ -80,10 +83,26 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     chain=chain(flow, result) if result in flow.place else (result,),
                     tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
                     further=tuple(further),
+                    recurrent=is_recurrent or any(flow.graph.nodes[entry].op in LOOPS for entry in cluster),
                     inner=flow.depending_on(cluster) & flow.needed_by((meeting,)) if is_recurrent else frozenset(),
                 )
             )
     return sorted(_together(flow, found), key=lambda call: flow.place[name_of(call.chain[0])])
+
+
+def _with_whole_attentions(layers: Mapping[str, str]) -> dict[str, str]:
+    """`layers` with the output of an attention as a tensor of the module that holds its inputs.
+
+    PyTorch's attention (`nn.MultiheadAttention`) uses the weights of its `out_proj` without calling it.
+    """
+    tensors = set(layers.values())
+    found = {}
+    for key, tensor in layers.items():
+        module, _, last = tensor.rpartition(".")
+        holder = module.removesuffix("out_proj")
+        whole = holder != module and any(f"{holder}{name}" in tensors for name in ("in_proj_weight", "q_proj_weight"))
+        found[key] = f"{holder}out_proj_{last}" if whole else tensor
+    return found
 
 
 def _together(flow: Flow, calls: Sequence[LayerCall]) -> list[LayerCall]:

@@ -47,6 +47,37 @@ _TABLE: dict[str, list[tuple[str, int, int, str | None, bool]]] = {
         ("crc32c", 6, _FIELD.TYPE_FIXED32, None, False),
         ("slices", 7, _FIELD.TYPE_BYTES, None, True),
     ],
+    # tensorflow/core/util/saved_tensor_slice.proto and framework/{tensor_slice,tensor}.proto: checkpoints of version 1. Floats, which lie
+    # packed, are taken as the bytes that they are.
+    "SavedTensorSlices": [
+        ("meta", 1, _FIELD.TYPE_MESSAGE, ".stylexport.SavedTensorSliceMeta", False),
+        ("data", 2, _FIELD.TYPE_MESSAGE, ".stylexport.SavedSlice", False),
+    ],
+    "SavedTensorSliceMeta": [("tensor", 1, _FIELD.TYPE_MESSAGE, ".stylexport.SavedSliceMeta", True)],
+    "SavedSliceMeta": [
+        ("name", 1, _FIELD.TYPE_STRING, None, False),
+        ("shape", 2, _FIELD.TYPE_MESSAGE, ".tensorboard.TensorShapeProto", False),
+        ("type", 3, _FIELD.TYPE_INT32, None, False),
+        ("slice", 4, _FIELD.TYPE_MESSAGE, ".stylexport.TensorSliceProto", True),
+    ],
+    "SavedSlice": [
+        ("name", 1, _FIELD.TYPE_STRING, None, False),
+        ("slice", 2, _FIELD.TYPE_MESSAGE, ".stylexport.TensorSliceProto", False),
+        ("data", 3, _FIELD.TYPE_MESSAGE, ".stylexport.SliceData", False),
+    ],
+    "TensorSliceProto": [("extent", 1, _FIELD.TYPE_MESSAGE, ".stylexport.Extent", True)],
+    "Extent": [("start", 1, _FIELD.TYPE_INT64, None, False), ("length", 2, _FIELD.TYPE_INT64, None, False)],
+    "SliceData": [
+        ("dtype", 1, _FIELD.TYPE_INT32, None, False),
+        ("float_val", 5, _FIELD.TYPE_BYTES, None, False),
+        ("double_val", 6, _FIELD.TYPE_BYTES, None, False),
+        ("int_val", 7, _FIELD.TYPE_INT32, None, True),
+        ("int64_val", 10, _FIELD.TYPE_INT64, None, True),
+        ("bool_val", 11, _FIELD.TYPE_BOOL, None, True),
+        ("half_val", 13, _FIELD.TYPE_INT32, None, True),
+        ("uint32_val", 16, _FIELD.TYPE_UINT32, None, True),
+        ("uint64_val", 17, _FIELD.TYPE_UINT64, None, True),
+    ],
     # Keras writes one of these as keras_metadata.pb (keras/protobuf/saved_metadata.proto).
     "SavedMetadata": [("nodes", 1, _FIELD.TYPE_MESSAGE, ".stylexport.SavedObjectMetadata", True)],
     "SavedObjectMetadata": [
@@ -89,6 +120,8 @@ SavedModel: Any = _CLASSES["SavedModel"]
 BundleHeader: Any = _CLASSES["BundleHeaderProto"]
 BundleEntry: Any = _CLASSES["BundleEntryProto"]
 SavedMetadata: Any = _CLASSES["SavedMetadata"]
+SavedTensorSlices: Any = _CLASSES["SavedTensorSlices"]
+TensorSlice: Any = _CLASSES["TensorSliceProto"]
 Example: Any = _CLASSES["Example"]
 AttrValue: Any = attr_value_pb2.AttrValue
 GraphDef: Any = graph_pb2.GraphDef

@@ -15,7 +15,7 @@ from stylexport.converter.graph import protos
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 # dtype -> the field of a TensorProto that holds values written one by one
-_FIELDS = {
+FIELDS = {
     "float32": "float_val",
     "float64": "double_val",
     "float16": "half_val",
@@ -51,17 +51,17 @@ def decode_tensor(tensor: Any, where: str) -> Array:
     name = protos.DTYPES.get(tensor.dtype, "unknown")
     shape = shape_of(tensor)
     count = int(np.prod(shape, dtype=object))
-    if name not in _FIELDS:
+    if name not in FIELDS:
         raise BadInput(f"{where}: a constant of data type {name} holds no weights")
     dtype = numpy_dtype(name)
     if tensor.tensor_content:
         if len(tensor.tensor_content) != count * dtype.itemsize or any(n < 0 for n in shape):
             raise DamagedFile(where, f"{len(tensor.tensor_content)} bytes do not fill {name}{list(shape)}")
         return np.frombuffer(tensor.tensor_content, dtype).reshape(shape)
-    values = list(getattr(tensor, _FIELDS[name]))
+    values = list(getattr(tensor, FIELDS[name]))
     if len(values) > count or count > 2**31 or any(n < 0 for n in shape):
         raise DamagedFile(where, f"{len(values)} values do not fill {name}{list(shape)}")
-    packed = np.array(values, np.uint16).view(dtype) if _FIELDS[name] == "half_val" else np.array(values, dtype)
+    packed = np.array(values, np.uint16).view(dtype) if FIELDS[name] == "half_val" else np.array(values, dtype)
     if not values:
         packed = np.zeros(1, dtype)
     out = np.empty(count, dtype)

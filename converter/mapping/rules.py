@@ -119,17 +119,24 @@ def match(rules: Sequence[Rule], names: Names, where: str, network: str) -> list
 
 
 def _one(variables: list[Variable], rule: Rule, where: str) -> Variable:
-    """The only variable, or the first of several that are the same to the byte (same shape and checksum)."""
-    first = variables[0]
-    for other in variables[1:]:
-        same = first.checksum is not None and (other.checksum, other.shape, other.dtype) == (first.checksum, first.shape, first.dtype)
-        if not same:
-            keys = ", ".join(v.key for v in variables)
-            raise MappingError(
-                f"{where}: {len(variables)} variables answer to {rule.tf.replace('*', '')} and differ ({keys}); "
-                "say which by a --mapping that names its key"
-            )
-    return first
+    """The only variable, or the first of several that are the same to the byte."""
+    different = without_copies(variables)
+    if len(different) > 1:
+        keys = ", ".join(v.key for v in different)
+        raise MappingError(
+            f"{where}: {len(different)} variables answer to {rule.tf.replace('*', '')} and differ ({keys}); "
+            "say which by a --mapping that names its key"
+        )
+    return different[0]
+
+
+def without_copies(variables: Sequence[Variable]) -> list[Variable]:
+    """The variables but for those that repeat an earlier one to the byte (same shape, dtype and checksum)."""
+    found: dict[object, Variable] = {}
+    for variable in variables:
+        content = variable.key if variable.checksum is None else (variable.checksum, variable.shape, variable.dtype)
+        found.setdefault(content, variable)
+    return list(found.values())
 
 
 def check_shape(binding: Binding, where: str) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact, Variable
+from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
 from stylexport.converter.mapping.network import Fact, Network
 from stylexport.converter.mapping.parts import WHOLE, Filled, Part, check_covered, read_part, written
 from stylexport.converter.mapping.recognise import read_as
-from stylexport.converter.mapping.rules import Binding, Names, Rule
+from stylexport.converter.mapping.rules import Binding, Names, Rule, pattern, without_copies
 from stylexport.converter.mapping.user_table import UserRow, UserTable
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import kinds_called
@@ -102,7 +103,9 @@ def _piece(row: UserRow, source: str, artefact: Artefact) -> tuple[Variable, Par
 
 
 def _found(row: UserRow, source: str, artefact: Artefact) -> list[Variable]:
-    return [v for v in artefact.variables if v.key == source] if row.by_key else _by_name(source, artefact)
+    found = [v for v in artefact.variables if v.key == source] if row.by_key else _by_name(source, artefact)
+    scalar = artefact.take_scalar(source) if not found and isinstance(artefact, FrozenGraph) else None
+    return found if scalar is None else [scalar]
 
 
 def _check_parts(bindings: Sequence[Binding], where: str) -> None:
@@ -116,5 +119,15 @@ def _check_parts(bindings: Sequence[Binding], where: str) -> None:
 
 
 def _by_name(tf: str, artefact: Artefact) -> list[Variable]:
-    exact = [v for v in artefact.variables if v.slot is None and v.name == tf]
-    return exact or Names(artefact.variables).find(tf)
+    """The variables that a row means: of that name, else under any scopes, else by its path in the model, else a slot (an average).
+
+    Copies of one variable, the same to the byte, are one.
+    """
+    own, slots = ([v for v in artefact.variables if (v.slot is None) == network] for network in (True, False))
+    found = (
+        [v for v in own if v.name == tf]
+        or Names(own).find(tf)
+        or [v for v in own if v.path and pattern(tf).fullmatch(v.path)]
+        or [v for v in slots if v.name == tf]
+    )
+    return without_copies(found)

@@ -19,8 +19,9 @@ from stylexport.parity.match.calls import calls_of
 from stylexport.parity.original import Original
 from stylexport.parity.ports import Outputs, Port, Site
 from stylexport.parity.result import Fault, Layer, Loss, Maps
+from stylexport.parity.verdict import EXACT
 
-OUTPUT, VARIABLE = "output", "variable"
+OUTPUT, PARAMETERS, VARIABLE = "output", "parameters", "variable"
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,32 @@ class Comparison:
         A StylEx's layers take one sample or all of them, and the code that joins them is known to work with both; of other networks
         nothing is known.
         """
-        return min((tap.rows for tap in self.original.network.taps), default=1) if self.original.network.config is None else None
+        network = self.original.network
+        batches = [tap.rows for tap in network.taps if tap.shape[:1] == (network.samples,)]
+        return min(batches, default=1) if network.config is None else None
 
     def is_variable(self, layer: str) -> bool:
-        """Whether a layer is a variable that is itself data."""
-        return layer in self.taps and self.taps[layer][0].stage == VARIABLE
+        """Whether a layer is a variable that is itself data, or a tensor that the network itself holds: no module's output is its value."""
+        return layer in self.taps and (self.taps[layer][0].stage == VARIABLE or layer in self.original.network.weights)
+
+    def holds_layers(self, layer: str) -> bool:
+        """Whether a layer of a custom network holds others, so that its output is hardly the value in which its own tensors went in."""
+        return self.original.network.config is None and any(other.startswith(f"{layer}.") for other in self.taps)
 
 
 @dataclass(frozen=True)
 class Match:
-    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone) and its output's shape."""
+    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone), what that may be, its shape."""
 
     tap: RecordedTap
     error: float
     shape: torch.Size
+    allowed: float = EXACT
+
+    @property
+    def fails(self) -> bool:
+        """Whether the layer is wrong by itself."""
+        return not self.error <= self.allowed
 
 
 @dataclass(frozen=True)

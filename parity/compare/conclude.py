@@ -19,7 +19,8 @@ from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.result import Fault, Layer, Loss
 from stylexport.parity.verdict import EXACT, FAULT, UNIT, Evidence, allowed_in_chain, network_verdicts, severity
 
-BY_VALUE = "no call of the original uses it: compared by value"
+UNUSED = "no call of the original uses it: compared by value"
+OF_A_BLOCK = "compared by value: the layers behind show how it is used"
 UNDECIDED = ""  # the verdict of a layer until all of the network are known
 Row = tuple[Layer, Evidence]
 
@@ -88,7 +89,7 @@ def _matched(
     vacuous_of_all = _vacuous(comparison, layerwise, layer)
     for number, match in enumerate(layerwise.calls[layer]):
         if match is not None:
-            as_it_is = Difference(match.error, match.error) if match.tap.stage == VARIABLE else NOT_MEASURED
+            as_it_is = Difference(match.error, match.error) if comparison.is_variable(layer) else NOT_MEASURED
             chain = [_nth(errors.errors.get(layer, ()), number) or as_it_is for errors in (double, single)]
             row, evidence = _call(comparison, layer, match, (chain[0], chain[1]), lower, other_values)
             found.append((match.tap, (dataclasses.replace(row, vacuous=(*vacuous_of_all, *match.tap.unseen)), evidence)))
@@ -111,6 +112,7 @@ def _call(
         error64=e64.error,
         allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants),
         ratio=ratio if comparison.precision == "fp32" else lower.get(layer),
+        allowed_alone=match.allowed,
         elements=math.prod(tap.shape[1:]) * tap.rows,
         other_values=other_values,
     )
@@ -119,8 +121,8 @@ def _call(
         name=layer,
         tf=tap.tf,
         node=tap.node,
-        stage=tap.stage,
-        shape=tuple(tap.shape),
+        stage=VARIABLE if comparison.is_variable(layer) else tap.stage,
+        shape=tuple(match.shape[1:] if comparison.is_variable(layer) else tap.shape),
         verdict=UNDECIDED,
         alone=evidence.alone,
         error64=evidence.error64,
@@ -130,6 +132,7 @@ def _call(
         max_abs=e32.max_abs,
         snr_db=e32.snr_db,
         allowed64=evidence.allowed64,
+        allowed_alone=evidence.allowed_alone,
     )
     return row, evidence
 
@@ -163,7 +166,10 @@ def _by_value(comparison: Comparison, judged: set[str], other_values: set[str]) 
             seen.add(layer)
             error = float(layer in other_values)
             row = _bare(comparison, layer, weight.tf, "", VARIABLE, own[name].shape, error)
-            yield dataclasses.replace(row, vacuous=(BY_VALUE,)), Evidence(error, error, other_values=layer in other_values)
+            yield (
+                dataclasses.replace(row, vacuous=(OF_A_BLOCK if weight.used else UNUSED,)),
+                Evidence(error, error, other_values=layer in other_values),
+            )
 
 
 def _bare(comparison: Comparison, name: str, tf: str, node: str, stage: str, shape: Sequence[int], error: float | None) -> Layer:

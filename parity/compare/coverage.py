@@ -10,9 +10,16 @@ from stylexport.parity.compare.comparison import OUTPUT, Comparison, Layerwise
 
 
 def missing(comparison: Comparison, layerwise: Layerwise) -> list[RecordedTap]:
-    """Declared tensors of the original that no layer of the port answers for."""
+    """Declared tensors of the original that no layer of the port answers for.
+
+    For a tensor that the network itself holds, or a module with other layers in it, its own values answer: no module's output shows where
+    it goes in, and the layers behind are wrong where it does not.
+    """
     matched = {match.tap.tensor for layer in layerwise.calls for match in layerwise.matches(layer)}
-    return [tap for tap in comparison.original.network.taps if tap.declared and not _answered(comparison, tap, matched)]
+    by_values = {layer for layer in comparison.taps if comparison.is_variable(layer) and layerwise.matches(layer)}
+    by_values |= {layer for layer in comparison.taps if comparison.holds_layers(layer) and comparison.original.layer_weights(layer)}
+    declared = [tap for tap in comparison.original.network.taps if tap.declared and tap.layer not in by_values]
+    return [tap for tap in declared if not _answered(comparison, tap, matched)]
 
 
 def _answered(comparison: Comparison, tap: RecordedTap, matched: Collection[str]) -> bool:
@@ -45,7 +52,7 @@ def other_numbers_of_calls(comparison: Comparison, layerwise: Layerwise) -> dict
     found = {}
     for layer, calls in comparison.calls.items():
         ours = layerwise.calls.get(layer, ())
-        if not ours or len(ours) == len(calls):
+        if not ours or len(ours) == len(calls) or comparison.is_variable(layer):
             continue
         if layer in without or None in ours:
             times, theirs = counted(len(ours), "time"), counted(len(calls), "time")

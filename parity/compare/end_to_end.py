@@ -48,7 +48,7 @@ def losses_in_precision(comparison: Comparison, layerwise: Layerwise, module: nn
             gave.append(compared[1].to(value.dtype))
         return gave[0] if len(gave) == 1 else torch.cat(gave)
 
-    hooks = capturing(module, layerwise.sites, on_capture, trim=True)
+    hooks = capturing(module, layerwise.sites, on_capture, trim=comparison.rows is None)
     with torch.no_grad(), precision_of(comparison.precision, original.device), hooks:
         comparison.port.run(module, original.inputs(torch.float32))
     return tuple(losses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stylexport.parity.ports import Site, tensors
+from stylexport.parity.user_code import own_code
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,16 @@ def capturing(module: nn.Module, sites: Iterable[Site], on_capture: OnCapture, t
 
 
 def _hook(sites: list[Site], on_capture: OnCapture) -> Any:
+    calls = itertools.count()
+
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        for site in sites:
-            value = site.get(output)
-            if isinstance(value, Tensor) and value.ndim and (other := on_capture(Capture(site, value, module, args, kwargs))) is not None:
-                output = site.put(output, other)
+        number = next(calls)
+        with own_code():
+            for site in sites:
+                value = site.get(output) if site.call in (None, number) else None
+                if isinstance(value, Tensor) and value.ndim:
+                    other = on_capture(Capture(site, value, module, args, kwargs))
+                    output = output if other is None else site.put(output, other)
         return output
 
     setattr(hook, MARK, True)
@@ -118,6 +125,16 @@ def stubbed(module: nn.Module, values: Mapping[str, Sequence[Tensor]]) -> nn.Mod
             for number in [number for number, hook in hooks.items() if getattr(hook, MARK, False) or hook is _trim]:
                 del hooks[number]
     return copied
+
+
+def gives_with(capture: Capture, weights: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """What a layer's module gives with other weights in it; nothing where it cannot hold them."""
+    module = stubbed(capture.module, {})
+    own = module.state_dict()
+    if weights and all(name in own and own[name].shape == value.shape for name, value in weights.items()):
+        module.load_state_dict(dict(weights), strict=False)
+        if isinstance(value := capture.site.get(module(*capture.args, **capture.kwargs)), Tensor):
+            yield value[: len(capture.value)]
 
 
 def _set(module: nn.Module, path: str, child: nn.Module) -> None:

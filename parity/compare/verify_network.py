@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 
 import torch
@@ -15,6 +16,7 @@ from stylexport.parity.compare.end_to_end import losses_in_precision, run_end_to
 from stylexport.parity.compare.hooks import precision_of
 from stylexport.parity.compare.layerwise import run_layerwise
 from stylexport.parity.compare.weight_values import mismatches, of_another_release, rounded_to_half
+from stylexport.parity.match.recurrent import as_given
 
 
 def verify_network(comparison: Comparison) -> NetworkResult:
@@ -28,6 +30,8 @@ def verify_network(comparison: Comparison) -> NetworkResult:
     if rounded_to_half(state) and not wrong:
         remarks.append(f"{port.network}: its weights are kept in 16 bits; float64 was run with the original's")
         exact.load_state_dict(_original_weights(comparison), strict=False)
+    port, original = as_given(port, original, exact, comparison.rows)
+    comparison = dataclasses.replace(comparison, port=port, original=original)
     layerwise = run_layerwise(comparison, exact)
     double = run_end_to_end(comparison, layerwise, exact, torch.float64)
     del exact
@@ -46,6 +50,9 @@ def _in_float64(module: nn.Module, device: torch.device) -> nn.Module:
     for part in module.modules():
         if hasattr(part, "inplace"):
             setattr(part, "inplace", False)  # noqa: B010
+        for name, value in vars(part).items():  # constants that are no buffers
+            if isinstance(value, Tensor) and value.is_floating_point():
+                setattr(part, name, value.to(device, torch.float64))
     return module
 
 

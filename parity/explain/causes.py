@@ -34,6 +34,28 @@ CAUSES: dict[str, Cause] = {
         ("padding", "padding, cropping, stride or dilation are others", "pad as TensorFlow does, by the input's size"),
         ("pooling", "pooling has another window, stride, padding or count", "pool as TensorFlow does, by the input's size"),
         ("resizing", "resizing has another kernel, or lays its pixels elsewhere", "resize by the original's kernel and rule of corners"),
+        (
+            "gate_order",
+            "the gates of an LSTM or GRU stand in another order",
+            "take the gates in the original's order: layout gates of docs/mapping.md",
+        ),
+        (
+            "reset_gate",
+            "a GRU's reset gate is applied before the recurrent product instead of after it, or the other way round",
+            "apply the reset gate as the original's reset_after says",
+        ),
+        ("update_gate", "a GRU's update gate is swapped with its complement", "keep z of the old state, and 1 - z of the new"),
+        ("forget_bias", "another number is added to an LSTM's forget gate", "add to the forget gate what the original adds"),
+        (
+            "direction",
+            "the steps of a sequence run in another direction, or two directions are swapped",
+            "run and join the directions as the original does",
+        ),
+        (
+            "attention",
+            "an attention's scale, heads, softmax or operands are others",
+            "divide the scores by the root of a head's width, take the original's heads, and softmax over the keys",
+        ),
         ("label_order", "the labels stand in another order", "keep the original's order of labels"),
         (
             "channel_order",
@@ -57,6 +79,11 @@ CAUSES: dict[str, Cause] = {
         ("activation", "another activation, one too many, or none", "apply the original's activation"),
         ("input_range", "the input is scaled to another range", "scale the input as the original does"),
         ("gain", "a constant factor is missing or applied twice", "multiply by the original's gain, once"),
+        (
+            "parameter_place",
+            "a tensor that a network or a block itself holds goes in elsewhere, otherwise, or not at all",
+            "use the tensor where the original's graph does",
+        ),
         (
             "number_of_calls",
             "a layer runs more or fewer times than in the original",

@@ -24,6 +24,7 @@ from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.converter.output.write_network import check_finite
 from stylexport.reference_tf.record.kernel_faults import mark_kernel_faults
 from stylexport.reference_tf.record.unseen import Unseen, watching
+from stylexport.reference_tf.replay.execute_op import as_array
 from stylexport.reference_tf.replay.walk import walk
 
 Pair = tuple[Any, Any]  # a value in the graph's own precision, and in float64
@@ -150,6 +151,8 @@ def _value(feed: Feed, within: Range | None, inputs: Inputs, samples: int, sourc
         problem = f"its input {feed.name} takes {feed.dtype}, and the graph does not tell which numbers"
         raise BadInput(f"{source.artefact.path}: {problem}; give them by --inputs FILE")
     value = inputs.tensor(feed.name, feed.shape, samples, within, feed.layout)
+    if within is not None and within.only and (value.min() < within.low.min() or value.max() > within.high.max()):
+        raise BadInput(f"--inputs: {feed.name} holds {value.min():g} to {value.max():g}; it is {within.words}: {within.why}")
     return value.astype(numpy_dtype(feed.dtype)).astype(np.float32)
 
 
@@ -246,4 +249,4 @@ def _weights(source: Source, variables: Mapping[str, Array], recorder: Recorder,
 
 
 def _array(value: Any, dtype: Any) -> Array:
-    return np.asarray(value).astype(dtype, copy=False)
+    return as_array(value).astype(dtype, copy=False)

@@ -18,7 +18,7 @@ from stylexport.common.types import Array
 from stylexport.converter.formats.savedmodel.functions import Function
 from stylexport.converter.graph.graph import Node, name_of
 from stylexport.converter.graph.schedule import Schedule, canonical
-from stylexport.reference_tf.replay.execute_op import DOUBLE, Precision, tensor
+from stylexport.reference_tf.replay.execute_op import DOUBLE, Precision, as_array, tensor
 
 ReadVariable = Callable[[str], Array]
 
@@ -96,7 +96,7 @@ class Evaluator:
                 f"{ref} ({node.op}) is not finite{in_words(self.precision)}; the first such values come from {origin.name} ({origin.op}): "
                 "give other inputs, or repair the weights"
             )
-        found: Array = np.asarray(value)
+        found: Array = as_array(value)
         return found
 
     def _refs(self, node: Node) -> Iterator[str]:
@@ -117,6 +117,6 @@ def is_finite(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
     if dtype is None or not (dtype.is_floating or dtype.is_complex):
         return True
-    array = np.asarray(value)
+    array = as_array(value)
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.framework import tensor_pb2, types_pb2
@@ -78,6 +79,11 @@ def tensor(value: NDArray[Any], precision: Precision) -> Tensor:
     made = tf.convert_to_tensor(value)
     wanted = precision.get(made.dtype.as_datatype_enum)
     return made if wanted is None else tf.cast(made, tf.as_dtype(wanted))
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """A tensor as an array that shares its memory; an array as it is. (numpy cannot make one of TensorFlow's bfloat16 scalars itself.)"""
+    return np.asarray(value.numpy() if isinstance(value, tf.Tensor) else value)
 
 
 def _context() -> Any:

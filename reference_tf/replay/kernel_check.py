@@ -27,7 +27,7 @@ from stylexport.converter.graph.layer_calls import plain
 from stylexport.converter.graph.schedule import schedule
 from stylexport.reference_tf.replay.control_flow import OPERATIONS, evaluate, outputs
 from stylexport.reference_tf.replay.evaluator import DEAD, Evaluator, ReadVariable
-from stylexport.reference_tf.replay.execute_op import DOUBLE, GRAPH, tensor
+from stylexport.reference_tf.replay.execute_op import DOUBLE, GRAPH, as_array, tensor
 from stylexport.reference_tf.replay.walk import fitted
 
 ROUNDING = 2.0**-24
@@ -84,13 +84,13 @@ def _unexplained(single: Evaluator, double: Evaluator, node: Node) -> float | No
     exact = outputs(double, node, wide)
     changed: Sequence[Any] | None = None
     for i in judged:
-        right = np.asarray(exact[i])
-        error, size = _norm(np.asarray(results[i]) - right), _norm(right)
+        right = as_array(exact[i])
+        error, size = _norm(as_array(results[i]) - right), _norm(right)
         explained = ROOM * ROUNDING * size + SMALLEST * right.size**0.5
         if not np.isfinite(error) or error <= explained:  # float32's range is not a kernel's mistake
             continue
         changed = outputs(double, node, _changed(wide)) if changed is None else changed
-        if error > explained + ROOM * _norm(np.asarray(changed[i]) - right):
+        if error > explained + ROOM * _norm(as_array(changed[i]) - right):
             return error / size if size else float("inf")
     return None
 

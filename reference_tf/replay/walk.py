@@ -20,7 +20,7 @@ from stylexport.converter.graph.graph import name_of
 from stylexport.converter.graph.schedule import schedule
 from stylexport.reference_tf.replay.control_flow import evaluate
 from stylexport.reference_tf.replay.evaluator import Evaluator, ReadVariable
-from stylexport.reference_tf.replay.execute_op import DOUBLE, GRAPH, Precision, tensor
+from stylexport.reference_tf.replay.execute_op import DOUBLE, GRAPH, Precision, as_array, tensor
 
 Seen = Callable[[str, Array, Array], None]
 NodesDone = Callable[[int, int], None]
@@ -73,7 +73,7 @@ def walk(
 def _look(value: Any, look: Callable[[Array], None]) -> None:
     """Calls `look` with a value that is a tensor: not a variable, nor in a branch not taken."""
     if isinstance(value, tf.Tensor):
-        look(np.asarray(value))
+        look(as_array(value))
 
 
 def fitted(function: Function, given: Sequence[Any], precision: Precision) -> list[Any]:

@@ -41,7 +41,7 @@ def build(name: str, option: str = "") -> nn.Module:
         raise refused(f"{error}; install it, or run the command in its folder") from error
     except AttributeError as error:
         raise refused(str(error)) from error
-    except Exception as error:  # the user's own code runs here, and may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code runs here, and may raise anything
         raise refused(f"raised {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)

@@ -9,11 +9,9 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.{h,cc}, tensorflow/core
 
 from __future__ import annotations
 
-import glob
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +21,10 @@ from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.base import Facts, Variable
 from stylexport.converter.formats.checkpoint.checksums import crc32c, mask
 from stylexport.converter.formats.checkpoint.leveldb_table import read_table, varint
-from stylexport.converter.formats.checkpoint.object_graph import OBJECT_GRAPH_KEY, names_by_name, names_by_object
-from stylexport.converter.formats.files import Bytes, Files, Folder, Pieces
+from stylexport.converter.formats.checkpoint.object_graph import OBJECT_GRAPH_KEY, Named, names_by_object
+from stylexport.converter.formats.checkpoint.ordered_code import extent, name_in_key
+from stylexport.converter.formats.files import Bytes, Files, Pieces
+from stylexport.converter.formats.slots import told_apart
 from stylexport.converter.graph import protos
 from stylexport.converter.graph.graph import Graph
 from stylexport.converter.graph.tensor_proto import BFLOAT16
@@ -43,7 +43,13 @@ class Entry:
     offset: int
     size: int
     crc: int
-    partitioned: bool
+    raw: bytes
+    slices: tuple[Any, ...] = ()
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether this is a variable in slices, or one of the slices."""
+        return bool(self.slices) or self.raw.startswith(b"\0")
 
 
 class Bundle:
@@ -86,8 +92,8 @@ class Bundle:
         entry = protos.parse(protos.BundleEntry, value, self._index, f"the entry of {name}")
         dtype = protos.DTYPES.get(entry.dtype, f"dtype{entry.dtype}")
         shape = tuple(dim.size for dim in entry.shape.dim)
-        partitioned = bool(entry.slices) or key.startswith(b"\0")
-        made = Entry(name, dtype, shape, entry.shard_id, entry.offset, entry.size, entry.crc32c, partitioned)
+        slices = tuple(protos.parse(protos.TensorSlice, data, self._index, f"a slice of {name}") for data in entry.slices)
+        made = Entry(name, dtype, shape, entry.shard_id, entry.offset, entry.size, entry.crc32c, key, slices)
         if any(n < 0 for n in shape) or entry.shape.unknown_rank:
             raise DamagedFile(self._index, f"{name}: shape {list(shape)} has an unknown size")
         if not entry.slices and dtype in _NUMPY and _NUMPY[dtype].itemsize * _product(shape) != entry.size:
@@ -128,26 +134,44 @@ class Bundle:
     def _variables(self) -> tuple[Variable, ...]:
         entries = [e for e in self._stored() if e.key != OBJECT_GRAPH_KEY and not e.key.startswith("\0")]
         entries += [e for e in self.entries.values() if e.partitioned and not e.key.startswith("\0") and e not in entries]
-        shapes = {e.key: e.shape for e in entries}
-        named = names_by_object(self.object_graph, shapes) if self.object_graph is not None else names_by_name(shapes)
-        return tuple(
-            Variable(named[e.key].name, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}", named[e.key].slot) for e in entries
-        )
+        if self.object_graph is None:
+            return told_apart(Variable(e.key, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}") for e in entries)
+        named = names_by_object(self.object_graph, {e.key: e.shape for e in entries})
+        return _told_by_paths([_variable(entry, named[entry.key]) for entry in entries])
 
     def read(self, variable: Variable) -> NDArray[Any]:
         """The tensor, its checksum verified. Raises DamagedFile, or BadInput for a dtype or layout that cannot be read."""
         entry = self.entries[variable.key]
         if entry.partitioned:
-            raise BadInput(f"{self._index}: {entry.key} is stored in slices (a partitioned variable); save it whole and try again")
+            return self._joined(entry)
         if entry.dtype == "string":
             return np.array(self.strings(entry), dtype=object).reshape(entry.shape)
         if entry.dtype not in _NUMPY:
             raise BadInput(f"{self._index}: {entry.key} has the data type {entry.dtype}, which no PyTorch weight has")
+        return self._whole(entry)
+
+    def _whole(self, entry: Entry) -> NDArray[Any]:
+        """The values that an entry stores itself, its checksum verified."""
         data = self._bytes(entry)
         if mask(crc32c(data)) != entry.crc:
             raise DamagedFile(self._files.where(self._shard_name(entry.shard)), f"{entry.key}: crc32c does not match")
         array = data.view(_NUMPY[entry.dtype]).reshape(entry.shape)
         return array.byteswap() if self._big_endian else array
+
+    def _joined(self, entry: Entry) -> NDArray[Any]:
+        """A partitioned variable put together: its slices are stored under keys of their own, in the order of their places."""
+        parts = [e for e in self.entries.values() if e.key.startswith("\0") and name_in_key(e.raw) == entry.key.encode()]
+        places = sorted((extent(slice_, entry.shape) for slice_ in entry.slices), key=lambda place: [(s.start, s.stop) for s in place])
+        if entry.dtype not in _NUMPY or len(parts) != len(places):
+            raise DamagedFile(self._index, f"{entry.key}: {len(parts)} of its {len(places)} slices are there")
+        values = np.empty(entry.shape, _NUMPY[entry.dtype])
+        for place, part in zip(places, parts, strict=True):
+            if part.shape != values[place].shape or part.dtype != entry.dtype:
+                raise DamagedFile(self._index, f"{entry.key}: a slice of {list(part.shape)} where {list(values[place].shape)} belongs")
+            values[place] = self._whole(part)
+        if sum(_product(part.shape) for part in parts) != values.size:
+            raise DamagedFile(self._index, f"{entry.key}: its slices do not fill its shape {list(entry.shape)}")
+        return values
 
     def _bytes(self, entry: Entry) -> Bytes:
         if entry.shard not in self._open:
@@ -199,52 +223,28 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 }
 
 
+def _variable(entry: Entry, named: Named) -> Variable:
+    checksum = f"crc32c:{entry.crc:08x}"
+    return Variable(named.name, entry.key, entry.shape, entry.dtype, entry.size, checksum, named.slot, None, named.average_of, named.path)
+
+
+def _told_by_paths(variables: Sequence[Variable]) -> tuple[Variable, ...]:
+    """Variables of one name that differ (Keras 3 writes `model/kernel` for each layer of a subclass) are named by their paths instead.
+
+    Copies, the same to the byte, keep one name among them.
+    """
+    kinds: dict[str, dict[Any, str]] = {}
+    for v in variables:
+        if v.slot is None:
+            kinds.setdefault(v.name, {}).setdefault((v.shape, v.dtype, v.checksum), v.path)
+    return tuple(
+        replace(v, name=kinds[v.name][v.shape, v.dtype, v.checksum] or v.name) if v.slot is None and len(kinds[v.name]) > 1 else v
+        for v in variables
+    )
+
+
 def _product(shape: tuple[int, ...]) -> int:
     product = 1
     for n in shape:
         product *= n
     return product
-
-
-def looks_like_bundle(path: Path) -> bool:
-    """Whether `path` is a checkpoint: its prefix, its `.index`, one of its shards, or a folder with a `checkpoint` file."""
-    return find_prefix(path) is not None
-
-
-def find_prefix(path: Path) -> Path | None:
-    """The prefix of the checkpoint at `path`, None where there is none."""
-    if path.is_dir():
-        indices = sorted(path.glob("*.index"))
-        state = path / "checkpoint"
-        if state.is_file() and (latest := _latest(state)) and Path(f"{latest}.index").is_file():
-            return latest
-        return indices[0].with_suffix("") if len(indices) == 1 else None
-    if path.suffix == ".index":
-        return path.with_suffix("")
-    head, found, _ = path.name.rpartition(".data-")
-    if found:
-        return path.with_name(head)
-    return path if Path(f"{path}.index").is_file() else None
-
-
-def _latest(state: Path) -> Path | None:
-    """The checkpoint that a `checkpoint` file (CheckpointState in text form) names as the latest."""
-    for line in state.read_text(errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model_checkpoint_path":
-            return state.parent / value.strip().strip('"')
-    return None
-
-
-def open_bundle(path: Path) -> Bundle:
-    """The checkpoint at `path` (a prefix, one of its files, or its folder). Raises BadInput and DamagedFile."""
-    prefix = find_prefix(path)
-    if prefix is None:
-        raise BadInput(f"{path}: no checkpoint; name its prefix (the path without .index)")
-    names = [file.name for file in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.*")) if _of_bundle(file.name, prefix.name)]
-    return Bundle(Folder(prefix.parent, names), prefix.name)
-
-
-def _of_bundle(name: str, prefix: str) -> bool:
-    rest = name[len(prefix) :]
-    return rest in (".index", ".meta") or rest.startswith(".data-")

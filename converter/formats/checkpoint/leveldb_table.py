@@ -10,6 +10,7 @@ Source: github.com/google/leveldb/doc/table_format.md and tensorflow/core/lib/io
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import cramjam
 from stylexport.common.errors import DamagedFile
 from stylexport.converter.formats.checkpoint.checksums import masked_crc32c
 
+Bytes = bytes | mmap.mmap  # slices of either are bytes
 FOOTER_SIZE = 48
 MAGIC = 0xDB4775248B80FB57
 _TRAILER = 5  # type byte and CRC
@@ -29,36 +31,45 @@ _MOST_BLOCK = 256 * 2**20  # no index of a checkpoint comes near; guards Snappy'
 
 def read_table(data: bytes, path: str | Path) -> list[tuple[bytes, bytes]]:
     """All (key, value) pairs of the table in `data`, every checksum verified. Raises DamagedFile naming `path`."""
-    if len(data) < FOOTER_SIZE:
-        raise DamagedFile(path, f"{len(data)} bytes are too few for an index (its footer alone has {FOOTER_SIZE})")
-    footer = data[-FOOTER_SIZE:]
-    (magic,) = struct.unpack("<Q", footer[40:])
-    if magic != MAGIC:
-        raise DamagedFile(path, f"no tensor bundle index: the file ends in {magic:#018x} instead of {MAGIC:#018x}")
-    metaindex, at = _Handle.read(footer, 0, path)
-    index, at = _Handle.read(footer, at, path)
-    if any(footer[at:40]):
-        raise DamagedFile(path, "the footer's padding is not zero")
-    body = len(data) - FOOTER_SIZE
-    list(_entries(_block(data, metaindex, body, path), path))
-    handles = [_Handle.read(value, 0, path)[0] for _, value in _entries(_block(data, index, body, path), path)]
-    _tile([*handles, metaindex, index], body, path)
-    pairs = [pair for handle in handles for pair in _entries(_block(data, handle, body, path), path)]
+    pairs = [pair for handle in data_blocks(data, path) for pair in block_entries(data, handle, path)]
     for (before, _), (after, _) in pairwise(pairs):
         if before >= after:
             raise DamagedFile(path, f"the keys {before!r} and {after!r} are not in order")
     return pairs
 
 
+def data_blocks(data: Bytes, path: str | Path) -> list[Handle]:
+    """The blocks of the table in `data` that hold its pairs, in order; those that hold the index are verified. Raises DamagedFile."""
+    if len(data) < FOOTER_SIZE:
+        raise DamagedFile(path, f"{len(data)} bytes are too few for an index (its footer alone has {FOOTER_SIZE})")
+    footer = data[-FOOTER_SIZE:]
+    (magic,) = struct.unpack("<Q", footer[40:])
+    if magic != MAGIC:
+        raise DamagedFile(path, f"no tensor bundle index: the file ends in {magic:#018x} instead of {MAGIC:#018x}")
+    metaindex, at = Handle.read(footer, 0, path)
+    index, at = Handle.read(footer, at, path)
+    if any(footer[at:40]):
+        raise DamagedFile(path, "the footer's padding is not zero")
+    list(block_entries(data, metaindex, path))
+    handles = [Handle.read(value, 0, path)[0] for _, value in block_entries(data, index, path)]
+    _tile([*handles, metaindex, index], len(data) - FOOTER_SIZE, path)
+    return handles
+
+
+def block_entries(data: Bytes, handle: Handle, path: str | Path) -> Iterator[tuple[bytes, bytes]]:
+    """The (key, value) pairs of a block, its checksum verified. Raises DamagedFile."""
+    return _entries(_block(data, handle, len(data) - FOOTER_SIZE, path), path)
+
+
 @dataclass(frozen=True)
-class _Handle:
+class Handle:
     """Where a block lies: `offset` and `size` in bytes, its trailer not counted."""
 
     offset: int
     size: int
 
     @classmethod
-    def read(cls, data: bytes, at: int, path: str | Path) -> tuple[_Handle, int]:
+    def read(cls, data: bytes, at: int, path: str | Path) -> tuple[Handle, int]:
         """A handle at `data[at:]`, and where it ends."""
         offset, at = varint(data, at, path)
         size, at = varint(data, at, path)
@@ -78,7 +89,7 @@ def varint(data: bytes, at: int, path: str | Path) -> tuple[int, int]:
     raise DamagedFile(path, "a variable-length integer does not end")
 
 
-def _tile(handles: list[_Handle], body: int, path: str | Path) -> None:
+def _tile(handles: list[Handle], body: int, path: str | Path) -> None:
     """Blocks must fill the file: a gap would be bytes that no checksum covers."""
     at = 0
     for handle in sorted(handles, key=lambda h: h.offset):
@@ -89,7 +100,7 @@ def _tile(handles: list[_Handle], body: int, path: str | Path) -> None:
         raise DamagedFile(path, f"the index's blocks do not fill the file: they end at byte {at}, not at {body}")
 
 
-def _block(data: bytes, handle: _Handle, body: int, path: str | Path) -> bytes:
+def _block(data: Bytes, handle: Handle, body: int, path: str | Path) -> bytes:
     end = handle.offset + handle.size
     if end + _TRAILER > body:
         raise DamagedFile(path, f"a block at bytes {handle.offset} to {end} lies past the end of the index ({len(data)} bytes)")

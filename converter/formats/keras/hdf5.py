@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
 from stylexport.converter.formats.damage import json_object
 from stylexport.converter.formats.keras import h5file
-from stylexport.converter.formats.keras.keras_names import VARS, optimizer_slot, v3_names
+from stylexport.converter.formats.keras.keras_names import VARS, v3_names
+from stylexport.converter.formats.slots import optimizer_slot
 
 looks_like_hdf5 = h5file.looks_like_h5
 
@@ -75,8 +77,9 @@ def v3_variables(h5: h5file.H5, config: Any, version: str | None) -> tuple[Varia
             group = "/".join([*parts[:depth], "vars"])
             if group not in layer_names and h5file.holds(h5, h5.root, group):
                 layer_names[group] = h5file.text(h5, h5file.resolve(h5, h5.root, group), "name")
-    names = v3_names(sorted(found, key=found.__getitem__), layer_names, config, version)
-    return tuple(variable_at(h5, key, *name) for key, name in names.items())
+    in_order = {key: variable_at(h5, key, key) for key in sorted(found, key=found.__getitem__)}
+    names = v3_names({key: variable.shape for key, variable in in_order.items()}, layer_names, config, version)
+    return tuple(replace(in_order[key], name=it.name, slot=it.slot, path=it.path) for key, it in names.items())
 
 
 def _opened(h5: h5file.H5) -> Hdf5File:

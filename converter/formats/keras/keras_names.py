@@ -8,7 +8,7 @@ the model's configuration. Newer files repeat the layer's name as an attribute `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,17 +30,15 @@ VARIABLES: Mapping[str, tuple[tuple[str, str | None], ...]] = {
     "group_normalization": _NORM,
     "embedding": (("embeddings", None),),
     "prelu": (("alpha", None),),
+    "normalization": (("mean", None), ("variance", None), ("count", None)),
+    "cell": (("kernel", None), ("recurrent_kernel", None), ("bias", "use_bias")),
+    **dict.fromkeys(("einsum_dense", "query_dense", "key_dense", "value_dense", "output_dense"), _KERNEL_BIAS),
+    **dict.fromkeys(("_query_dense", "_key_dense", "_value_dense", "_output_dense"), _KERNEL_BIAS),
 }
+# What Keras 2 calls the projections of its attention, which are attributes of these names.
+_PARTS = {"_query_dense": "query", "_key_dense": "key", "_value_dense": "value", "_output_dense": "attention_output"}
 # Keras 2 calls it depthwise_kernel, Keras 3 kernel.
 _KERAS2 = {("depthwise_conv2d", "kernel"): "depthwise_kernel"}
-
-# The words by which optimisers of Keras 1 to 3 name what they keep a variable.
-_SLOTS = """m v vhat momentum velocity velocity_hat rms mg linear average_gradient
-    accumulator accum_grad accum_var accumulated_grad accumulated_delta_var"""
-SLOTS = frozenset(_SLOTS.split())
-# First parts of the names that Keras's optimisers give to their own variables.
-_OPTIMIZERS = "adadelta adafactor adagrad adam adamax adamw ftrl lamb lion muon nadam rmsprop sgd training optimizer"
-OPTIMIZERS = frozenset(_OPTIMIZERS.split())
 
 
 @dataclass(frozen=True)
@@ -52,56 +50,85 @@ class Layer:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def optimizer_slot(name: str) -> str:
-    """What an optimiser's variable is: "Adam/m/conv/kernel:0", "training/Adam/conv/kernel/m:0", "adam/conv_kernel_velocity"."""
-    optimizer, *rest = [part for part in name.removesuffix(":0").split("/") if part != "training"] or [name]
-    if not rest:
-        return optimizer
-    for word in (rest[0], rest[-1]):
-        if word in SLOTS:
-            return f"{optimizer}/{word}"
-    if len(rest) == 1:
-        endings = [slot for slot in SLOTS if rest[0].endswith(f"_{slot}")]
-        return f"{optimizer}/{max(endings, key=len, default=rest[0])}"
-    return optimizer
+@dataclass(frozen=True)
+class Found:
+    """What a dataset is: the variable's name, its slot, and the attributes that lead to it through the model."""
 
-
-def variable_slot(name: str) -> str | None:
-    """The slot of a variable named as Keras's optimisers name theirs ("Adam/m/conv/kernel"), None for any other."""
-    first = re.sub(r"_\d+$", "", name.partition("/")[0].lower())
-    return optimizer_slot(name) if first in OPTIMIZERS and "/" in name else None
+    name: str
+    slot: str | None = None
+    path: str = ""
 
 
 def v3_names(
-    paths: Iterable[str], layer_names: Mapping[str, str | None], config: Mapping[str, Any] | None, version: str | None
-) -> dict[str, tuple[str, str | None]]:
-    """HDF5 path -> (variable name, slot) for the paths `<owner>/vars/<n>` of a Keras 3 weights file, in the order of the layers.
+    shapes: Mapping[str, tuple[int, ...]], layer_names: Mapping[str, str | None], config: Mapping[str, Any] | None, version: str | None
+) -> dict[str, Found]:
+    """HDF5 path -> what it is, for the paths `<owner>/vars/<n>` of a Keras 3 weights file, in the order of the layers.
 
-    `layer_names`: the attribute `name` of each `<owner>/vars`, where the file has it. `config`: the model's configuration.
-    Without either, the class in the path stands for the layer's name. Paths of another form keep themselves as names.
+    `shapes`: every path with the dataset's shape. `layer_names`: the attribute `name` of each `<owner>/vars`, where the file has it.
+    `config`: the model's configuration. Without either, the class in the path stands for the layer's name. Paths of another form keep
+    themselves as names.
     """
     keras3 = version is None or not version.startswith("2.")
-    layers = dict(_layers(config, "", "", keras3)) if config else {}
-    place = {owner: number for number, owner in enumerate(layers)}
-    paths = sorted(paths, key=lambda path: place.get(_owner(path), len(place)))
-    count = dict.fromkeys(layer_names, 0)
+    model = _Model(dict(_layers(config, "", "", keras3)) if config else {}, layer_names, keras3)
+    place = {owner: number for number, owner in enumerate(model.layers)}
+    paths = sorted(shapes, key=lambda path: place.get(_owner(path), len(place)))
+    groups: dict[str, dict[int, tuple[int, ...]]] = {}
     for path in paths:
-        count[path.rpartition("/")[0]] = count.get(path.rpartition("/")[0], 0) + 1
-    names: dict[str, tuple[str, str | None]] = {}
+        if VARS.search(path):
+            groups.setdefault(_owner(path), {})[int(path.rpartition("/")[2])] = shapes[path]
+    names: dict[str, Found] = {}
     for path in paths:
-        group, _, number = path.rpartition("/")
-        owner = _owner(path)
-        label = layer_names.get(group)
+        owner, number = _owner(path), path.rpartition("/")[2]
         if not VARS.search(path):
-            names[path] = (path, None)
+            names[path] = Found(path)
         elif (kind := owner.split("/")[0]) in ("optimizer", "metrics", "loss_tracker") or owner.endswith("seed_generator"):
-            names[path] = (f"{owner}/{number}", f"{label or kind}/{number}" if kind == "optimizer" else owner)
+            label = layer_names.get(path.rpartition("/")[0]) or kind
+            names[path] = Found(f"{owner}/{number}", f"{label}/{number}" if kind == "optimizer" else owner)
         else:
-            layer = layers.get(owner) or _guessed(owner, layer_names, keras3)
-            prefix = layer.prefix.rpartition("/")[0] + "/" if "/" in layer.prefix else ""
-            base = prefix + label if label else layer.prefix
-            names[path] = (f"{base}/{_variable(layer, int(number), count[group], keras3)}", None)
+            layer = model.layer(owner)
+            name = _variable(layer, int(number), groups[owner], keras3)
+            names[path] = Found(f"{layer.prefix}/{name}", None, f"{owner}/{name}".lstrip("/"))
     return names
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What a file tells of its layers: those in the configuration by their paths, and the names that it repeats."""
+
+    layers: Mapping[str, Layer]
+    layer_names: Mapping[str, str | None]
+    keras3: bool
+
+    def layer(self, owner: str) -> Layer:
+        """The layer at a path: as the configuration has it, else as a part of the layer that it lies in, else as its path tells."""
+        label = self.layer_names.get(f"{owner}/vars".lstrip("/"))
+        if owner in self.layers:
+            found = self.layers[owner]
+        elif (parent := owner.rpartition("/")[0]) and (parent in self.layers or f"{parent}/vars" in self.layer_names):
+            found = _part(self.layer(parent), owner.rpartition("/")[2])
+        else:
+            found = _guessed(owner, self.layer_names, self.keras3)
+        if not label:
+            return found
+        scope = found.prefix.rpartition("/")[0]
+        kind = found.kind if found.kind in VARIABLES else re.sub(r"_\d+$", "", label)
+        return Layer(f"{scope}/{label}".lstrip("/"), kind, found.config)
+
+
+def _part(above: Layer, attribute: str) -> Layer:
+    """A layer that is an attribute of another one: Bidirectional's forward_layer and backward_layer, TimeDistributed's layer, a cell."""
+    direction = attribute.removesuffix("layer") if attribute in ("forward_layer", "backward_layer") else ""
+    own = _mapping(above.config.get(attribute) or (above.config.get("layer") if direction else None))
+    kind = _snake_case(str(own.get("class_name"))) if own else attribute
+    written = _mapping(own.get("config")).get("name")
+    name = (
+        direction + written
+        if isinstance(written, str)
+        else f"{above.kind}_cell"
+        if attribute == "cell"
+        else _PARTS.get(attribute, attribute)
+    )
+    return Layer(f"{above.prefix}/{name}", kind, _mapping(own.get("config")) or (above.config if attribute == "cell" else {}))
 
 
 def _owner(path: str) -> str:
@@ -138,15 +165,27 @@ def _guessed(owner: str, layer_names: Mapping[str, str | None], keras3: bool) ->
     return Layer(scope + (last or "model"), re.sub(r"_\d+$", "", last))
 
 
-def _variable(layer: Layer, number: int, count: int, keras3: bool) -> str:
-    """The name of a layer's variable, or its number where the table does not know or does not fit."""
+def _variable(layer: Layer, number: int, shapes: Mapping[int, tuple[int, ...]], keras3: bool) -> str:
+    """The name of a layer's variable, or its number where neither the table nor the shapes of all of them tell."""
     table = VARIABLES.get(layer.kind, ())
     here = [name for name, switch in table if switch is None or layer.config.get(switch, True)]
-    if not layer.config and len(here) != count:
+    if not layer.config and len(here) != len(shapes):
         here = [name for name, switch in table if switch is None]  # as with use_bias=False
-    if len(here) != count or number >= count:
+    if not table:
+        here = _by_shapes([shapes[place] for place in sorted(shapes)])
+    if len(here) != len(shapes) or number >= len(here):
         return f"vars/{number}"
     return here[number] if keras3 else _KERAS2.get((layer.kind, here[number]), here[number])
+
+
+def _by_shapes(shapes: list[tuple[int, ...]]) -> list[str]:
+    """The variables of a layer of an unknown class, where their shapes can only be those of one kind."""
+    ranks = [len(shape) for shape in shapes]
+    if ranks[1:] == [1] and ranks[0] > 1 and shapes[1][0] == shapes[0][-1]:
+        return ["kernel", "bias"]
+    if ranks == [1, 1, 1, 1] and len(set(shapes)) == 1:
+        return [name for name, _ in VARIABLES["batch_normalization"]]
+    return []
 
 
 def _snake_case(name: str) -> str:

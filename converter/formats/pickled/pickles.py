@@ -18,11 +18,10 @@ import numpy as np
 from stylexport.common.errors import BadInput, HostileFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.base import Facts, TensorsOnly, Variable
-from stylexport.converter.formats.checkpoint.object_graph import slot_of_name
 from stylexport.converter.formats.damage import open_binary
-from stylexport.converter.formats.keras.keras_names import variable_slot
 from stylexport.converter.formats.pickled.nvidia_networks import network_objects, tensors_of
 from stylexport.converter.formats.pickled.unpickler import Named, Network, Persistent, meaning, read_pickle
+from stylexport.converter.formats.slots import told_apart
 
 MAX_DEPTH = 40
 MAX_VISITS = 1_000_000  # containers that hold each other many times would be endless
@@ -94,8 +93,7 @@ class PickleFile(TensorsOnly):
 
     def __init__(self, path: Path, format: str, facts: Facts, leaves: dict[str, Leaf]) -> None:
         self.path, self.format, self.facts, self._leaves = path, format, facts, leaves
-        shapes = {leaf.name: leaf.array.shape for leaf in leaves.values()}
-        self._variables = tuple(variable_of(leaf, shapes) for leaf in leaves.values())
+        self._variables = told_apart(map(variable_of, leaves.values()))
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -110,11 +108,11 @@ class PickleFile(TensorsOnly):
         """Nothing is open: the pickle was read when it was opened."""
 
 
-def variable_of(leaf: Leaf, shapes: dict[str, tuple[int, ...]]) -> Variable:
-    """The facts of a tensor in a pickle; `shapes`, of all names beside it, tell a TF1 optimiser's slots."""
-    dtype, slot = leaf.array.dtype, variable_slot(leaf.name) or slot_of_name(leaf.name, shapes)
+def variable_of(leaf: Leaf) -> Variable:
+    """The facts of a tensor in a pickle."""
+    dtype = leaf.array.dtype
     kind = "string" if dtype.kind in "SU" else dtype.name
-    return Variable(leaf.name, leaf.key, leaf.array.shape, kind, leaf.array.nbytes, None, slot, leaf.trainable)
+    return Variable(leaf.name, leaf.key, leaf.array.shape, kind, leaf.array.nbytes, trainable=leaf.trainable)
 
 
 class _Walk:

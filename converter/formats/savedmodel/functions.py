@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.checkpoint.averages import Averaged
+from stylexport.converter.formats.checkpoint.meta_graph import GraphCheckpoint
 from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
 from stylexport.converter.formats.savedmodel.saved_methods import (
     Leaf,
@@ -31,11 +33,13 @@ from stylexport.converter.formats.savedmodel.saved_methods import (
     traced,
 )
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
+from stylexport.converter.graph.dataflow import follow
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
 from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while
 
 SIGNATURE = "signature:"
 _RANDOM = re.compile(r"(Stateless)?(Random|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Bernoulli|Dropout|StandardNormal).*")
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
@@ -77,16 +81,28 @@ def functions(artefact: Artefact) -> Iterator[Function]:
     Of one path the variants for inference come first. Nothing is flattened before it is asked for. Raises HostileFile and
     DamagedFile as flattening does.
     """
-    if isinstance(artefact, FrozenGraph):
-        yield _frozen(artefact)
+    if isinstance(artefact, Averaged):
+        yield from (replace(function, graph=artefact.renamed(function.graph)) for function in functions(artefact.original))
+    elif isinstance(artefact, FrozenGraph | GraphCheckpoint):
+        yield from _plain(artefact)
     elif isinstance(artefact, SavedModel):
         yield from _saved(artefact, paths(artefact.meta_graph.object_graph_def))
 
 
+def holds_graph(artefact: Artefact) -> bool:
+    """Whether something of the artefact can be run."""
+    original = artefact.original if isinstance(artefact, Averaged) else artefact
+    return isinstance(original, FrozenGraph | GraphCheckpoint | SavedModel)
+
+
 def inference(artefact: Artefact, path: str) -> Function | None:
     """The callable at `path` as it computes outside training; None where there is none."""
-    if isinstance(artefact, FrozenGraph):
-        found = iter((_frozen(artefact),)) if path == "" else iter(())
+    if isinstance(artefact, Averaged):
+        function = inference(artefact.original, path)
+        return function and replace(function, graph=artefact.renamed(function.graph))
+    found: Iterator[Function]
+    if isinstance(artefact, FrozenGraph | GraphCheckpoint):
+        found = _plain(artefact) if path == "" else iter(())
     elif not isinstance(artefact, SavedModel):
         return None
     elif path.startswith(SIGNATURE):
@@ -213,17 +229,22 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
         yield Function(SIGNATURE + name, graph, tuple(inputs), graph.outputs, _trains(graph), places, body)
 
 
-def _frozen(artefact: FrozenGraph) -> Function:
+def _plain(artefact: FrozenGraph | GraphCheckpoint) -> Iterator[Function]:
+    """A graph without functions of its own: from the placeholders that its outputs need to its outputs; none where it has no outputs."""
     graph, loops = as_while(next(artefact.graphs()))
+    if not graph.outputs:
+        return
+    needed = follow(graph, graph.outputs, [name for name, node in graph.nodes.items() if node.op in _PLACEHOLDERS]).inputs
     inputs = tuple(
         Input(
             node.name, shape_of(node.attr["shape"].shape) if "shape" in node.attr else None, dtype_of(node.attr["dtype"].type), (node.name,)
         )
         for node in graph.nodes.values()
-        if node.op in ("Placeholder", "PlaceholderV2")
+        if node.op in _PLACEHOLDERS and (isinstance(artefact, FrozenGraph) or node.name in needed)
     )
     places = tuple((ref,) for ref in graph.outputs)
-    return Function("", graph, inputs, graph.outputs, _trains(graph), places, _library(artefact.graph_def, artefact.path, loops))
+    library = _library(artefact.graph_def, artefact.path, loops)
+    yield Function("", graph, inputs, graph.outputs, _trains(graph), places, library)
 
 
 def _library(graph_def: Any, path: Path, loops: Mapping[str, LoopFunction] | None = None) -> Callable[[str], Function]:

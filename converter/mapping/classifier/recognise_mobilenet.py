@@ -63,7 +63,7 @@ def _read(artefact: Artefact, variables: Sequence[Variable]) -> Network:
             return _network(artefact, config, bindings, "Keras's configuration")
         except NotAChain as reason:
             reasons.append(str(reason))
-    if reasons:
+    if reasons and artefact.format != "checkpoint":  # whose graph is a training program's, where it has one
         raise NotAChain(reasons[0])
     return _by_names(artefact, variables, by_key)
 

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from stylexport.parity.difference import finite_error
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE, Arguments, Hypothesis
-from stylexport.parity.explain.spatial.borders import Border, borders, padded
+from stylexport.parity.explain.spatial.borders import Border, borders, by_axis, padded
 from stylexport.parity.explain.spatial.pooling import poolings
 from stylexport.parity.explain.spatial.resizing import resizings, scales
 from stylexport.parity.explain.suspect import Source, Suspect
@@ -24,28 +25,63 @@ from stylexport.parity.verdict import EXACT
 from stylexport.parity.windows import Window
 from stylexport.torch_models.layers.activations import ACTIVATIONS
 
-CROPS = 36  # places of a crop, at most
-CAUSE = {"crop": "padding", "pooling": "pooling", "resizing": "resizing"}
+PLACES = 36  # of a crop or a border, at most
+FIRST = ("linear", "relu")  # activations before a step behind which another one is looked for
+CAUSE = {"": "activation", "crop": "padding", "border": "padding", "pooling": "pooling", "resizing": "resizing"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing done to a tensor: its kind, in words, and the function; `kind` is "" for nothing at all."""
+    """One thing done to a tensor: its kind ("" for nothing at all), in words, and the function."""
 
     kind: str
     words: str
     run: Callable[[Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class Way:
+    """What is done to a value: an activation, a step, and another activation, by their names."""
+
+    before: str
+    step: Step
+    behind: str = "linear"
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """The value at the way's end."""
+        return _activated(self.behind, self.step.run(_activated(self.before, value)))
+
+    def differs(self, other: Way) -> str:
+        """The kind of the one thing in which two ways differ."""
+        return "" if (self.before, self.behind) != (other.before, other.behind) else self.step.kind or other.step.kind
+
+    def in_words(self, kind: str) -> str:
+        """What is done; the activations are named where they are what differs."""
+        if kind:
+            return self.step.words
+        parts = [f"applies {self.before}"] * (self.before != "linear") + [self.step.words] * bool(self.step.kind)
+        parts += [f"applies {self.behind}"] * (self.behind != "linear")
+        return ", then ".join(parts) or "applies no activation"
+
+
 def between_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
-    """Every usual way from the values before to what the layer takes, other than the port's."""
+    """Every usual way from the values before to what the layer takes that differs from the port's in one thing.
+
+    What the port does must be recognised: else nothing could be said of what it does otherwise.
+    """
     if not suspect.args or not isinstance(suspect.args[0], Tensor) or suspect.args[0].ndim < 3:
         return
     x = suspect.args[0]
     for source in suspect.sources:
         if source.exact.ndim == x.ndim and source.exact.shape[1] == x.shape[1] and min(len(source.exact), len(source.handed)) >= len(x):
             for border in borders(x, _reach(suspect)):
-                yield from _ways(suspect, source, border, x)
+                inner = border.inside(x[:1])
+                own = _recognised(source.handed[:1], inner)
+                if own is None and source.window is not None and (own := _recognised(source.exact[:1], inner)) is not None:
+                    source = replace(source, handed=source.exact, window=None)  # the port cuts it rightly, and then goes on
+                if own is not None:
+                    for way in _others(suspect, source, border.inside(x), own):
+                        yield _hypothesis(suspect, source, border, own, way)
 
 
 def _reach(suspect: Suspect) -> list[int]:
@@ -56,79 +92,92 @@ def _reach(suspect: Suspect) -> list[int]:
     return [max(k - 1, 0) for k in kernel] if isinstance(kernel, tuple) and len(kernel) == axes else [0] * axes
 
 
-def _ways(suspect: Suspect, source: Source, border: Border, x: Tensor) -> Iterator[Hypothesis]:
-    inner = border.inside(x)
-    handed, exact = source.handed[: len(x)], source.exact[: len(x)]
-    own = _recognised(handed, inner)
-    for name in ACTIVATIONS if own is None else (own[0],):  # a value that the port changes in a way of its own is not named
-        for step in _steps(exact, inner.shape[2:]):
-            if step.kind == "" and source.window is not None:
-                step = replace(step, kind="crop", words=_cut(source.window))
-            if step.kind if own is None else step.words != own[1].words:
-                yield _hypothesis(suspect, source, border, own, name, step)
-    if own is not None and own[1].kind == "":
-        for name in ACTIVATIONS:
-            if name != own[0]:
-                yield _hypothesis(suspect, source, border, own, name, own[1])
-
-
-def _recognised(handed: Tensor, inner: Tensor) -> tuple[str, Step] | None:
-    """What the port did, an activation's name and a step; None where it is nothing usual."""
-    few, wanted = handed[:1], inner[:1]
-    for name, make in ACTIVATIONS.items():
-        activated = make(0.2)(few)
-        for step in _steps(activated, inner.shape[2:], nearly=False):
-            try:
-                if finite_error(step.run(activated), wanted) <= EXACT / 10:
-                    return name, step
-            except IMPOSSIBLE:
-                continue
+def _recognised(handed: Tensor, inner: Tensor) -> Way | None:
+    """What the port did; None where it is nothing usual."""
+    steps = [*_steps(handed, inner.shape[2:]), *_bordered(handed, inner.shape[2:])]
+    ways = itertools.chain(
+        (Way(before, step) for before in ACTIVATIONS for step in steps),
+        (Way(before, step, behind) for before in FIRST for step in steps if step.kind for behind in ACTIVATIONS),
+    )
+    for way in ways:
+        try:
+            if finite_error(way(handed), inner) <= EXACT / 10:
+                return way
+        except IMPOSSIBLE:
+            continue
     return None
 
 
-def _steps(value: Tensor, size: Sequence[int], nearly: bool = True) -> Iterator[Step]:
-    """What may make a tensor of about this size of `value`; exactly this size where not `nearly`."""
+def _others(suspect: Suspect, source: Source, inner: Tensor, own: Way) -> Iterator[Way]:
+    """The ways that differ from the port's in one thing."""
+    for size in _sizes(suspect, inner):
+        for step in _steps(source.exact, size):
+            if step.kind == "" and source.exact.shape != source.handed.shape:
+                step = Step("crop", "takes all of it" if source.window is None else _cut(source.window), step.run)
+            if step.words != own.step.words:
+                yield replace(own, step=step)
+    for name in ACTIVATIONS:
+        if name != own.before:
+            yield replace(own, before=name)
+        if name != own.behind and own.step.kind:
+            yield replace(own, behind=name)
+
+
+def _sizes(suspect: Suspect, inner: Tensor) -> list[tuple[int, ...]]:
+    """What the layer's input may have been: as large as it is, or as its output asks for where that has another shape."""
+    module: Any = suspect.module
+    have = tuple(inner.shape[2:])
+    stride = getattr(module, "stride", 1)
+    strides = stride if isinstance(stride, tuple) and len(stride) == len(have) else (1,) * len(have)
+    sizes = [have]
+    if suspect.given.ndim == suspect.expected.ndim == inner.ndim:
+        lacking = [b - a for a, b in zip(suspect.given.shape[2:], suspect.expected.shape[2:], strict=True)]
+        scale = (lambda d, s: round(d / s)) if isinstance(module, _ConvTransposeNd) else (lambda d, s: d * s)
+        least = tuple(n + scale(d, s) for n, d, s in zip(have, lacking, strides, strict=True))
+        slack = range(max(strides)) if not isinstance(module, _ConvTransposeNd) else range(1)
+        sizes += [tuple(n + (more if d else 0) for n, d in zip(least, lacking, strict=True)) for more in slack]
+    return [size for size in dict.fromkeys(sizes) if min(size) > 0]
+
+
+def _steps(value: Tensor, size: Sequence[int]) -> Iterator[Step]:
+    """What may make a tensor of this size of `value`."""
     have = tuple(value.shape[2:])
     if have == tuple(size):
         yield Step("", "takes it as it is", lambda t: t)
     elif all(a >= b for a, b in zip(have, size, strict=True)):
         places = itertools.product(*(range(a - b + 1) for a, b in zip(have, size, strict=True)))
-        for start in itertools.islice(places, CROPS):
+        for start in itertools.islice(places, PLACES):
             window = Window(start, tuple(size), (1,) * len(start))
             yield Step("crop", _cut(window), window.of)
-    if nearly and have != tuple(size) and all(abs(a - b) <= 2 for a, b in zip(have, size, strict=True)):
-        yield Step("crop", "cuts nothing off it", lambda t: t)
-    if all(a <= 2 * b + 8 or b > 1 for a, b in zip(have, size, strict=True)):
-        for pooling in poolings():
-            there = pooling.size(have)
-            if there == tuple(size) or (nearly and all(abs(a - b) <= 1 for a, b in zip(there, size, strict=True))):
-                yield Step("pooling", f"applies {pooling}", pooling)
+    for pooling in poolings():
+        if pooling.size(have) == tuple(size):
+            yield Step("pooling", f"applies {pooling}", pooling)
     if scales(have, size):
         for resizing in resizings():
             yield Step("resizing", f"resizes it by {resizing}", partial(resizing, size=tuple(size)))
+
+
+def _bordered(value: Tensor, size: Sequence[int]) -> Iterator[Step]:
+    """Zeros put round `value`, to make a tensor of this size."""
+    lacking = [b - a for a, b in zip(value.shape[2:], size, strict=True)]
+    if min(lacking) >= 0 and any(lacking):
+        for before in itertools.islice(itertools.product(*(range(n + 1) for n in lacking)), PLACES):
+            pads = tuple((a, n - a) for a, n in zip(before, lacking, strict=True))
+            yield Step("border", f"puts zeros round it, {by_axis(pads)} (before, after)", partial(padded, pads=pads))
+
+
+def _activated(name: str, value: Tensor) -> Tensor:
+    return value if name == "linear" else ACTIVATIONS[name](0.2)(value)
 
 
 def _cut(window: Window) -> str:
     return f"cuts {window.size} values of it from {window.start} on"
 
 
-def _hypothesis(suspect: Suspect, source: Source, border: Border, own: tuple[str, Step] | None, activation: str, step: Step) -> Hypothesis:
+def _hypothesis(suspect: Suspect, source: Source, border: Border, own: Way, way: Way) -> Hypothesis:
     def arguments(args: Arguments) -> Arguments:
-        value = source.exact[: len(args[0])]
-        return (padded(step.run(ACTIVATIONS[activation](0.2)(value)), border.pads, border.mode), *args[1:])
+        return (padded(way(source.exact[: len(args[0])]), border.pads, border.mode), *args[1:])
 
-    activated = own is not None and own[0] != activation
-    kind = step.kind or (own[1].kind if own else "")
-    cause = "activation" if activated or not kind else CAUSE[kind]
-    before, original = f"between {source.layer} and {suspect.layer}", _in_words(activation, step, activated)
-    port = "does something else" if own is None else _in_words(*own, activated)
-    remedy = "in the code between the two, do what the original does"
-    return Hypothesis(cause, f"{before} the port {port}; the original {original}", remedy, arguments=arguments)
-
-
-def _in_words(activation: str, step: Step, activated: bool) -> str:
-    """What is done; the activation is named where it matters."""
-    if not activated:
-        return step.words
-    first = "applies no activation" if activation == "linear" else f"applies {activation}"
-    return first if not step.kind else f"{first}, then {step.words}"
+    kind = way.differs(own)
+    said = f"between {source.layer} and {suspect.layer} the port {own.in_words(kind)}; the original {way.in_words(kind)}"
+    return Hypothesis(CAUSE[kind], said, "in the code between the two, do what the original does", arguments=arguments)

@@ -11,8 +11,14 @@ from torch import Tensor
 
 Pads = tuple[tuple[int, int], ...]  # (before, after) for each spatial axis; negative numbers cut
 
-# PyTorch's names of what stands in the border, and what a reader calls it.
-MODES = {"zeros": "zeros", "reflect": "the reflected input", "replicate": "the outermost values", "circular": "the opposite side's values"}
+# PyTorch's names, and one of TensorFlow's, of what stands in the border, and what a reader calls it.
+MODES = {
+    "zeros": "zeros",
+    "reflect": "the reflected input",
+    "replicate": "the outermost values",
+    "circular": "the opposite side's values",
+    "symmetric": "the mirrored input, its outermost values twice (TensorFlow's SYMMETRIC)",
+}
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 SIDES = {1: ("before", "behind"), 2: ("above", "below", "left", "right"), 3: ("in front", "behind", "above", "below", "left", "right")}
 
@@ -32,6 +38,12 @@ class Border:
 def padded(x: Tensor, pads: Pads, mode: str = "zeros") -> Tensor:
     """`x` [N, C, ...] with a border. Raises RuntimeError where a reflection would be wider than `x`."""
     if not any(side for pair in pads for side in pair):
+        return x
+    if mode == "symmetric":
+        for axis, (before, after) in enumerate(pads, 2):
+            line = list(range(x.shape[axis]))
+            at = [*reversed(line[:before]), *line, *reversed(line[len(line) - after :])]
+            x = x.index_select(axis, torch.tensor(at, device=x.device))
         return x
     flat = [side for pair in reversed(pads) for side in pair]
     return F.pad(x, flat, "constant" if mode == "zeros" else mode)
@@ -93,6 +105,7 @@ FINDERS: dict[str, Callable[[Tensor, int, int], tuple[int, int]]] = {
     "reflect": _ends(lambda line, w: line[w + 1 : 2 * w + 1].flip(0)),
     "replicate": _ends(lambda line, w: line[w : w + 1].expand_as(line[:w])),
     "circular": _circular,
+    "symmetric": _ends(lambda line, w: line[w : 2 * w].flip(0)),
 }
 
 
@@ -125,4 +138,6 @@ def by_side(pads: Pads) -> str:
 def as_call(pads: Pads, mode: str) -> str:
     """The padding as PyTorch's function takes it, the last axis first."""
     flat = ", ".join(str(side) for pair in reversed(pads) for side in pair)
+    if mode == "symmetric":
+        return "torch.cat of x and its flipped ends"
     return f"F.pad(x, ({flat}){'' if mode == 'zeros' else f', {mode!r}'})"

@@ -81,8 +81,7 @@ def _fitted(module: Any, x: Tensor, wanted: Tensor, laid: Laid) -> Laid | None:
     if laid.mode != "zeros" and not any(reach):
         return None
     sizes = inner.shape[2:]
-    narrow = {"reflect": 1, "replicate": 0, "circular": 0}
-    wide = [r if laid.mode == "zeros" else min(r, n - narrow[laid.mode]) for r, n in zip(reach, sizes, strict=True)]
+    wide = [r if laid.mode == "zeros" else min(r, n - (laid.mode == "reflect")) for r, n in zip(reach, sizes, strict=True)]
     try:
         around = padded(inner, tuple((w, w) for w in wide), laid.mode)
         dense = CONVOLUTIONS[x.ndim](around, weight, module.bias, 1, 0, laid.dilation, module.groups)
@@ -164,7 +163,7 @@ def _remedy(suspect: Suspect, found: Laid) -> str:
     for name, now, right in (("stride", module.stride, found.stride), ("dilation", module.dilation, found.dilation)):
         if now != right:
             said.append(f"set {name} to {right}")
-    if all(a == b >= 0 for a, b in found.pads):
+    if all(a == b >= 0 for a, b in found.pads) and found.mode != "symmetric":
         width = tuple(a for a, _ in found.pads)
         mode = "" if found.mode == "zeros" else f" with padding_mode={found.mode!r}"
         said.append(f"pad once, by padding={width[0] if len(set(width)) == 1 else width}{mode} in the convolution")

@@ -34,6 +34,9 @@ class _Numbers(click.ParamType):
 @click.argument("model", type=_PATH)
 @click.option("--latents", type=_PATH, metavar="FILE", help="dlatents.pkl, or an array [N, D] in .npy, .npz or .safetensors.")
 @click.option("--images", type=_PATH, metavar="DIR", help="A folder of PNG or JPEG files, which the model's encoder encodes.")
+@click.option("--random", "count", type=click.IntRange(min=1), metavar="N", help="N random images of a StyleGAN2 generator.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of --random.  [default: 0]")
+@click.option("--truncation", type=click.FloatRange(0, 1), metavar="PSI", help="Of --random: w is pulled to its mean.  [default: 1]")
 @click.option("-o", "--output", "out", required=True, type=_PATH, metavar="RUN", help="The run's folder; a run that is in it goes on.")
 @click.option("--classifier", "spec", metavar="SPEC", help="Another classifier: a converted folder, torchvision:NAME or PACKAGE:BUILD.")
 @click.option("--weights", type=_PATH, metavar="FILE", help="Its weights: safetensors, or a state dict of torch.save.")
@@ -64,6 +67,9 @@ def command(
     model: Path,
     latents: Path | None,
     images: Path | None,
+    count: int | None,
+    seed: int | None,
+    truncation: float | None,
     out: Path,
     spec: str | None,
     weights: Path | None,
@@ -90,8 +96,10 @@ def command(
     interrupted, or killed, goes on with the images that it lacks when the same command is given again. `accelerate launch -m stylexport
     attfind effects ...` spreads it over processes and GPUs.
     """
-    if (latents is None) == (images is None):
-        raise click.UsageError("name the images by --latents FILE or by --images DIR")
+    if [latents, images, count].count(None) != 2:
+        raise click.UsageError("name the images by --latents FILE, by --images DIR or by --random N: one of them")
+    if count is None and (seed is not None or truncation is not None):
+        raise click.UsageError("--seed and --truncation are for --random")
     if weights is not None and spec is None:
         raise click.UsageError("--weights is for a classifier that --classifier names")
     if batch != "auto" and not (batch.isdigit() and int(batch)):
@@ -106,7 +114,9 @@ def command(
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     from stylexport.attfind.api import AttFind
     from stylexport.attfind.effects.create_run import SHARE, Settings
+    from stylexport.attfind.effects.random_latents import RandomLatents
 
+    given = latents if count is None else RandomLatents(count, seed or 0, 1.0 if truncation is None else truncation)
     asked = None if batch == "auto" else int(batch)
     changes = {name: value for name, value in named.items() if value is not None}
     explainer = AttFind(model, spec, weights=weights, preprocessing=changes, device=device)
@@ -114,7 +124,7 @@ def command(
     if (remark := explainer.remark()) and not int(os.environ.get("RANK", "0")):  # the main process speaks for all
         click.echo(f"note: {remark}", err=True)
     with steps_progress() as progress:
-        found = explainer.measure(latents, settings, images=images, out=out, compiled=compiling, progress=progress)
+        found = explainer.measure(given, settings, images=images, out=out, compiled=compiling, progress=progress)
     if found is None:
         return
     if as_json:

@@ -177,8 +177,8 @@ def test_bad_input_is_one_line(
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ([], "name the images by --latents FILE or by --images DIR"),
-        (["--latents", "a", "--images", "b"], "name the images by --latents FILE or by --images DIR"),
+        ([], "name the images by --latents FILE, by --images DIR or by --random N"),
+        (["--latents", "a", "--images", "b"], "name the images by --latents FILE, by --images DIR or by --random N"),
         (["--latents", "a", "--weights", "w"], "--weights is for a classifier that --classifier names"),
         (["--latents", "a", "--batch", "0"], "--batch 0: give a number from 1, or auto"),
         (["--latents", "a", "--range", "0"], "'0' is not a range: 0,1"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.converter.formats.checkpoint.bundle import find_prefix, open_bundle
+from stylexport.converter.formats.checkpoint.find_checkpoint import Prefix, find_checkpoint, open_checkpoint
 from stylexport.converter.graph import protos
 from tests.converter.bundles import write_bundle
 
@@ -28,7 +28,7 @@ TENSORS = {
 @pytest.mark.parametrize("shards", [1, 3])
 @pytest.mark.parametrize("compress", [False, True])
 def test_every_dtype_comes_back_bit_for_bit(tmp_path: Path, shards: int, compress: bool) -> None:
-    bundle = open_bundle(write_bundle(tmp_path / "model", TENSORS, shards=shards, compress=compress))
+    bundle = open_checkpoint(write_bundle(tmp_path / "model", TENSORS, shards=shards, compress=compress))
     read = {v.key: bundle.read(v) for v in bundle.variables}
     assert set(read) == set(TENSORS)
     for key, array in TENSORS.items():
@@ -47,7 +47,7 @@ def test_names_come_from_the_object_graph_and_slots_are_told_apart(tmp_path: Pat
     optimiser = graph.nodes.add()
     optimiser.slot_variables.add(original_variable_node_id=0, slot_name="m", slot_variable_node_id=1)
     tensors = {attribute.checkpoint_key: np.float32([1, 2]) for node in graph.nodes for attribute in node.attributes}
-    bundle = open_bundle(write_bundle(tmp_path / "model", tensors, graph=graph))
+    bundle = open_checkpoint(write_bundle(tmp_path / "model", tensors, graph=graph))
     assert {(v.name, v.slot) for v in bundle.variables} == {("net/kernel", None), ("Adam/net/kernel/m", "optimizer/m")}
 
 
@@ -55,7 +55,7 @@ def test_slots_of_a_name_based_checkpoint_are_told_apart(tmp_path: Path) -> None
     names = ["net/w", "net/w/Adam", "net/w/Adam_1", "net/w/ExponentialMovingAverage", "net/Adam"]
     tensors: dict[str, Any] = {name: np.float32([[1, 2]]) for name in names}
     tensors |= {"beta1_power": np.float32(0.9), "global_step": np.int64(7)}
-    slots = {v.name: v.slot for v in open_bundle(write_bundle(tmp_path / "model", tensors)).variables}
+    slots = {v.name: v.slot for v in open_checkpoint(write_bundle(tmp_path / "model", tensors)).variables}
     assert slots == {
         "net/w": None,
         "net/w/Adam": "Adam",
@@ -71,7 +71,7 @@ def test_any_of_its_files_or_its_folder_names_a_checkpoint(tmp_path: Path) -> No
     prefix = write_bundle(tmp_path / "model", TENSORS)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model"\n')
     for path in (prefix, Path(f"{prefix}.index"), Path(f"{prefix}.data-00000-of-00001"), tmp_path):
-        assert find_prefix(path) == prefix
+        assert find_checkpoint(path) == Prefix(prefix.parent, prefix.name)
 
 
 LIES = {
@@ -90,7 +90,7 @@ LIES = {
 def test_a_lying_entry_is_damage_that_names_the_tensor(tmp_path: Path, lie: str) -> None:
     prefix = write_bundle(tmp_path / "model", TENSORS, lies={"a/kernel": LIES[lie]})
     with pytest.raises(DamagedFile, match="a/"):
-        [bundle.read(v) for bundle in [open_bundle(prefix)] for v in bundle.variables]
+        [bundle.read(v) for bundle in [open_checkpoint(prefix)] for v in bundle.variables]
 
 
 def test_swapped_shards_do_not_pass(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_swapped_shards_do_not_pass(tmp_path: Path) -> None:
     swapped = second.read_bytes()
     second.write_bytes(first.read_bytes())
     first.write_bytes(swapped)
-    bundle = open_bundle(prefix)
+    bundle = open_checkpoint(prefix)
     with pytest.raises(DamagedFile, match="crc32c"):
         bundle.read(bundle.variables[0])
 
@@ -108,7 +108,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     prefix = write_bundle(tmp_path / "model", TENSORS, shards=2)
     Path(f"{prefix}.data-00001-of-00002").unlink()
     with pytest.raises(BadInput, match=r"data-00001-of-00002: missing"):
-        open_bundle(prefix)
+        open_checkpoint(prefix)
 
 
 def test_every_flipped_bit_of_an_index_is_found(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_every_flipped_bit_of_an_index_is_found(tmp_path: Path) -> None:
     for at in range(len(whole)):
         index.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
         with pytest.raises(BadInput):
-            open_bundle(prefix)
+            open_checkpoint(prefix)
 
 
 def test_every_truncation_of_an_index_is_found(tmp_path: Path) -> None:
@@ -128,4 +128,4 @@ def test_every_truncation_of_an_index_is_found(tmp_path: Path) -> None:
     for size in range(len(whole)):
         index.write_bytes(whole[:size])
         with pytest.raises(BadInput):
-            open_bundle(prefix)
+            open_checkpoint(prefix)

@@ -31,8 +31,8 @@ READERS = "stylexport.converter.formats"
 # What is written, and a function of StylExport's that its reader calls.
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "w.pkl": (lambda path: path.write_bytes(pickle.dumps([KERNEL])), f"{READERS}.pickled.pickles.meaning"),
-    "w.npy": (lambda path: np.save(path, KERNEL), f"{READERS}.numpy_files.variable_slot"),
-    "w.npz": (lambda path: np.savez(path, w=KERNEL), f"{READERS}.numpy_files.variable_slot"),
+    "w.npy": (lambda path: np.save(path, KERNEL), f"{READERS}.numpy_files._variable"),
+    "w.npz": (lambda path: np.savez(path, w=KERNEL), f"{READERS}.numpy_files._variable"),
     "w.h5": (hdf5, f"{READERS}.keras.h5file.declared_bytes"),
     "r.tfrecord": (lambda path: write_records(path, [make_example({"w": KERNEL})]), f"{READERS}.tfrecord.parse_example"),
     "m.zip": (savedmodel, f"{READERS}.checkpoint.bundle.names_by_object"),

@@ -62,6 +62,7 @@ def test_a_learned_constant_is_tapped_as_a_variable() -> None:
     found = taps(graph, graph.outputs, as_torch(graph), None)
     assert [(tap.layer, tap.stage, tap.layout, tap.declared) for tap in found] == [
         ("start", "variable", "NCHW", True),
+        ("start", "parameters", "NCHW", False),
         ("conv", "parameters", "NCHW", True),
         ("output", "output", "NCHW", True),
     ]

@@ -17,8 +17,9 @@ v1 = tf.compat.v1
 
 
 def slim(folder: Path) -> Original:
-    """A name-based checkpoint, a SavedModel of TensorFlow 1, and a frozen graph."""
+    """Name-based checkpoints, a SavedModel of TensorFlow 1, and a frozen graph."""
     given = images(SIZE)
+    (folder / "version1").mkdir()
     with tf.Graph().as_default() as graph, v1.Session() as session:
         x = v1.placeholder(tf.float32, [None, *SIZE], name="input")
         logits = _network(x)
@@ -30,11 +31,19 @@ def slim(folder: Path) -> Original:
         session.run(averages)
         _randomise(session)
         v1.train.Saver().save(session, str(folder / "checkpoint" / "model.ckpt"), global_step=7)
+        v1.train.Saver(write_version=v1.train.SaverDef.V1).save(session, str(folder / "version1" / "model.ckpt"))
+        v1.train.Saver().save(session, str(folder / "alone" / "model.ckpt"), global_step=7, write_meta_graph=False)
         v1.saved_model.simple_save(session, str(folder / "savedmodel"), {"images": x}, {"logits": logits})
         frozen = v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), ["logits"])
         (folder / "frozen.pb").write_bytes(frozen.SerializeToString())
         expected = session.run(logits, {x: given})
-    files = {"checkpoint": folder / "checkpoint", "savedmodel": folder / "savedmodel", "frozen graph": folder / "frozen.pb"}
+    files = {
+        "checkpoint": folder / "checkpoint",
+        "checkpoint of version 1": folder / "version1",
+        "checkpoint without its graph": folder / "alone",
+        "savedmodel": folder / "savedmodel",
+        "frozen graph": folder / "frozen.pb",
+    }
     return Original(files, given, expected)
 
 

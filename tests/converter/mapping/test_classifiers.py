@@ -34,7 +34,9 @@ KERAS3 = {
 SLIM = {
     "savedmodel": ("graph", 250),  # RMSProp's two and the moving average of each of 83 trainable ones, and the step
     "frozen graph": ("graph", 0),
-    "checkpoint": ("shapes; the rest: default", 250),
+    "checkpoint": ("graph", 250),
+    "checkpoint of version 1": ("graph", 250),
+    "checkpoint without its graph": ("shapes; the rest: default", 250),
 }
 
 

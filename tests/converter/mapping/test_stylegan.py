@@ -225,7 +225,7 @@ def test_a_training_checkpoint_of_three_networks_and_their_optimisers(tmp_path: 
     slots = sum(2 * len(built[name].trainable_variables) for name in built)
     reasons = [row.reason for row in conversion.ledgers["generator"].left_out]
     assert len(reasons) == slots + 3 * 2 + 2  # each Adam's iterations and learning rate; save_counter and step
-    assert sum("optimiser slot or counter" in reason for reason in reasons) == slots + 3 * 2 + 1
+    assert all("optimiser slot or counter" in reason for reason in reasons)
     for name, ledger in conversion.ledgers.items():
         assert sorted(row.variable for row in ledger.tensors) == sorted(values[name])
 
