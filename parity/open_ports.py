@@ -54,7 +54,7 @@ def module_port(module: nn.Module, original: Original, weights: Path | None) -> 
         try:
             with torch.no_grad():
                 outputs = port.run(module, given)
-        except Exception as error:  # the user's code, which may raise anything
+        except (Exception, SystemExit) as error:  # the user's code, which may raise anything
             reasons.append(str(error))
             continue
         if not outputs:

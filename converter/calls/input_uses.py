@@ -30,6 +30,7 @@ _LAST_KEPT = frozenset("ReverseV2 Tile Pad PadV2 MirrorPad ResizeBilinear Resize
 _KEEPING = _LAST_KEPT - {"ReverseV2"}  # of these every channel stays where it is
 _GATHERS = {"Gather": (0, 1), "GatherV2": (0, 1), "ResourceGather": (0, 1)}  # operation -> its operands with rows and indices
 _COMPARING = frozenset("Equal NotEqual Greater GreaterEqual Less LessEqual".split())
+_CHOOSING = ("Select", "SelectV2", "If", "StatelessIf")
 _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _INTEGERS = ("uint8", "int8", "uint16", "int16")
 
@@ -96,8 +97,8 @@ def _went_on(flow: Flow, fixed: FixedValues, node: Node, at: int, way: _Way) -> 
     refs = flow.inputs[node.name]
     if node.op == "Cast":
         return way if DTYPES.get(node.attr["DstT"].type) not in (*_INTEGERS, "bool") else None
-    if node.op in ("Select", "SelectV2"):  # a negative index becomes one from the end: the last branch is what it is otherwise
-        return way if at else None
+    if node.op in _CHOOSING:  # a negative index becomes one from the end, an image is cut where it is larger: mostly it stays as it is
+        return way if at and way.single else None
     if node.op in _MOVING and (at == 0 or node.op in ("Pack", "ConcatV2", "Split", "Concat")):
         if way.single or node.op in _KEEPING:
             return way
@@ -106,7 +107,7 @@ def _went_on(flow: Flow, fixed: FixedValues, node: Node, at: int, way: _Way) -> 
         return way if way.single else None
     if node.op == "Neg":
         return replace(way, scale=-way.scale, shift=-way.shift, node=node.name)
-    if node.op == "BiasAdd" or len(refs) != 2:
+    if len(refs) != 2 or (node.op == "BiasAdd" and _is_first(node)):
         return None
     other = refs[1 - at]
     value = fixed.value(other)
@@ -121,6 +122,11 @@ def _went_on(flow: Flow, fixed: FixedValues, node: Node, at: int, way: _Way) -> 
         return None
     whole = np.isfinite(scale).all() and np.isfinite(shift).all() and scale.all()
     return _Way(_small(scale), _small(shift), node.name) if whole else None
+
+
+def _is_first(node: Node) -> bool:
+    """Whether a node's data have their channels first."""
+    return "data_format" in node.attr and node.attr["data_format"].s.startswith(b"NC")
 
 
 def _reversed(fixed: FixedValues, node: Node, refs: tuple[str, ...], way: _Way) -> _Way:
@@ -142,7 +148,7 @@ def _small(value: Array) -> Array:
 
 _Affine = Callable[[Array, Array, Array, int], tuple[Array, Array]]
 _ARITHMETIC: Mapping[str, _Affine] = {
-    **dict.fromkeys(("Add", "AddV2"), lambda a, b, c, at: (a, b + c)),
+    **dict.fromkeys(("Add", "AddV2", "BiasAdd"), lambda a, b, c, at: (a, b + c)),
     "Sub": lambda a, b, c, at: (a, b - c) if at == 0 else (-a, c - b),
     "Mul": lambda a, b, c, at: (a * c, b * c),
     **dict.fromkeys(("RealDiv", "Div"), lambda a, b, c, at: (a / c, b / c) if at == 0 else (np.zeros(()), b)),
@@ -161,8 +167,8 @@ def _ends(fixed: FixedValues, node: Node, at: int, way: _Way) -> Iterator[Use]:
         if (rows := _rows(fixed, node, refs)) is not None:
             yield use(ROWS, 0, rows - 1)
         return
-    if node.op == "OneHot" and at == 0 and (depth := fixed.value(refs[1])) is not None:
-        yield use(ROWS, 0, float(depth) - 1)
+    if node.op in ("OneHot", "DenseBincount", "Bincount") and at == 0 and (depth := _at_most(fixed, refs[1])) is not None:
+        yield use(ROWS, 0, float(depth.flat[0]) - 1)
         return
     if node.op == "Cast":
         kind = DTYPES.get(node.attr["DstT"].type, "")
@@ -197,6 +203,13 @@ def _rows(fixed: FixedValues, node: Node, refs: tuple[str, ...]) -> int | None:
     return None if value is None or not -value.ndim <= at < value.ndim else value.shape[at]
 
 
+def _at_most(fixed: FixedValues, ref: str) -> Array | None:
+    """A number, or the one that another is cut to."""
+    node = fixed.flow.graph.nodes[name_of(ref)]
+    known = [fixed.value(other) for other in (fixed.flow.inputs[node.name] if node.op == "Minimum" else (ref,))]
+    return next((value for value in known if value is not None and value.size == 1), None)
+
+
 def _clip(fixed: FixedValues, node: Node, at: int, refs: tuple[str, ...]) -> tuple[float, float] | None:
     """The bounds of a clip, infinite on the side that has none."""
     bounds = [fixed.value(ref) for i, ref in enumerate(refs) if i != at]
@@ -212,8 +225,7 @@ def _clip(fixed: FixedValues, node: Node, at: int, refs: tuple[str, ...]) -> tup
 
 def _normalised(fixed: FixedValues, node: Node, refs: tuple[str, ...], way: _Way) -> tuple[Array, Array] | None:
     """Scale and shift behind a batch normalisation's own statistics, whose affine is a layer's weight; None where they say nothing."""
-    first = "data_format" in node.attr and node.attr["data_format"].s.startswith(b"NC")
-    mean, variance = (value if value is None or not first else value[:, None, None] for value in map(fixed.value, refs[3:5]))
+    mean, variance = (value if value is None or not _is_first(node) else value[:, None, None] for value in map(fixed.value, refs[3:5]))
     if mean is None or variance is None or mean.shape != variance.shape or (variance <= 0).any() or not mean.any():
         return None
     try:

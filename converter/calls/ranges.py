@@ -7,7 +7,7 @@ Drawn anywhere else, its inputs would not show most mistakes of a port. Where th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Range:
     """What an input is drawn from: `low` to `high` for each element (arrays that fit a sample in the graph's own order of axes).
 
     `whole`: whole numbers only; `normal`: mostly in the middle, three standard deviations from end to end each way, as what a mean and
-    a standard deviation say, else evenly. `why` names the node of the graph and what it does.
+    a standard deviation say, else evenly. `only`: the graph cannot take others. `why` names the node of the graph and what it does.
     """
 
     low: Array
@@ -36,6 +36,7 @@ class Range:
     why: str
     whole: bool = False
     normal: bool = False
+    only: bool = False
 
     @property
     def words(self) -> str:
@@ -59,7 +60,7 @@ def _range(given: Input, uses: Sequence[Use]) -> Range | None:
         if (range_ := conclude(given, by_kind)) is not None:
             if not integers:
                 return range_
-            return Range(np.ceil(range_.low), np.floor(range_.high), range_.why, whole=True)
+            return replace(range_, low=np.ceil(range_.low), high=np.floor(range_.high), whole=True)
     return None
 
 
@@ -87,7 +88,7 @@ def _rows(given: Input, uses: ByKind) -> Range | None:
     if high < low:
         return None
     whole = all(abs(float(use.scale.flat[0])) == 1 for use, _ in ends)
-    return _flat(low, high, f"{use.node} takes one of {int(use.high) + 1} rows by it", whole)
+    return replace(_flat(low, high, f"{use.node} takes one of {int(use.high) + 1} rows by it", whole), only=True)
 
 
 def _narrow_type(given: Input, uses: ByKind) -> Range | None:

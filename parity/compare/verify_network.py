@@ -50,6 +50,9 @@ def _in_float64(module: nn.Module, device: torch.device) -> nn.Module:
     for part in module.modules():
         if hasattr(part, "inplace"):
             setattr(part, "inplace", False)  # noqa: B010
+        for name, value in vars(part).items():  # constants that are no buffers
+            if isinstance(value, Tensor) and value.is_floating_point():
+                setattr(part, name, value.to(device, torch.float64))
     return module
 
 

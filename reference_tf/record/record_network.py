@@ -151,6 +151,8 @@ def _value(feed: Feed, within: Range | None, inputs: Inputs, samples: int, sourc
         problem = f"its input {feed.name} takes {feed.dtype}, and the graph does not tell which numbers"
         raise BadInput(f"{source.artefact.path}: {problem}; give them by --inputs FILE")
     value = inputs.tensor(feed.name, feed.shape, samples, within, feed.layout)
+    if within is not None and within.only and (value.min() < within.low.min() or value.max() > within.high.max()):
+        raise BadInput(f"--inputs: {feed.name} holds {value.min():g} to {value.max():g}; it is {within.words}: {within.why}")
     return value.astype(numpy_dtype(feed.dtype)).astype(np.float32)
 
 
