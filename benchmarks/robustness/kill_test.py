@@ -104,8 +104,6 @@ def main() -> int:
         _prepare(Path(folder) / "inputs")
         for name in chosen.only or JOBS:
             failures += _job(name, Path(folder), numbers, chosen.seed)
-    for failure in failures:
-        print(failure, file=sys.stderr)
     print(f"seed {chosen.seed}: {len(failures)} failures")
     return int(bool(failures))
 
@@ -149,16 +147,14 @@ def _job(name: str, work: Path, numbers: Sequence[int], seed: int) -> list[str]:
                 counts[trial.kill(whole, random.Random(f"{seed} {name} {number}"), SIGNALS[number % 2], wanted)] += 1
             except (AssertionError, TimeoutError) as error:
                 counts["FAILED"] += 1
-                failures.append(
-                    f"{name} {number}: {error} (python -m benchmarks.robustness.kill_test --seed {seed} --only {name} --number {number})"
-                )
+                again = f"python -m benchmarks.robustness.kill_test --seed {seed} --only {name} --number {number}"
+                failures.append(f"{name} {number}: {error} ({again})")
+                print(f"FAILED {failures[-1]}", file=sys.stderr, flush=True)
             shutil.rmtree(trial.folder)
         shutil.rmtree(work / "whole")
     found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    print(
-        f"{name}: {len(numbers)} kills in {whole.seconds:.1f} s and {whole.steps} steps: {found} ({time.monotonic() - began:.0f} s)",
-        flush=True,
-    )
+    took = time.monotonic() - began
+    print(f"{name} ({whole.seconds:.1f} s, {whole.steps} steps): {len(numbers)} kills: {found}; {took:.0f} s in all", flush=True)
     return failures
 
 
@@ -205,7 +201,8 @@ class Trial:
 
     def check_index(self, moment: str) -> None:
         """Raises AssertionError where stylex.json names a network that is not there."""
-        for index in self.folder.rglob("stylex.json"):
+        there = [path for path in self.folder.rglob("stylex.json") if not path.parent.name.startswith(".")]
+        for index in there:  # in a hidden folder it is a journal, or half-written
             for place in json.loads(index.read_text())["networks"].values():
                 for file in ("config.json", "model.safetensors"):
                     assert (index.parent / place / file).is_file(), f"{moment}: {index} names {place}, which lacks {file}"

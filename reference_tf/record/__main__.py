@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", type=int)
     parser.add_argument("--mapping", type=Path)
     parser.add_argument("--network", dest="networks", action="append", default=[])
+    parser.add_argument("--averages", action="store_true")
     chosen = parser.parse_args(arguments)
     try:
         found = record(**vars(chosen), progress=lambda network, done, total: _say(network=network, done=done, total=total))
