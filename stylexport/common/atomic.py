@@ -7,13 +7,15 @@ together, and what a killed one left there is removed by the next writer of the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stylexport.common.errors import BadInput
+from stylexport.common.errors import REMEDIES, BadInput
 from stylexport.common.locks import exclusive, made
 
 MARK = "stylex.json"
@@ -139,7 +141,11 @@ def _unwritable(error: OSError, path: Path) -> Exception:
     """What to raise for an error while `path` is written; the error itself where it names a file elsewhere, which was to be read."""
     if isinstance(error.filename, str | bytes) and path.parent.absolute() not in Path(os.fsdecode(error.filename)).absolute().parents:
         return error
-    return BadInput(f"{path}: cannot be written ({error.strerror or error}); make room, or name another folder")
+    why, remedy = error.strerror or str(error), "make room, or name another folder"
+    if number := error.errno or int((re.findall(r"errno = (\d+)", why) or [0])[0]):  # HDF5 tells the system's number in a long text
+        why = os.strerror(number)
+        remedy = remedy if number in (errno.ENOSPC, errno.EDQUOT) else REMEDIES.get(number, remedy)
+    return BadInput(f"{path}: cannot be written ({why}); {remedy}")
 
 
 def _beside(path: Path) -> Path:
