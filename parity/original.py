@@ -14,7 +14,7 @@ from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, allowed_in_chain, explained_by_rounding
 from stylexport.parity.windows import Overlap, nearest_overlap
 
 
@@ -72,6 +72,11 @@ class Original:
     def allowed_alone(self, tap: RecordedTap) -> float:
         """What a layer that answers for a tap may be off by alone."""
         return allowed_alone(tap.constants_alone, tap.unit, tap.coarse_constants_alone)
+
+    def allowed_in_chain(self, tap: RecordedTap) -> float:
+        """What a layer that answers for a tap may be off by in the chain."""
+        floor = self.floor(tap)
+        return allowed_in_chain(tap.constants, self.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants)
 
     @cached_property
     def largest_floor(self) -> float:
