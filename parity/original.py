@@ -129,6 +129,10 @@ class Original:
         fitting = [order for order in orders if tap.shape[order[1]] == like[1]]
         return self.permuted(tap, fitting[0]) if fitting else None
 
+    def sizes(self, tap: RecordedTap, order: Sequence[int]) -> tuple[int, ...]:
+        """The sizes of a tap's axes behind the first two, with its axes in another order."""
+        return tuple(tap.shape[axis] for axis in order[2:])
+
     def permuted(self, tap: RecordedTap, order: Sequence[int]) -> Tensor:
         """A tap's stored rows with their axes in another order."""
         return self._exact(tap).permute(*order)
