@@ -40,6 +40,7 @@ from stylexport.attfind.show.show import FRAMES
 from stylexport.attfind.stylex_model import StylExModel
 from stylexport.attfind.trained_against import remark_on_classifier, trained_against
 from stylexport.common.errors import BadInput
+from stylexport.common.locks import made
 from stylexport.common.types import Array, Progress
 from stylexport.torch_models.execution import compile_networks, processes
 from stylexport.torch_models.stylex import StylEx
@@ -268,8 +269,8 @@ class AttFind:
         selection, folder = _selection(run, selection), _folder(run, out, "show")
         subject = self._subject(run)
         check(subject.effects, selection)
-        folder.mkdir(parents=True, exist_ok=True)
-        return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
+        with made(folder):
+            return write_gallery(subject, selection, folder, formats, top=top, images=images, frames=frames, batch=batch, progress=progress)
 
     def evaluate(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,9 @@ def measure_run(
         raise BadInput(f"search {settings.search!r}, precision {settings.precision!r}: {known}")
     check_counts(limit=settings.limit, batch=settings.batch)
     check_numbers(shift=settings.shift, share=settings.share)
+    settings = replace(
+        settings, shift=float(settings.shift), share=float(settings.share), limit=_int(settings.limit), batch=_int(settings.batch)
+    )
     if not 0 < settings.share <= 1:
         raise BadInput(f"share {settings.share:g}: is a part of the exhaustive search's passes, above 0 and at most 1")
     started = time.perf_counter()
@@ -103,3 +106,8 @@ def measure_run(
         seconds=round(time.perf_counter() - started, 3),
         screening=run.about["screening"] if settings.search == "screened" else None,
     )
+
+
+def _int(value: int | None) -> int | None:
+    """A number of numpy's as JSON takes it."""
+    return None if value is None else int(value)

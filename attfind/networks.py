@@ -12,7 +12,7 @@ from torch import nn
 from stylexport.attfind.effects.load_run import FROM_PYTHON, model_facts, open_model
 from stylexport.attfind.model import Classify, Explained
 from stylexport.attfind.stylex_model import StylExModel
-from stylexport.attfind.trained_against import labels_of_training, trained_against
+from stylexport.attfind.trained_against import labels_of_training, naming, trained_against
 from stylexport.common.errors import BadInput
 from stylexport.torch_models.classifiers.open import OWN, Classifier, open_classifier, wrap_module
 from stylexport.torch_models.stylex import StylEx
@@ -39,8 +39,7 @@ def classifier_for(
     if isinstance(classifier, os.PathLike):
         classifier = os.fspath(classifier)
     if classifier is None and own is None and (known := trained_against(model)):
-        named = f"--classifier {known.get('spec')}" + (f" --weights {known['weights']}" if known.get("weights") else "")
-        raise BadInput(f"this StylEx was trained against a classifier that it does not hold; name it by {named}")
+        raise BadInput(f"this StylEx was trained against a classifier that it does not hold; name it by {naming(known)}")
     if classifier is None or isinstance(classifier, str) or classifier is own:
         spec = classifier if isinstance(classifier, str) else OWN
         file = None if weights is None else Path(weights)
@@ -62,8 +61,8 @@ def with_classifier(model: Explained, classify: Classify) -> Explained:
     if not isinstance(model, StylExModel) or model.stylex.classifier is not None or not isinstance(classify, nn.Module):
         return model
     old = model.stylex
-    whole = StylEx(old.generator, old.encoder, old.discriminator, classify, labels=old.labels, image_range=old.image_range)
-    return StylExModel(whole.eval())
+    facts: dict[str, Any] = {"labels": old.labels, "image_range": old.image_range, "metadata": old.metadata}
+    return StylExModel(StylEx(old.generator, old.encoder, old.discriminator, classify, **facts).eval())
 
 
 def own_labels(model: Explained, classify: Classify) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import EXACT, UNIT, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, explained_by_rounding
 from stylexport.parity.windows import Overlap, nearest_overlap
 
 
@@ -69,6 +69,10 @@ class Original:
         """The rounding floor of a tap; None where the original's float32 is not a measure, at and behind a kernel that is wrong."""
         wrong = tap.kernel_fault or tap.kernel_fault_upstream or not _is_rounding(tap)
         return None if wrong else max(tap.floor, tap.unit)
+
+    def allowed_alone(self, tap: RecordedTap) -> float:
+        """What a layer that answers for a tap may be off by alone."""
+        return allowed_alone(tap.constants_alone, tap.unit, tap.coarse_constants_alone)
 
     @cached_property
     def largest_floor(self) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stylexport.common.types import Array
-from stylexport.parity.verdict import EXIT_CODES, proof_verdict
+from stylexport.parity.verdict import EXACT, EXIT_CODES, proof_verdict
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Layer:
     original's own inputs, `error64` and `error32` of T64 and T32 in the chain, `floor` of the original's float32 (at least 2^-24);
     `ratio` is error32 / floor. `max_abs` is the largest |T32 - S64|, `snr_db` its signal-to-noise ratio in decibels. None where a
     judgement was not made, NaN or infinite where the port's values are; no `ratio` where the original's own float32 is wrong (its
-    `floor` is then that mistake). `allowed64` is what error64 may be in the chain. `vacuous` lists what these weights cannot show.
+    `floor` is then that mistake). `allowed64` is what error64 may be in the chain, `allowed_alone` what
+    `alone` may be. `vacuous` lists what these weights cannot show.
     """
 
     network: str
@@ -37,6 +38,7 @@ class Layer:
     snr_db: float | None
     allowed64: float
     vacuous: tuple[str, ...] = ()
+    allowed_alone: float = EXACT
 
 
 @dataclass(frozen=True)

@@ -33,15 +33,16 @@ ROUNDING_AT_MOST_16 = 0.5  # of arithmetic in 16 bits: a hundred layers, each of
 class Evidence:
     """What was measured of one layer. Errors are |x - S64| / |S64| in L2 norms.
 
-    `alone` is T64's, fed with the original's own inputs, `error64` the one in the chain and `allowed64` what it may be. `ratio` is the
-    float32 error over the rounding floor (in a lower precision, the layer's own error over that format's rounding unit), None where the
-    arithmetic is not judged. `elements` is the size of the tensor. `answered`: whether any layer gives this tensor of the original.
-    `other_values`: whether a tensor of the layer differs from the original's variable, number by number.
+    `alone` is T64's, fed with the original's own inputs, and `allowed_alone` what it may be; `error64` and `allowed64` are those in the
+    chain. `ratio` is the float32 error over the rounding floor (in a lower precision, the layer's own error over that format's rounding
+    unit), None where the arithmetic is not judged. `elements` is the size of the tensor. `answered`: whether any layer gives this tensor
+    of the original. `other_values`: whether a tensor of the layer differs from the original's variable, number by number.
     """
 
     alone: float
     error64: float
     allowed64: float = EXACT
+    allowed_alone: float = EXACT
     ratio: float | None = None
     elements: int = 1
     answered: bool = True
@@ -64,7 +65,7 @@ def layer_verdict(layer: Evidence) -> str:
     """
     if not layer.answered:
         return MISSING
-    if layer.other_values or not layer.alone <= EXACT:
+    if layer.other_values or not layer.alone <= layer.allowed_alone:
         return FAULT
     if not layer.error64 <= layer.allowed64:
         return CARRIED
@@ -122,6 +123,19 @@ def proof_verdict(layers: Collection[str], *, faults: int, covered: bool, gates_
 def allowed_ratio(elements: int) -> float:
     """How many times the floor a float32 error may be for a tensor of so many elements."""
     return TIMES_FLOOR_SMALL if elements < SMALL else TIMES_FLOOR
+
+
+def allowed_alone(constants: int, unit: float = UNIT, coarse_constants: int = 0) -> float:
+    """What T64 may differ alone: a unit of rounding more for each rounded constant between the layer and those before it.
+
+    A port may hold such a constant, a mean or a scale of its preprocessing, as it was before it was rounded.
+
+    Example:
+        >>> allowed_alone(0) == EXACT, allowed_alone(2) == EXACT + 2 * UNIT
+        (True, True)
+
+    """
+    return EXACT + constants * UNIT + coarse_constants * unit
 
 
 def allowed_in_chain(constants: int, floor: float, unit: float = UNIT, coarse_constants: int = 0) -> float:

@@ -35,6 +35,7 @@ def verify(
     against: PathOrName | None = None,
     release: PathOrName | Sequence[PathOrName] = (),
     mapping: PathOrName | None = None,
+    averages: bool = False,
     inputs: PathOrName | Mapping[str, Array] | None = None,
     device: str = "cpu",
     precision: str = "fp32",
@@ -50,8 +51,8 @@ def verify(
     The original is `against`, a recording, which needs PyTorch alone; or `release`, the TensorFlow files, which are recorded first in a
     separate process: that needs the extra [tensorflow]. That recording is made on `inputs` (tensors [N, ...] by the names of the network's
     inputs, or an npz or safetensors file of them), or else on `samples` inputs drawn by `seed`; `mapping` is the table of your own network
-    (docs/mapping.md). `device` is "cpu" or "cuda", `precision` one of "fp32", "tf32", "fp16", "bf16";
-    `progress(name, done, total)`.
+    (docs/mapping.md), `averages` takes the original's moving averages in place of its weights. `device` is "cpu" or "cuda", `precision`
+    one of "fp32", "tf32", "fp16", "bf16"; `progress(name, done, total)`.
 
     `verdict` of the report is "pass", "numeric" or "fault", `exit_code` 0, 1 or 3 (a tensor of the original that no layer answers for),
     `first_fault` what is wrong and what to do. Raises BadInput where an input is missing, damaged or of another network.
@@ -75,6 +76,7 @@ def verify(
     options = ["--seed", str(seed)]
     options += ["--samples", str(samples)] if samples else []
     options += ["--mapping", os.fspath(mapping)] if mapping is not None else []
+    options += ["--averages"] if averages else []
     with contextlib.ExitStack() as kept:
         if inputs is not None:
             options += ["--inputs", _inputs_file(against, inputs, kept)]

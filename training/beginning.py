@@ -49,7 +49,7 @@ def check_classifier(out: Path, before: Mapping[str, Any], now: Mapping[str, Any
     if not isinstance(known, dict) or known.get("sha256") in (None, now["sha256"]):
         return None
     if any(text.startswith("classifier.") for text in overrides):
-        return f"the classifier {now['spec']} is another than {known.get('spec')}, against which {out} was trained so far"
+        return f"{now['weights'] or now['spec']} is another classifier than {known.get('weights') or known.get('spec')} so far"
     raise BadInput(
         f"{out}: was trained against a classifier of other weights than {now['weights'] or now['spec']} now has; "
         "put those back, or name another by classifier.spec=... or classifier.weights=FILE"

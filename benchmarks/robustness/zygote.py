@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -73,7 +74,8 @@ class Zygote:
         self._pipe.send(run)
         pid, began = self._pipe.recv(), time.monotonic()
         if run.kill is not None and run.kill.seconds is not None and not self._pipe.poll(run.kill.seconds):
-            os.kill(pid, run.kill.signal)
+            with contextlib.suppress(ProcessLookupError):  # it ended in this moment
+                os.kill(pid, run.kill.signal)
         if not self._pipe.poll(patience):
             os.kill(pid, signal.SIGKILL)
             raise TimeoutError(f"{' '.join(run.arguments)} did not end in {patience:.0f} seconds")

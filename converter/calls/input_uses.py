@@ -30,6 +30,7 @@ _LAST_KEPT = frozenset("ReverseV2 Tile Pad PadV2 MirrorPad ResizeBilinear Resize
 _KEEPING = _LAST_KEPT - {"ReverseV2"}  # of these every channel stays where it is
 _GATHERS = {"Gather": (0, 1), "GatherV2": (0, 1), "ResourceGather": (0, 1)}  # operation -> its operands with rows and indices
 _COMPARING = frozenset("Equal NotEqual Greater GreaterEqual Less LessEqual".split())
+_CHOOSING = ("Select", "SelectV2", "If", "StatelessIf")
 _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _INTEGERS = ("uint8", "int8", "uint16", "int16")
 
@@ -96,8 +97,8 @@ def _went_on(flow: Flow, fixed: FixedValues, node: Node, at: int, way: _Way) -> 
     refs = flow.inputs[node.name]
     if node.op == "Cast":
         return way if DTYPES.get(node.attr["DstT"].type) not in (*_INTEGERS, "bool") else None
-    if node.op in ("Select", "SelectV2"):  # a negative index becomes one from the end: the last branch is what it is otherwise
-        return way if at else None
+    if node.op in _CHOOSING:  # a negative index becomes one from the end, an image is cut where it is larger: mostly it stays as it is
+        return way if at and way.single else None
     if node.op in _MOVING and (at == 0 or node.op in ("Pack", "ConcatV2", "Split", "Concat")):
         if way.single or node.op in _KEEPING:
             return way
@@ -166,8 +167,8 @@ def _ends(fixed: FixedValues, node: Node, at: int, way: _Way) -> Iterator[Use]:
         if (rows := _rows(fixed, node, refs)) is not None:
             yield use(ROWS, 0, rows - 1)
         return
-    if node.op in ("OneHot", "DenseBincount", "Bincount") and at == 0 and (depth := fixed.value(refs[1])) is not None:
-        yield use(ROWS, 0, float(depth) - 1)
+    if node.op in ("OneHot", "DenseBincount", "Bincount") and at == 0 and (depth := _at_most(fixed, refs[1])) is not None:
+        yield use(ROWS, 0, float(depth.flat[0]) - 1)
         return
     if node.op == "Cast":
         kind = DTYPES.get(node.attr["DstT"].type, "")
@@ -200,6 +201,13 @@ def _rows(fixed: FixedValues, node: Node, refs: tuple[str, ...]) -> int | None:
     value = fixed.value(refs[0])
     at = int(axis.flat[0]) or int(batch)
     return None if value is None or not -value.ndim <= at < value.ndim else value.shape[at]
+
+
+def _at_most(fixed: FixedValues, ref: str) -> Array | None:
+    """A number, or the one that another is cut to."""
+    node = fixed.flow.graph.nodes[name_of(ref)]
+    known = [fixed.value(other) for other in (fixed.flow.inputs[node.name] if node.op == "Minimum" else (ref,))]
+    return next((value for value in known if value is not None and value.size == 1), None)
 
 
 def _clip(fixed: FixedValues, node: Node, at: int, refs: tuple[str, ...]) -> tuple[float, float] | None:

@@ -14,6 +14,7 @@ from stylexport.converter.calls.calls import Procedure, image_calls, other_calls
 from stylexport.converter.calls.inputs import UNKNOWN
 from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.checkpoint.averages import Averaged
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.formats.savedmodel.functions import holds_graph
 from stylexport.converter.mapping.network import Network
@@ -46,9 +47,12 @@ class Source:
         return self.weights or self.artefact
 
 
-def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack) -> list[Source]:
+def find(
+    sources: Sequence[str | Path], mapping: Path | None, only: Collection[str], opened: contextlib.ExitStack, averages: bool = False
+) -> list[Source]:
     """The networks of `sources` in the order of their kinds, of those named in `only` where any is; then the user's own.
 
+    `averages`: moving averages are taken in place of raw values.
     An artefact whose network no mapping knows is recorded where it is the only one. Raises BadInput where there is nothing to run.
     """
     read = _reader(mapping)
@@ -61,6 +65,7 @@ def find(sources: Sequence[str | Path], mapping: Path | None, only: Collection[s
         if not holds_graph(artefact):
             without.append(f"{artefact.path} ({artefact.format})")
             continue
+        artefact = Averaged(artefact) if averages else artefact
         networks = read(artefact)
         for network in networks:
             if network.network in found:

@@ -80,8 +80,9 @@ class Unpacked:
                     if number >= MOST_MEMBERS:
                         raise HostileFile(path, f"holds more than {MOST_MEMBERS} members")
                     self._take(path, tar, member)
-            while bounded.read(_CHUNK):  # to the end, where gzip's checksum is compared
-                pass
+            with damaged(path, "be read as a tar archive", _ERRORS):
+                while bounded.read(_CHUNK):  # to the end, where gzip's checksum is compared
+                    pass
 
     def _take(self, path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         name = PurePosixPath(member.name)

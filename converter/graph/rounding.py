@@ -22,14 +22,17 @@ _MOST_ELEMENTS = 64  # enough for a filter; larger tensors are the same data on 
 _ATTRIBUTES = {"LeakyRelu": "alpha", **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), "epsilon")}
 
 
-def upstream(flow: Flow, types: Collection[str] = ("float32",)) -> dict[str, int]:
-    """Node -> the number of uses of constants rounded to one of `types` that its value depends on. One that is used twice counts twice."""
+def upstream(flow: Flow, types: Collection[str] = ("float32",), stops: Collection[str] = ()) -> dict[str, int]:
+    """Node -> the number of uses of constants rounded to one of `types` that its value depends on. One that is used twice counts twice.
+
+    Those before one of the nodes `stops` are not counted behind it.
+    """
     own = {name: _own(flow.graph, name, types) for name in flow.inputs}
     behind: dict[str, int] = {}  # ancestors as bits, the node itself included
     for place, (name, refs) in enumerate(flow.inputs.items()):
         bits = 1 << place if own[name] else 0
         for ref in refs:
-            bits |= behind.get(name_of(ref), 0)
+            bits |= behind.get(name_of(ref), 0) if name_of(ref) not in stops else 0
         behind[name] = bits
     many = [(1 << place, own[name] - 1) for name, place in flow.place.items() if own[name] > 1]
     return {name: bits.bit_count() + sum(more for bit, more in many if bits & bit) for name, bits in behind.items()}

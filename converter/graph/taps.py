@@ -22,6 +22,7 @@ PARAMETERS, RECURRENCE, STATE = "parameters", "recurrence", "state"
 ACTIVATION, JOIN, VARIABLE, OUTPUT = "activation", "join", "variable", "output"
 _STAGES = (VARIABLE, PARAMETERS, RECURRENCE, STATE, ACTIVATION, JOIN, OUTPUT)
 _JOINS = (*SUMS, "ConcatV2")
+_COARSE = ("float16", "bfloat16")
 _LAYING_OUT = ("Transpose", "Pad", "PadV2", "MirrorPad")
 
 
@@ -34,7 +35,8 @@ class Tap:
     where branches meet, "variable" a variable's own value, "output". `declared`: a layer of the port must answer for it. `tf` is the
     scope in TensorFlow; `node` the reference in the graph, `op` its operation; `layout` "NCHW", "NHWC" or ""
     (unknown, or not four axes). `constants` counts the constants before it that are rounded to float32, `coarse_constants` those to 16
-    bits; `unit` is the unit of rounding of the coarsest arithmetic before it.
+    bits; `unit` is the unit of rounding of the coarsest arithmetic before it. `constants_alone` and `coarse_constants_alone` count those
+    that come in behind the layers of a custom network before it: what the layer, fed with their right values, may still be off by.
     """
 
     layer: str
@@ -47,6 +49,8 @@ class Tap:
     constants: int
     coarse_constants: int = 0
     unit: float = 2.0**-24
+    constants_alone: int = 0
+    coarse_constants_alone: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def taps(
     flow = follow(graph, outputs, fed)
     found = layer_calls(flow, layers, names or {})
     places = [*(network or _others)(flow, found), *(Place("output", OUTPUT, ref) for ref in outputs)]
-    found_of = _Found(orders(flow), upstream(flow), upstream(flow, ("float16", "bfloat16")), units(flow))
+    found_of = _Found(orders(flow), upstream(flow), upstream(flow, _COARSE), units(flow), *_alone(flow, found, layers, network))
     described = [_describe(flow, place, found_of) for place in places]
     at = {tap: flow.place[name_of(resolve(graph, tap.node))] for tap in described}
     return sorted(dict.fromkeys(described), key=lambda tap: (at[tap], _STAGES.index(tap.stage)))
@@ -98,13 +102,40 @@ class _Found:
     constants: Mapping[str, int]
     coarse_constants: Mapping[str, int]
     units: Mapping[str, float]
+    constants_alone: Mapping[str, int]
+    coarse_constants_alone: Mapping[str, int]
+
+
+def _alone(
+    flow: Flow, found: Sequence[LayerCall], layers: Mapping[str, str], network: NetworkTaps | None
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Node -> the rounded constants, and those of 16 bits, that come in behind the layers before it.
+
+    None of a known network's: its modules hold the graph's own constants. A tensor that the network itself or a block holds is no layer at
+    which a port can be fed.
+    """
+    if network is not None:
+        return {}, {}
+    tensors, paths = set(layers.values()), {call.layer for call in found}
+    seen = [call for call in found if call.mapped and call.layer not in tensors]
+    seen = [call for call in seen if not any(path.startswith(f"{call.layer}.") for path in paths)]
+    stops = {name_of(call.chain[0]) for call in seen}
+    numbers = []
+    for types in (("float32",), _COARSE):
+        counts = dict(upstream(flow, types, stops))
+        for call in seen:  # behind its activation a layer is judged with all that came in since the layer before
+            first, last = (name_of(ref) for ref in (call.chain[0], call.chain[-1]))
+            counts[last] += counts[first] if last != first else 0
+        numbers.append(counts)
+    return numbers[0], numbers[1]
 
 
 def _describe(flow: Flow, place: Place, of: _Found) -> Tap:
     name = name_of(resolve(flow.graph, place.node))
     scope = plain(name).rpartition("/")[0] or plain(name)
     op = flow.graph.nodes[name].op
-    numbers = of.constants[name], of.coarse_constants[name], of.units[name]
+    alone = of.constants_alone.get(name, 0), of.coarse_constants_alone.get(name, 0)
+    numbers = of.constants[name], of.coarse_constants[name], of.units[name], *alone
     return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, of.orders.get(name, ""), *numbers)
 
 

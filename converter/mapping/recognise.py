@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from stylexport.common.errors import DamagedFile, MappingError
 from stylexport.converter.formats.base import Artefact, Variable
+from stylexport.converter.mapping.aliases import read_renamed
 from stylexport.converter.mapping.network import Network, NotThisNetwork, Recognition
 from stylexport.converter.mapping.rules import Names, Rule
 from stylexport.torch_models.config import RELEASED, NetworkConfig
@@ -49,15 +50,25 @@ def read_as(artefact: Artefact, name: str, chosen: Mapping[str, Variable] | None
     Raises MappingError that says what it lacks.
     """
     names = Names((v for v in artefact.variables if v.key not in without), chosen)
-    reasons = []
     kinds = kinds_called(name)
+    try:
+        return _read_by(kinds, name, artefact, names)
+    except MappingError:
+        for kind in kinds if chosen else ():
+            if (network := read_renamed(kind, recognition(kind), artefact, chosen or {}, without)) is not None:
+                return network
+        raise
+
+
+def _read_by(kinds: Sequence[NetworkKind], name: str, artefact: Artefact, names: Names) -> Network:
+    reasons = []
     for kind in kinds:
         look = recognition(kind)
         try:
             return look.read(artefact, names) if len(kinds) == 1 else look.find(artefact, names)
         except NotThisNetwork as reason:
             reasons.append(f"is no {kind.title}: {reason}")
-    if chosen and RELEASED.get(name) in KINDS:  # a table that names tensors of the released network corrects that one
+    if names.chosen and RELEASED.get(name) in KINDS:  # a table that names tensors of the released network corrects that one
         return recognition(KINDS[RELEASED[name]]).read(artefact, names)
     raise MappingError(f"{artefact.path}: {'; '.join(reasons)}; convert another network by --mapping")
 

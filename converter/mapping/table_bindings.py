@@ -13,6 +13,7 @@ from typing import Any
 from stylexport.common.errors import BadInput, MappingError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact, Variable
+from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
 from stylexport.converter.mapping.network import Fact, Network
 from stylexport.converter.mapping.parts import WHOLE, Filled, Part, check_covered, read_part, written
 from stylexport.converter.mapping.recognise import read_as
@@ -102,7 +103,9 @@ def _piece(row: UserRow, source: str, artefact: Artefact) -> tuple[Variable, Par
 
 
 def _found(row: UserRow, source: str, artefact: Artefact) -> list[Variable]:
-    return [v for v in artefact.variables if v.key == source] if row.by_key else _by_name(source, artefact)
+    found = [v for v in artefact.variables if v.key == source] if row.by_key else _by_name(source, artefact)
+    scalar = artefact.take_scalar(source) if not found and isinstance(artefact, FrozenGraph) else None
+    return found if scalar is None else [scalar]
 
 
 def _check_parts(bindings: Sequence[Binding], where: str) -> None:

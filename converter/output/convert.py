@@ -44,6 +44,7 @@ def convert(
     mapping: Source | None = None,
     dtype: str | None = None,
     labels: Sequence[str] | None = None,
+    averages: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
     """Converts every network in `paths` into the folder `out`; needs neither TensorFlow nor PyTorch.
@@ -51,7 +52,8 @@ def convert(
     `paths` are releases (folders of SavedModels or of their zips), SavedModels, checkpoints, Keras files, frozen graphs. `networks` gives
     the path of a network outright, by its role or architecture; it is then not recognised. `mapping` is a table of your own
     (docs/mapping.md). `dtype` casts all tensors (float32, float16, bfloat16, float64); by default each keeps its own. `labels` are
-    the label names for stylex.json. `progress(network, bytes so far, bytes in all)` is called from worker threads. What is written:
+    the label names for stylex.json. `averages` takes the moving averages that a training program kept (docs/formats.md) in place of the
+    raw values. `progress(network, bytes so far, bytes in all)` is called from worker threads. What is written:
     docs/files.md. Raises StylexportError (stylexport.common.errors); then nothing is written.
 
     Example:
@@ -67,7 +69,7 @@ def convert(
     sources = [paths] if isinstance(paths, str | Path) else list(paths)
     passed_over: list[str] = []
     with contextlib.ExitStack() as opened, whole_folder(Path(out)) as stage:
-        found = find_networks(sources, networks or {}, mapping, opened, passed_over)
+        found = find_networks(sources, networks or {}, mapping, opened, passed_over, averages)
         # All are recognised before any is written: the writers run outside Python's lock and would wait for it at every piece.
         with ThreadPoolExecutor(len(found)) as pool, _stopping(progress) as step:
             ledgers = dict(pool.map(lambda one: write_network(one, stage, dtype, step), found.values()))

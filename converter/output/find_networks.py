@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.checkpoint.averages import RAW, Averaged
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.formats.tar_archive import shown
 from stylexport.converter.mapping.network import Network
@@ -37,8 +38,10 @@ def find_networks(
     mapping: Source | None,
     opened: contextlib.ExitStack,
     passed_over: list[str],
+    averages: bool = False,
 ) -> dict[str, Found]:
-    """Role -> network, in the order in which they are found. What is opened is closed by `opened`; what is not a network is `passed_over`.
+    """Role -> network, in the order in which they are found. What is opened is closed by `opened`; what is not a network is `passed_over`;
+    `averages`: moving averages are taken in place of raw values.
 
     Raises BadInput and MappingError where a path holds no network or two hold the same one, IncompleteCoverage for a variable that no
     rule answers for.
@@ -48,7 +51,7 @@ def find_networks(
     for network, source in named.items():
         if not kinds_called(network):
             raise BadInput(f"--network {network}: no such network; it is one of {', '.join(known_roles())}")
-        artefacts = [a for a in _opened(source, opened) if a.format not in DATA_FORMATS]
+        artefacts = [a for a in _opened(source, opened, averages) if a.format not in DATA_FORMATS]
         if len(artefacts) != 1:
             raise BadInput(f"{source}: holds {len(artefacts)} artefacts with weights; --network needs exactly one")
         _add(found, [read_as(artefacts[0], network)], artefacts[0])
@@ -57,7 +60,7 @@ def find_networks(
         taken = 0
         formats: set[str] = set()
         reasons: list[str] = []
-        for artefact in _opened(source, opened):
+        for artefact in _opened(source, opened, averages):
             formats.add(artefact.format)
             if artefact.format in DATA_FORMATS:
                 passed_over.append(f"{artefact.path}: {artefact.format}, no network")
@@ -79,10 +82,10 @@ def find_networks(
     return found
 
 
-def _opened(source: Source, opened: contextlib.ExitStack) -> Iterator[Artefact]:
+def _opened(source: Source, opened: contextlib.ExitStack, averages: bool) -> Iterator[Artefact]:
     for artefact in open_each(source):
         opened.callback(artefact.close)
-        yield artefact
+        yield Averaged(artefact) if averages and artefact.format not in DATA_FORMATS else artefact
 
 
 def _reader(mapping: Source | None) -> Reader:
@@ -124,17 +127,21 @@ def _nothing(source: Source, formats: set[str], reasons: Sequence[str]) -> str:
 
 def _add(found: dict[str, Found], networks: Sequence[Network], artefact: Artefact) -> None:
     left_out = _left_out(networks, artefact)
+    taken = {binding.variable.key for network in networks for binding in network.bindings}
+    averages = sum(v.average_of in taken for v in artefact.variables)
+    remark = (f"moving averages of {averages} of its variables are left out; --averages takes them instead",) if averages else ()
     for network in networks:
         if network.network in found:
             first, second = shown(found[network.network].artefact.path), shown(artefact.path)
             raise BadInput(f"two {network.network}s: {first} and {second}; name the one, or say which by --network {network.network}=PATH")
-        found[network.network] = Found(network, artefact, left_out)
+        found[network.network] = Found(replace(network, remarks=(*network.remarks, *remark)), artefact, left_out)
 
 
 def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
     """The variables that no network takes, each with its reason. Raises IncompleteCoverage for one without."""
     taken = {binding.variable.key for network in networks for binding in network.bindings}
     twins = {(b.variable.name, b.variable.shape, b.variable.checksum) for n in networks for b in n.bindings}
+    averaged = {binding.variable.average_of for network in networks for binding in network.bindings}
     left: list[LeftOut] = []
     unknown: list[str] = []
     for variable in artefact.variables:
@@ -142,6 +149,8 @@ def _left_out(networks: Sequence[Network], artefact: Artefact) -> list[LeftOut]:
             continue
         if (excuse := next((n.excused[variable.key] for n in networks if variable.key in n.excused), None)) is not None:
             reason = excuse
+        elif variable.slot == RAW or variable.key in averaged:
+            reason = RAW
         elif variable.slot is not None:
             reason = f"optimiser slot or counter ({variable.slot})"
         elif (variable.name, variable.shape, variable.checksum) in twins and variable.checksum:

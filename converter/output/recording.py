@@ -70,6 +70,8 @@ class RecordedTap:
     coarse_constants: int = 0
     unit: float = UNIT
     unseen: tuple[str, ...] = ()
+    constants_alone: int = 0
+    coarse_constants_alone: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from stylexport.parity.match.calls import calls_of
 from stylexport.parity.original import Original
 from stylexport.parity.ports import Outputs, Port, Site
 from stylexport.parity.result import Fault, Layer, Loss, Maps
+from stylexport.parity.verdict import EXACT
 
 OUTPUT, PARAMETERS, VARIABLE = "output", "parameters", "variable"
 
@@ -82,11 +83,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Match:
-    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone) and its output's shape."""
+    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone), what that may be, its shape."""
 
     tap: RecordedTap
     error: float
     shape: torch.Size
+    allowed: float = EXACT
+
+    @property
+    def fails(self) -> bool:
+        """Whether the layer is wrong by itself."""
+        return not self.error <= self.allowed
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ def _call(
         error64=e64.error,
         allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants),
         ratio=ratio if comparison.precision == "fp32" else lower.get(layer),
+        allowed_alone=match.allowed,
         elements=math.prod(tap.shape[1:]) * tap.rows,
         other_values=other_values,
     )
@@ -131,6 +132,7 @@ def _call(
         max_abs=e32.max_abs,
         snr_db=e32.snr_db,
         allowed64=evidence.allowed64,
+        allowed_alone=evidence.allowed_alone,
     )
     return row, evidence
 

@@ -33,7 +33,6 @@ from stylexport.parity.match.misshapen import in_part, whole_value
 from stylexport.parity.match.promises import Seen, broken_promises
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
-from stylexport.parity.verdict import EXACT
 
 
 def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
@@ -102,7 +101,7 @@ class _Run:
         if (held := self._answer(capture, value)) is None:
             return self._compare_misshapen(capture, value, start)
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start))
-        self.seen.append(Seen(layer, held.error <= EXACT, took=spatial_size(capture.args)))
+        self.seen.append(Seen(layer, self._holds(held), took=spatial_size(capture.args)))
         return self._hand_on(layer, held, held.expected if self.comparison.rows is None else held.expected[: len(value)])
 
     def _hand_on(self, layer: str, held: Answer, value: Tensor, guessed: bool = False) -> Tensor:
@@ -113,13 +112,17 @@ class _Run:
             self.sources.appendleft(source_of(self.original, held.tap, layer, value))
         return value
 
+    def _holds(self, held: Answer) -> bool:
+        """Whether a value is the original's, up to what it may be off by alone."""
+        return held.error <= self.original.allowed_alone(held.tap)
+
     def _answer(self, capture: Capture, value: Tensor) -> Answer | None:
         """What a call of a layer is held against."""
         layer, calls = capture.site.layer, self.comparison.calls.get(capture.site.layer)
         if calls is None:
             return self._of_this_value(value) or self._of_an_activation(capture, value)
         before = self.calls.get(layer, [])
-        failed = any(match is not None and not match.error <= EXACT for match in before)
+        failed = any(match is not None and match.fails for match in before)
         held = answer(calls, self.taken.get(layer, ()), len(before), value, capture.module, self.original.compare, search=not failed)
         return held if held is None or held.error <= SAME_TENSOR or not self.comparison.holds_layers(layer) else None
 
@@ -143,8 +146,8 @@ class _Run:
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start, cut_later))
         part = self.original.parts.get(held.tap.tensor)
         size = part[1].size if part and part[1].ours_larger else ()
-        self.seen.append(Seen(layer, held.error <= EXACT, 0 if part is None else 1 if size else -1, size, spatial_size(capture.args)))
-        return self._hand_on(layer, held, handed[: self.comparison.rows], guessed=part is not None and not held.error <= EXACT)
+        self.seen.append(Seen(layer, self._holds(held), 0 if part is None else 1 if size else -1, size, spatial_size(capture.args)))
+        return self._hand_on(layer, held, handed[: self.comparison.rows], guessed=part is not None and not self._holds(held))
 
     def compare_output(self, name: str, value: Tensor) -> None:
         """An output: what the port does behind its last layer. Of another shape than the original's, it is a fault."""
@@ -163,8 +166,9 @@ class _Run:
                 sources=tuple(self.sources),
             )
 
-        self.seen.append(Seen(layer, compared[0].error <= EXACT))
-        self._judge(layer, Answer(0, tap, *compared), value, suspect)
+        held = Answer(0, tap, *compared)
+        self.seen.append(Seen(layer, self._holds(held)))
+        self._judge(layer, held, value, suspect)
 
     def compare_variable(self, layer: str) -> None:
         """A variable that is itself data: compared as it is, then replaced by the original's."""
@@ -193,14 +197,15 @@ class _Run:
     def _judge(self, layer: str, held: Answer, given: Tensor, suspect: Callable[[Tensor, Tensor], Suspect]) -> None:
         """Keeps what a call answers for, and explains its fault: of a layer that runs more than once, the first."""
         before = self.calls.setdefault(layer, [])
-        explained = any(match is not None and not match.error <= EXACT for match in before)
-        before.append(Match(held.tap, held.error, given.shape))
+        explained = any(match is not None and match.fails for match in before)
+        match = Match(held.tap, held.error, given.shape, self.original.allowed_alone(held.tap))
+        before.append(match)
         self.taken.setdefault(layer, set()).add(held.call)
-        if held.error <= EXACT or explained or self.silent:
+        if explained or self.silent or not match.fails:
             return
         rows = min(len(given), len(held.expected))
         given, expected = given[:rows].clone(), held.expected[:rows].contiguous()
-        experiment = suspect(given, expected)
+        experiment = dataclasses.replace(suspect(given, expected), allowed=match.allowed)
         fault = self._of_a_parameter(experiment, held.tap) or self.comparison.explain(experiment)
         if len(self.comparison.calls.get(layer, ())) > 1:
             fault = dataclasses.replace(fault, detail=f"{fault.detail} (call {len(before)} of the layer)".strip())

@@ -33,6 +33,7 @@ def modulated(
     bias: Tensor,
     slope: float,
     gain: float,
+    clamp: float | None = None,
 ) -> Tensor:
     """A synthesis layer or toRGB (epsilon None, slope and gain 1): `x` [N, I, H, W] under `style` [N, I] to [N, O, H', W'].
 
@@ -52,7 +53,7 @@ def modulated(
             spread = zero_padded(insert_zeros(one[None]), (size - 1, size - 2, size - 1, size - 2))
             images.append(filtered(F.conv2d(spread, kernel.flip(2, 3)), taps, axis_gain, len(taps) + 1 - size, shift))
     y = torch.cat(images) + bias[:, None, None]
-    return leaky(y if noise is None else y + strength * noise, slope, gain)
+    return clamped(leaky(y if noise is None else y + strength * noise, slope, gain), clamp)
 
 
 def convolution(
@@ -67,6 +68,7 @@ def convolution(
     pads: Pads,
     slope: float,
     gain: float,
+    clamp: float | None = None,
 ) -> Tensor:
     """Convolution, bias, activation of encoder and discriminator: [N, I, H, W] to [N, O, H, W], halved where there are `taps`."""
     size = weight.shape[2]
@@ -74,7 +76,7 @@ def convolution(
         y = F.conv2d(filtered(x, taps, axis_gain, len(taps) + size - 3, shift), weight * coefficient, stride=2)
     else:
         y = F.conv2d(zero_padded(x, pads), weight * coefficient)
-    return leaky(y + bias[:, None, None], slope, gain)
+    return clamped(leaky(y + bias[:, None, None], slope, gain), clamp)
 
 
 def dense(
@@ -137,6 +139,11 @@ def batch_norm(*, x: Tensor, mean: Tensor, variance: Tensor, scale: Tensor, offs
 def score(*, outputs: Tensor, probabilities: Tensor) -> Tensor:
     """The discriminator's end: outputs [N, labels] summed under the label probabilities, [N, 1]."""
     return (outputs * probabilities).sum(1, keepdim=True)
+
+
+def clamped(x: Tensor, limit: float | None) -> Tensor:
+    """`x` with magnitudes of at most `limit` (None: any)."""
+    return x if limit is None else x.minimum(x.new_tensor(limit)).maximum(x.new_tensor(-limit))
 
 
 def leaky(x: Tensor, slope: float, gain: float) -> Tensor:

@@ -11,7 +11,6 @@ from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.explain.hypotheses.hypothesis import IMPOSSIBLE
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.result import Fault
-from stylexport.parity.verdict import EXACT
 
 # What the port may have left undone, or done twice.
 WAYS: tuple[tuple[str, Callable[[Tensor, Tensor], Tensor]], ...] = (
@@ -39,7 +38,7 @@ def of_a_parameter(
         left = suspect.error(suspect.output(args=(right, *suspect.args[1:])))
     except IMPOSSIBLE:
         return None
-    if not left <= EXACT:
+    if not left <= suspect.allowed:
         return None
     cause = CAUSES["parameter_place"]
     ways = [f"{name} {words}" for words, change in WAYS for name, tensor in tensors.items() if _is(change, given, tensor, right)]

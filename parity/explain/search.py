@@ -27,7 +27,6 @@ from stylexport.parity.explain.spatial.spatial_hypotheses import SPATIAL, spatia
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.explain.wording import Trials, fault_in_words
 from stylexport.parity.result import Fault
-from stylexport.parity.verdict import EXACT
 
 RIVALS = 8  # others that are tried once the cause is found, for the runner-up
 FIT = 12  # experiments that fitting one number takes, about
@@ -60,13 +59,13 @@ class Search:
             self.left -= price
             if (item := next(items, None)) is None:
                 return None
-            if self.measure(item) <= EXACT:
+            if self.measure(item) <= self.suspect.allowed:
                 return item
         return None
 
     def first_change(self, items: Iterable[CodeChange]) -> CodeChange | None:
         """The first change of the code that errs as the port does. They are not counted: a plain form computes a few channels only."""
-        return next((item for item in items if self.measure(item) <= EXACT), None)
+        return next((item for item in items if self.measure(item) <= self.suspect.allowed), None)
 
 
 @torch.no_grad()
@@ -74,7 +73,7 @@ def explain(suspect: Suspect) -> Fault:
     """The cause of a suspect layer's error. `unknown` where none is found. Values that are not finite do not stop it."""
     output, tried = _output(suspect), Trials()
     error = suspect.error(output)
-    if error > EXACT:
+    if error > suspect.allowed:
         return fault_in_words(suspect, output, tried, _cause_in_the_layer(suspect, output, tried), error)
     given_error = suspect.error(suspect.given)
     return fault_in_words(suspect, suspect.given, tried, _cause_around_the_layer(suspect, tried), given_error)
@@ -84,7 +83,7 @@ def explain(suspect: Suspect) -> Fault:
 def explain_briefly(suspect: Suspect, causes: Collection[str]) -> Fault | None:
     """The cause where the original's files show it or it is one of `causes`, without rivals; None where it is neither."""
     output, tried = _output(suspect), Trials()
-    if not (error := suspect.error(output)) > EXACT:
+    if not (error := suspect.error(output)) > suspect.allowed:
         return None
     search = Search(suspect, output, FEWEST, tried)
     known = _singles(suspect, output, SEEN, SUPPOSED)
@@ -129,7 +128,7 @@ def _fitted(search: Search) -> Item | None:
 
 def _cause_around_the_layer(suspect: Suspect, tried: Trials) -> Item | None:
     """A module that is right by itself in a network that gave something else: the code around it errs, and `given` is its output."""
-    if not suspect.error(suspect.given) > EXACT:
+    if not suspect.error(suspect.given) > suspect.allowed:
         return None
     outer = replace(suspect, call=lambda module, args, kwargs: suspect.given, module=nn.Identity().eval(), args=(), kwargs={}, weights={})
     found = Search(outer, suspect.given, MOST, tried).first(_singles(outer, suspect.given, SEEN, FITTED))
@@ -176,7 +175,7 @@ def _confirmed(search: Search, found: Item) -> Item | None:
         same = (item for item in code_changes(suspect, wrong) if (item.cause, item.detail) == (cause, detail))
         fitted = (item for item in fitted_changes(suspect, wrong) if item.cause == cause)
         return search.first_change(itertools.chain(same, fitted))
-    return found if search.measure(found) <= EXACT else None
+    return found if search.measure(found) <= search.suspect.allowed else None
 
 
 def _output(suspect: Suspect) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stylexport.parity.difference import finite_error
 from stylexport.parity.result import Fault
+from stylexport.parity.verdict import EXACT
 from stylexport.parity.windows import Window, nearest_window
 
 
@@ -38,6 +39,7 @@ class Suspect:
     `call`). `weights` are the original's variables of this layer, float64, by their names in `module` ("weight", "bias", ...); `config`
     is the network's configuration as read from the original, `own` the port's (both JSON values, None for a user's own network).
     `sources` are values that the port had before, the latest first. `cropped`: the port may cut the output later.
+    `allowed` is what the output may be off by, and what an explanation may leave.
     """
 
     network: str
@@ -54,6 +56,7 @@ class Suspect:
     stage: str = "parameters"
     sources: tuple[Source, ...] = ()
     cropped: bool = False
+    allowed: float = EXACT
 
     def output(self, change: Callable[[nn.Module], None] | None = None, args: tuple[Any, ...] | None = None) -> Tensor:
         """The layer's output after `change` was made to a copy of its module, or with other arguments."""

@@ -11,7 +11,6 @@ from stylexport.parity.explain.hypotheses.hypothesis import Hypothesis
 from stylexport.parity.explain.hypotheses.tensors import differing, own_tensors
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.result import Fault, Tried
-from stylexport.parity.verdict import EXACT
 
 Trials = list[tuple[float, Hypothesis | CodeChange]]  # residual, experiment
 
@@ -38,7 +37,7 @@ def _runner_up(tried: Trials, cause: str) -> Tried | None:
 
 def _unexplained(suspect: Suspect, wrong: Tensor) -> str:
     """What is known of an error that nothing explains."""
-    if not suspect.error(wrong) > EXACT:
+    if not suspect.error(wrong) > suspect.allowed:
         return "the error is at rounding: there is nothing to explain"
     if wrong.shape != suspect.expected.shape:
         return f"the output is {list(wrong.shape)}, the original's {list(suspect.expected.shape)}; no hypothesis explains it"

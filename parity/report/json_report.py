@@ -11,7 +11,8 @@ import numpy as np
 
 from stylexport.common.json_files import plain, write_json
 from stylexport.converter.output.ledger import TOOL
-from stylexport.parity.result import Fault, Report
+from stylexport.parity.result import Fault, Layer, Report
+from stylexport.parity.verdict import EXACT
 
 FORMAT = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")
@@ -42,13 +43,21 @@ def to_json(report: Report) -> dict[str, Any]:
         **kernels,
         "remarks": plain(report.remarks),
         "about": plain(report.about),
-        "layers": [_row(layer) for layer in report.layers],
+        "layers": [_layer(layer) for layer in report.layers],
     }
 
 
 def write(report: Report, path: Path) -> None:
     """`to_json`, one line a layer."""
     write_json(path, to_json(report))
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    """A layer. What it may be off by alone is there only where it is not the usual."""
+    row = _row(layer)
+    if row["allowed_alone"] == EXACT:
+        del row["allowed_alone"]
+    return row
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

@@ -95,8 +95,9 @@ def by_float64_alone(report: Report) -> str:
 def _why_pass(report: Report) -> str:
     alone, ratio = worst(layer.alone for layer in report.layers), worst(judged_ratio(report, layer) for layer in report.layers)
     limits = f"limit {TIMES_FLOOR:.0f}, of tensors under {SMALL:,} elements {TIMES_FLOOR_SMALL:.0f}"
+    more = ", more for each constant that the original rounds" if alone is not None and alone > EXACT else ""
     return (
-        f"All {counted(report.taps, 'tensor')} of the original agree: at worst {number(alone)} alone in float64 (limit {EXACT:.0e}) "
+        f"All {counted(report.taps, 'tensor')} of the original agree: at worst {number(alone)} alone in float64 (limit {EXACT:.0e}{more}) "
         f"and {times(ratio)} times {_rounding(report)} ({limits})."
     )
 

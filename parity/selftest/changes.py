@@ -94,10 +94,11 @@ def element(value: Tensor) -> Tensor:
 def without_demodulation(layer: Any, x: Tensor, style: Tensor, noise: Any = "const") -> Tensor:
     """A synthesis layer that scales its input by the style and never brings the output back."""
     gain = layer.activation.gain
-    weight = layer.weight.to(x.dtype) * gain / layer.weight[0].numel() ** 0.5
+    weight = layer.weight.to(x.dtype) * (gain / layer.weight[0].numel() ** 0.5 if layer.equalized else gain)
     scaled = x * style[:, :, None, None]
     y = conv_transpose_up(scaled, weight, layer.fir) if layer.fir else conv2d_same(scaled, weight)
-    y = y + (layer.noise_const * layer.noise_strength * gain).to(y.dtype) + (layer.bias * gain).to(y.dtype)[:, None, None]
+    added = (layer.noise_const * layer.noise_strength * gain).to(y.dtype) if layer.has_noise else 0.0
+    y = y + added + (layer.bias * gain).to(y.dtype)[:, None, None]
     activated: Tensor = layer.activation(y)
     return activated
 
@@ -113,7 +114,7 @@ def demodulated_rgb(layer: Any, x: Tensor, style: Tensor) -> Tensor:
     y = modulated_pointwise(x, layer.weight, style)
     power = (layer.weight.to(style.dtype)[:, :, 0, 0].square() @ style.square().t()).t() / layer.weight.shape[1]
     image: Tensor = y * torch.rsqrt(power + 1e-8)[:, :, None, None] + layer.bias.to(y.dtype)[:, None, None]
-    return image
+    return image if layer.clamp is None else image.clamp(-layer.clamp, layer.clamp)
 
 
 def neighbours_grouped(layer: Any, x: Tensor) -> Tensor:

@@ -72,7 +72,8 @@ class Row:
 
 def injections(network: str, module: nn.Module) -> Iterator[Injection]:
     """Every fault that applies to this network, at its first, a middle and its last layer of each kind."""
-    for row in (*LAYERS, *LABELS):
+    labelled = getattr(getattr(module, "config", None), "labels", None) != 0  # StyleGAN2 has no label probabilities
+    for row in (*LAYERS, *LABELS) if labelled else LAYERS:
         places = [name for name, part in module.named_modules() if isinstance(part, row.kind) and row.where(name, part)]
         for name in dict.fromkeys(places[i] for i in (0, len(places) // 2, -1) if places):
             yield Injection(network, row.layer(name), row.cause, row.what, at(name, row.change))
@@ -149,7 +150,7 @@ LAYERS = (
     Row("lr_multiplier", "multiplier left out", Dense, attribute("lr_multiplier", 1.0), lambda n, m: m.lr_multiplier != 1),
     Row("mbstd", "groups of two", MinibatchStd, attribute("group", 2)),
     Row("mbstd", "epsilon 0.001", MinibatchStd, attribute("epsilon", 1e-3)),
-    Row("mbstd", "neighbours grouped", MinibatchStd, code(neighbours_grouped)),
+    Row("mbstd", "neighbours grouped", MinibatchStd, code(neighbours_grouped), lambda n, m: m.group),
     Row("weight_value", "one element wrong", BIASED, tensor("weight", element)),
     Row("weight_value", "one bias wrong", BIASED, tensor("bias", element), lambda n, m: m.bias is not None),
     Row("weight_value", "one moment wrong", BatchNorm, tensor("running_mean", element)),

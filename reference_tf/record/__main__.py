@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stylexport.common.errors import StylexportError
+from stylexport.common.errors import BadInput, StylexportError, machine_refuses
 from stylexport.reference_tf.record.record_release import record, summary
 
 EXIT_OWN_FAULT = 70  # sysexits.h: EX_SOFTWARE
@@ -33,17 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", type=int)
     parser.add_argument("--mapping", type=Path)
     parser.add_argument("--network", dest="networks", action="append", default=[])
+    parser.add_argument("--averages", action="store_true")
     chosen = parser.parse_args(arguments)
     try:
         found = record(**vars(chosen), progress=lambda network, done, total: _say(network=network, done=done, total=total))
     except StylexportError as error:
         _say(error=str(error), exit_code=error.exit_code)
         return error.exit_code
-    except (OSError, MemoryError) as error:
-        _say(error=f"{type(error).__name__}: {error}", exit_code=2)
-        return 2
-    except Exception:  # a mistake of ours: Python's own exit code for it is 1, which would mean that a check failed
-        traceback.print_exc()
+    except Exception as error:
+        if (refused := machine_refuses(error)) is not None:
+            _say(error=refused, exit_code=BadInput.exit_code)
+            return BadInput.exit_code
+        traceback.print_exc()  # a mistake of ours: Python's own exit code for it is 1, which would mean that a check failed
         return EXIT_OWN_FAULT
     _say(**summary(found))
     return 0

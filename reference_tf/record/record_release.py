@@ -38,6 +38,7 @@ def record(
     mapping: str | Path | None = None,
     networks: Collection[str] = (),
     store: int | None = None,
+    averages: bool = False,
     progress: Progress | None = None,
 ) -> Recording:
     """Runs the original graphs of a release and writes what every layer gave to the file `out`, which is whole or absent.
@@ -46,7 +47,8 @@ def record(
     run on `inputs` (tensors by name [N, ...], or an npz or safetensors file of them), on `images` (a folder of pictures), on `latents`
     (dlatents [M, D], or a file of them), of which at most one is given; what these lack is drawn by `seed`. `samples`: how many, by default
     8 up to 64 pixels, else 4, or all rows of `inputs`; `mapping`: a table of your own network (docs/mapping.md); `networks`: only these;
-    `store`: larger tensors keep one sample, by default 2^21 elements; `progress(network, nodes done, nodes in all)`.
+    `store`: larger tensors keep one sample, by default 2^21 elements; `averages`: as in
+    `convert`; `progress(network, nodes done, nodes in all)`.
 
     Returns the opened recording. Raises StylexportError (stylexport.common.errors) where something cannot be read or run. docs/recording.md
     describes the file; the rules of the two precisions are DESIGN.md's "Rules of the proof".
@@ -70,7 +72,7 @@ def record(
         raise BadInput(f"{out}: is a folder; -o names the file to write")
     user = read_user_inputs(_path(inputs), _path(images), _path(latents), seed)
     with contextlib.ExitStack() as opened:
-        found = (sources_of_weights(sources, networks, opened) if table is None else []) or find(sources, table, networks, opened)
+        found = (sources_of_weights(sources, networks, opened) if table is None else []) or find(sources, table, networks, opened, averages)
         check_given(user, found)
         count, given = samples_to_run(samples, user, found), Inputs(user)
         recorded: dict[str, RecordedNetwork] = {}

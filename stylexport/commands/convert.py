@@ -16,6 +16,7 @@ from stylexport.console import bytes_progress, json_option, print_json, say, ver
 @click.option("--network", "named", multiple=True, metavar="NAME=PATH", help="Take PATH as this network without recognising it.")
 @click.option("--mapping", type=click.Path(path_type=Path), help="A table of your own (docs/mapping.md).")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16", "float64"]), help="Cast; by default kept as stored.")
+@click.option("--averages", is_flag=True, help="Take the moving averages of the weights in place of the weights.")
 @click.option("--labels", metavar="A,B", help="Names of the classifier's labels, for stylex.json.")
 @json_option
 @verbose_option
@@ -25,6 +26,7 @@ def command(
     named: tuple[str, ...],
     mapping: Path | None,
     dtype: str | None,
+    averages: bool,
     labels: str | None,
     as_json: bool,
 ) -> None:
@@ -46,7 +48,7 @@ def command(
 
     names = [label.strip() for label in labels.split(",")] if labels else None
     with bytes_progress() as progress:
-        done = convert(paths, out, networks=networks, mapping=mapping, dtype=dtype, labels=names, progress=progress)
+        done = convert(paths, out, networks=networks, mapping=mapping, dtype=dtype, labels=names, averages=averages, progress=progress)
     if as_json:
         print_json(
             {

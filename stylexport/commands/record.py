@@ -25,6 +25,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--store", type=click.IntRange(min=1), metavar="ELEMENTS", help="Larger tensors keep one sample; by default 2^21.")
 @click.option("--mapping", type=_PATH, metavar="TABLE", help="A table of your own (docs/mapping.md): your own network.")
+@click.option("--averages", is_flag=True, help="Take the moving averages of the weights in place of the weights.")
 @click.option("--network", "networks", multiple=True, metavar="NAME", help="Record this network only; may be repeated.")
 @json_option
 @verbose_option
@@ -38,6 +39,7 @@ def command(
     samples: int | None,
     store: int | None,
     mapping: Path | None,
+    averages: bool,
     networks: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -61,6 +63,7 @@ def command(
             mapping=mapping,
             networks=networks,
             store=store,
+            averages=averages,
             progress=progress,
         )
     found = summary(recording)

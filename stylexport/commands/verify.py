@@ -22,6 +22,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--release", "releases", multiple=True, metavar="PATH", help="The release itself: recorded first. Needs [tensorflow].")
 @click.option("--module", metavar="PACKAGE:BUILD", help="A network of your own: a function that returns its module.")
 @click.option("--mapping", type=_PATH, metavar="FILE", help="Your network's table (docs/mapping.md), with --module and --release.")
+@click.option("--averages", is_flag=True, help="The moving averages of the original's weights, with --release.")
 @click.option("--inputs", type=_PATH, metavar="FILE", help="Tensors by the inputs' names (npz or safetensors), with --release.")
 @click.option("--report", type=_PATH, metavar="DIR", help="Write report.json, junit.xml and index.html there.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -36,6 +37,7 @@ def command(
     releases: tuple[str, ...],
     module: str | None,
     mapping: Path | None,
+    averages: bool,
     inputs: Path | None,
     report: Path | None,
     device: str,
@@ -55,6 +57,8 @@ def command(
         raise click.UsageError("name a converted folder, or a network of your own by --module PACKAGE:BUILD")
     if recording is not None and inputs is not None:
         raise click.UsageError("--inputs goes with --release; a recording holds the inputs that it was made with")
+    if recording is not None and averages:
+        raise click.UsageError("--averages goes with --release; a recording holds the weights that it was made with")
     if module is not None and releases and mapping is None:
         raise click.UsageError("--module needs --mapping FILE, the table from the release's variables to the module's tensors")
     from stylexport.verification import verify
@@ -73,6 +77,7 @@ def command(
             against=recording,
             release=releases,
             mapping=mapping,
+            averages=averages,
             inputs=inputs,
             device=device,
             precision=precision,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stylexport.parity import verdict
-from stylexport.parity.verdict import EXACT, UNIT, Evidence, allowed_in_chain, layer_verdict, network_verdicts, proof_verdict
+from stylexport.parity.verdict import EXACT, UNIT, Evidence, allowed_alone, allowed_in_chain, layer_verdict, network_verdicts, proof_verdict
 
 RIGHT = Evidence(alone=2e-9, error64=3e-8, allowed64=4e-7, ratio=1.5, elements=5000)
 CARRIED, FAULT, MISSING = (dataclasses.replace(RIGHT, **changed) for changed in ({"error64": 0.3}, {"alone": 0.3}, {"answered": False}))
@@ -22,6 +22,8 @@ CARRIED, FAULT, MISSING = (dataclasses.replace(RIGHT, **changed) for changed in 
         ({}, "pass"),
         ({"alone": EXACT}, "pass"),
         ({"alone": 1.01 * EXACT}, "fault"),
+        ({"alone": 2.1 * EXACT, "allowed_alone": allowed_alone(2)}, "pass"),
+        ({"alone": 2.3 * EXACT, "allowed_alone": allowed_alone(2)}, "fault"),
         ({"error64": 4.1e-7}, "carried"),
         ({"ratio": 8.1}, "numeric"),
         ({"ratio": 8.1, "elements": 999}, "pass"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import socket
@@ -15,9 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stylexport.checkpoints import EMBEDDED
 from stylexport.torch_models.stylex import StylEx
 from tests.conftest import ROOT, run
 from tests.digits import digits_folder
+from tests.training.classifier.networks import five_logits
 from tests.training.processes import begin, finish
 from tests.training.small_run import settings
 
@@ -171,7 +174,12 @@ def test_a_run_from_a_release_is_resumed_without_naming_it_to_the_same_bytes(dat
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run("train", config, "-o", whole, "--from", converted, "--device", "cpu", *short).code == 0
     assert run("train", config, "-o", cut, "--from", converted, "--device", "cpu", *short).code == 0
-    shutil.rmtree(cut / "checkpoints" / "0000004")
+    for step in ("0000002", "0000004"):  # as if it had been killed before its first checkpoint
+        shutil.rmtree(cut / "checkpoints" / step)
+    other = run("convert", EMBEDDED, "-o", tmp_path / "other", "--dtype", "float16")
+    assert other.code == 0
+    refused = run("train", config, "-o", cut, "--resume", "--from", tmp_path / "other", "--device", "cpu")
+    assert f"began from {converted}, and {tmp_path / 'other'} holds other networks" in refused.err
     found = run("train", config, "-o", cut, "--resume", "--device", "cpu")
     assert found.code == 0, found.err
     assert "goes on with its own run.steps 4, not 12" in found.err
@@ -196,3 +204,35 @@ def test_two_processes_make_the_weights_averages_and_mean_w_of_one(data: Path, c
         one, two = (load_file(tmp_path / f"of_{n}" / "checkpoints" / "0000004" / name) for n in (1, 2))
         for key in one:
             assert torch.allclose(one[key], two[key], rtol=1e-3, atol=1e-4), key
+
+
+def test_the_command_that_a_training_suggests_explains_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a classifier that the run does not hold, in a folder with a space; another one's weights would be random ones."""
+    torch.save(five_logits().state_dict(), tmp_path / "my weights.pt")
+    named = ["classifier.spec=tests.training.classifier.networks:five_logits", f"classifier.weights={tmp_path / 'my weights.pt'}"]
+    short = ["run.steps=1", "run.checkpoint_every=1", "classifier.labels=[a, b, c, d, e]", "losses.path_length=0"]
+    made = run("train", settings(tmp_path, data), "-o", tmp_path / "my run", "--device", "cpu", *named, *short)
+    assert made.code == 0, made.err
+    words = shlex.split(made.out.strip().splitlines()[-1].partition("converted folder: ")[2])
+    assert words[0] == "stylexport"
+    filled = {"DIR": data, "EFFECTS": tmp_path / "effects"}
+    effects = run(*(filled.get(word, word) for word in words[1:]), "--limit", "1")
+    assert (effects.code, effects.err) == (0, "")
+    assert "labels a, b, c, d, e" in effects.out
+
+
+def test_a_resumed_run_is_not_trained_against_other_weights(data: Path, tmp_path: Path) -> None:
+    weights, other = tmp_path / "weights.pt", tmp_path / "other.pt"
+    for path in (weights, other):
+        torch.save(five_logits().state_dict(), path)
+    named = ["classifier.spec=tests.training.classifier.networks:five_logits", f"classifier.weights={weights}"]
+    short = ["run.steps=1", "run.checkpoint_every=1", "losses.path_length=0"]
+    command = ["train", settings(tmp_path, data), "-o", tmp_path / "run", "--device", "cpu"]
+    assert run(*command, *named, *short).code == 0
+    shutil.copy(other, weights)
+    refused = run(*command, "--resume", "run.steps=2")
+    assert refused.code == 2
+    assert "was trained against a classifier of other weights" in refused.err.splitlines()[-1]
+    told = run(*command, "--resume", "run.steps=2", f"classifier.weights={other}")
+    assert told.code == 0
+    assert f"{other} is another classifier than {weights} so far" in told.err

@@ -41,6 +41,8 @@ class Prefix:
     @property
     def slices(self) -> list[Path]:
         """The files of a checkpoint of version 1: one, or its shards; none where it is no such checkpoint."""
+        if not self.folder.is_dir():
+            return []
         one = self.file("")
         found = [one] if self.name and one.is_file() else sorted(self.folder.glob(f"{glob.escape(self.name)}-?????-of-?????"))
         return found if found and all(looks_like_slices(path) for path in found) else []
@@ -64,7 +66,7 @@ def find_checkpoint(path: Path) -> Prefix | None:
     name = _SHARD.sub("", _ENDINGS.sub("", path.name))
     if (prefix := Prefix(path.parent, name)) and prefix.is_bundle and (name != path.name or not path.exists()):
         return prefix
-    if path.name.endswith(".index"):
+    if path.name.endswith(".index") and path.exists():
         return prefix
     return prefix if prefix.slices and (not path.exists() or path in prefix.slices or path.name.endswith(".meta")) else None
 

@@ -33,7 +33,10 @@ VARIABLES: Mapping[str, tuple[tuple[str, str | None], ...]] = {
     "normalization": (("mean", None), ("variance", None), ("count", None)),
     "cell": (("kernel", None), ("recurrent_kernel", None), ("bias", "use_bias")),
     **dict.fromkeys(("einsum_dense", "query_dense", "key_dense", "value_dense", "output_dense"), _KERNEL_BIAS),
+    **dict.fromkeys(("_query_dense", "_key_dense", "_value_dense", "_output_dense"), _KERNEL_BIAS),
 }
+# What Keras 2 calls the projections of its attention, which are attributes of these names.
+_PARTS = {"_query_dense": "query", "_key_dense": "key", "_value_dense": "value", "_output_dense": "attention_output"}
 # Keras 2 calls it depthwise_kernel, Keras 3 kernel.
 _KERAS2 = {("depthwise_conv2d", "kernel"): "depthwise_kernel"}
 
@@ -114,9 +117,17 @@ class _Model:
 
 def _part(above: Layer, attribute: str) -> Layer:
     """A layer that is an attribute of another one: Bidirectional's forward_layer and backward_layer, TimeDistributed's layer, a cell."""
-    own = _mapping(above.config.get("layer" if attribute == "forward_layer" else attribute))
+    direction = attribute.removesuffix("layer") if attribute in ("forward_layer", "backward_layer") else ""
+    own = _mapping(above.config.get(attribute) or (above.config.get("layer") if direction else None))
     kind = _snake_case(str(own.get("class_name"))) if own else attribute
-    name = str(_mapping(own.get("config")).get("name") or (f"{above.kind}_cell" if attribute == "cell" else attribute))
+    written = _mapping(own.get("config")).get("name")
+    name = (
+        direction + written
+        if isinstance(written, str)
+        else f"{above.kind}_cell"
+        if attribute == "cell"
+        else _PARTS.get(attribute, attribute)
+    )
     return Layer(f"{above.prefix}/{name}", kind, _mapping(own.get("config")) or (above.config if attribute == "cell" else {}))
 
 

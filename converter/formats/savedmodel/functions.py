@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.converter.formats.base import Artefact
+from stylexport.converter.formats.checkpoint.averages import Averaged
 from stylexport.converter.formats.checkpoint.meta_graph import GraphCheckpoint
 from stylexport.converter.formats.savedmodel.frozen_graph import FrozenGraph
 from stylexport.converter.formats.savedmodel.saved_methods import (
@@ -80,7 +81,9 @@ def functions(artefact: Artefact) -> Iterator[Function]:
     Of one path the variants for inference come first. Nothing is flattened before it is asked for. Raises HostileFile and
     DamagedFile as flattening does.
     """
-    if isinstance(artefact, FrozenGraph | GraphCheckpoint):
+    if isinstance(artefact, Averaged):
+        yield from (replace(function, graph=artefact.renamed(function.graph)) for function in functions(artefact.original))
+    elif isinstance(artefact, FrozenGraph | GraphCheckpoint):
         yield from _plain(artefact)
     elif isinstance(artefact, SavedModel):
         yield from _saved(artefact, paths(artefact.meta_graph.object_graph_def))
@@ -88,11 +91,15 @@ def functions(artefact: Artefact) -> Iterator[Function]:
 
 def holds_graph(artefact: Artefact) -> bool:
     """Whether something of the artefact can be run."""
-    return isinstance(artefact, FrozenGraph | GraphCheckpoint | SavedModel)
+    original = artefact.original if isinstance(artefact, Averaged) else artefact
+    return isinstance(original, FrozenGraph | GraphCheckpoint | SavedModel)
 
 
 def inference(artefact: Artefact, path: str) -> Function | None:
     """The callable at `path` as it computes outside training; None where there is none."""
+    if isinstance(artefact, Averaged):
+        function = inference(artefact.original, path)
+        return function and replace(function, graph=artefact.renamed(function.graph))
     found: Iterator[Function]
     if isinstance(artefact, FrozenGraph | GraphCheckpoint):
         found = _plain(artefact) if path == "" else iter(())

@@ -88,6 +88,12 @@ def _activation(suspect: Suspect, module: Any) -> dict[str, float]:
     }
 
 
+def _clamp(suspect: Suspect, clamping: Any) -> dict[str, Any]:
+    """What a convolution's output is clamped to; a skip, which has no activation, is not."""
+    own = getattr(clamping, "clamp", None)
+    return {"clamp": None if clamping is None else _constant(suspect, "conv_clamp", own)}
+
+
 def _taps(suspect: Suspect, fir: Any, axis_gain: float) -> dict[str, Any]:
     """Taps as the constructor of a filter takes them."""
     if fir is None:
@@ -103,7 +109,7 @@ def _bias(tensors: Mapping[str, Tensor]) -> Tensor:
 def _synthesis(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     module: Any = suspect.module
     noise = suspect.args[2] if len(suspect.args) > 2 else suspect.kwargs.get("noise", "const")
-    constant = {"const": tensors["noise_const"], "none": None}
+    constant = {"const": tensors.get("noise_const"), "none": None}
     return LayerFormula(
         formulas.modulated,
         {
@@ -112,20 +118,23 @@ def _synthesis(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
             **_taps(suspect, module.fir, 2.0),
             "epsilon": _constant(suspect, "demodulation_epsilon", module.epsilon),
             "noise": constant[noise] if isinstance(noise, str) else noise,
-            "strength": tensors["noise_strength"],
+            "strength": tensors.get("noise_strength", 0.0),
+            **_clamp(suspect, module.activation),
         },
     )
 
 
 def _to_rgb(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     plain = {"epsilon": None, "noise": None, "strength": 0.0, "slope": 1.0, "gain": 1.0}
+    plain |= _clamp(suspect, suspect.module)
     return LayerFormula(formulas.modulated, {**_modulation(suspect, tensors), **plain, **_taps(suspect, None, 1.0)})
 
 
 def _modulation(suspect: Suspect, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     x, weight = suspect.args[0], tensors["weight"]
     style = suspect.args[1] if len(suspect.args) > 1 else suspect.kwargs["style"]
-    coefficient = 1 / math.sqrt(weight[0].numel())
+    equalized = weight.shape[2] == 1 or _constant(suspect, "equalized_convolutions", getattr(suspect.module, "equalized", True))
+    coefficient = 1 / math.sqrt(weight[0].numel()) if equalized else 1.0
     pads = formulas.same_pads(x, weight)
     return {"x": x, "style": style, "weight": weight, "bias": _bias(tensors), "coefficient": coefficient, "pads": pads}
 
@@ -135,7 +144,8 @@ def _conv(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     x, weight = suspect.args[0], tensors["weight"]
     facts = {"x": x, "weight": weight, "bias": _bias(tensors), "coefficient": 1 / math.sqrt(weight[0].numel())}
     pads = formulas.same_pads(x, weight)
-    return LayerFormula(formulas.convolution, {**facts, "pads": pads, **_activation(suspect, module), **_taps(suspect, module.fir, 1.0)})
+    facts |= {"pads": pads, **_clamp(suspect, module.activation)}
+    return LayerFormula(formulas.convolution, {**facts, **_activation(suspect, module), **_taps(suspect, module.fir, 1.0)})
 
 
 def _dense(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
@@ -145,7 +155,7 @@ def _dense(suspect: Suspect, tensors: Mapping[str, Tensor]) -> LayerFormula:
     if suspect.config is not None:
         multiplier = _constant(suspect, "mapping_lr_multiplier", 1.0) if suspect.layer.startswith("mapping") else 1.0
     facts = {"x": suspect.args[0], "weight": weight, "bias": _bias(tensors), "coefficient": 1 / math.sqrt(weight.shape[1])}
-    plus = 1.0 if suspect.layer.startswith("style_vectors") else 0.0
+    plus = _constant(suspect, "style_offset", 1.0) if suspect.layer.startswith("style_vectors") else 0.0
     return LayerFormula(formulas.dense, {**facts, **_activation(suspect, module), "lr_multiplier": multiplier, "plus": plus})
 
 
