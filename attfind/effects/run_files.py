@@ -54,7 +54,7 @@ def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         about = _checked(json.loads(place.read_text(encoding="utf-8")))
         place = folder / LATENTS
         with np.load(place) as file:
-            return about, {name: file[name] for name in ARRAYS[1:-1]}
+            return about, _agreeing({name: file[name] for name in ARRAYS[1:-1]})
     except NUMPY_ERRORS as error:
         whole = f"all is measured, and {H5} says what: name another folder to measure anew"
         remedy = whole if (folder / H5).is_file() else f"delete {folder} and measure again"
@@ -70,6 +70,18 @@ def _checked(about: Any) -> dict[str, Any]:
         raise ValueError(f"its labels are {labels!r:.100}")
     found: dict[str, Any] = {**about}
     return found
+
+
+def _agreeing(arrays: dict[str, Array]) -> dict[str, Array]:
+    """A run's arrays. Raises ValueError where they are not numbers of images, coordinates and labels that agree."""
+    if wrong := [name for name, array in arrays.items() if array.dtype.kind != ("b" if name == "done" else "f")]:
+        raise ValueError(f"{wrong[0]} holds {arrays[wrong[0]].dtype}")
+    images, size, labels = len(arrays["latents"]), arrays["style_min"].size, arrays["base_logits"].shape[-1]
+    expected = {"base_logits": (images, labels), "styles": (images, size), "style_max": (size,), "style_min": (size,)}
+    expected |= {"effects": (images, 2, arrays["effects"].shape[2], labels), "done": (images,)} if "effects" in arrays else {}
+    if wrong := [name for name, shape in expected.items() if arrays[name].shape != shape]:
+        raise ValueError(f"{wrong[0]} has the shape {arrays[wrong[0]].shape}, not {expected[wrong[0]]}")
+    return arrays
 
 
 def write_part(folder: Path, image: int, effects: Array) -> None:
@@ -109,8 +121,8 @@ def read_h5(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
         with h5py.File(path) as file:
             arrays = {name: np.asarray(file["dlatents" if name == "latents" else name]) for name in ARRAYS}
-            return _checked(json.loads(file.attrs["about"])), arrays
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            return _checked(json.loads(file.attrs["about"])), _agreeing(arrays)
+    except (OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
         raise DamagedFile(path, f"does not hold effects ({error})", "measure the effects again") from error
 
 

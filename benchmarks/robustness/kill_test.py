@@ -17,11 +17,13 @@ import json
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +64,6 @@ def _converted_before(folder: Path) -> None:
 TORCH = ["stylexport.cli", "stylexport.attfind.api", "stylexport.converter.output.convert"]
 TRAIN = ["stylexport.training.loop", "stylexport.commands.train", "lpips", "torch._dynamo", "torch.utils.tensorboard", "scipy.linalg"]
 JOBS = {
-    "convert": Job(["convert", str(DEMO), "-o", "out"], "out", TORCH[::2]),
-    "convert-again": Job(["convert", str(DEMO), "-o", "out", "--labels", "8,9"], "out", TORCH[::2], _converted_before),
     "record": Job(
         ["record", str(DEMO), "--network", "encoder", "--samples", "1", "-o", "out.safetensors"],
         "out.safetensors",
@@ -87,6 +87,8 @@ JOBS = {
         TORCH,
     ),
     "train": Job(["train", "../inputs/settings.yaml", "-o", "out", "--from", "../inputs/converted", "--device", "cpu"], "out", TRAIN),
+    "convert": Job(["convert", str(DEMO), "-o", "out"], "out", TORCH[::2]),
+    "convert-again": Job(["convert", str(DEMO), "-o", "out", "--labels", "8,9"], "out", TORCH[::2], _converted_before),
 }
 
 
@@ -99,12 +101,16 @@ def main() -> int:
     parser.add_argument("--number", type=int, help="this kill alone")
     chosen = parser.parse_args()
     numbers = range(chosen.kills) if chosen.number is None else [chosen.number]
+    names = chosen.only or list(JOBS)
+    if len(names) > 1:  # each a process of its own, two at a time
+        command = [sys.executable, "-m", "benchmarks.robustness.kill_test", "--kills", str(chosen.kills), "--seed", str(chosen.seed)]
+        with ThreadPoolExecutor(2) as pool:
+            return max(pool.map(lambda name: subprocess.run([*command, "--only", name], check=False).returncode, names))
     failures = []
     with tempfile.TemporaryDirectory(prefix="kill-test-") as folder:
         _prepare(Path(folder) / "inputs")
-        for name in chosen.only or JOBS:
+        for name in names:
             failures += _job(name, Path(folder), numbers, chosen.seed)
-    print(f"seed {chosen.seed}: {len(failures)} failures")
     return int(bool(failures))
 
 
@@ -154,7 +160,9 @@ def _job(name: str, work: Path, numbers: Sequence[int], seed: int) -> list[str]:
         shutil.rmtree(work / "whole")
     found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
     took = time.monotonic() - began
-    print(f"{name} ({whole.seconds:.1f} s, {whole.steps} steps): {len(numbers)} kills: {found}; {took:.0f} s in all", flush=True)
+    print(
+        f"{name} ({whole.seconds:.1f} s, {whole.steps} steps): {len(numbers)} kills: {found}; seed {seed}, {took:.0f} s in all", flush=True
+    )
     return failures
 
 

@@ -49,7 +49,9 @@ class Archive:
         try:
             with damaged(path, "be read as a zip archive", ZIP_ERRORS):
                 self._zip = zipfile.ZipFile(file)
-            records = sorted((info for info in self._zip.infolist() if not info.is_dir()), key=lambda info: info.header_offset)
+            records = sorted(
+                (info for info in self._zip.infolist() if not info.filename.endswith("/")), key=lambda info: info.header_offset
+            )
             self.members: Mapping[str, zipfile.ZipInfo] = {info.filename: info for info in records}
             self._check(records)
         except BaseException:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stylexport.common.errors import StylexportError
+from stylexport.common.errors import BadInput, StylexportError, machine_refuses
 from stylexport.reference_tf.record.record_release import record, summary
 
 EXIT_OWN_FAULT = 70  # sysexits.h: EX_SOFTWARE
@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StylexportError as error:
         _say(error=str(error), exit_code=error.exit_code)
         return error.exit_code
-    except (OSError, MemoryError) as error:
-        _say(error=f"{type(error).__name__}: {error}", exit_code=2)
-        return 2
-    except Exception:  # a mistake of ours: Python's own exit code for it is 1, which would mean that a check failed
-        traceback.print_exc()
+    except Exception as error:
+        if (refused := machine_refuses(error)) is not None:
+            _say(error=refused, exit_code=BadInput.exit_code)
+            return BadInput.exit_code
+        traceback.print_exc()  # a mistake of ours: Python's own exit code for it is 1, which would mean that a check failed
         return EXIT_OWN_FAULT
     _say(**summary(found))
     return 0

@@ -7,13 +7,15 @@ together, and what a killed one left there is removed by the next writer of the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stylexport.common.errors import BadInput
+from stylexport.common.errors import REMEDIES, BadInput
 from stylexport.common.locks import exclusive, made
 
 MARK = "stylex.json"
@@ -71,8 +73,7 @@ def whole_folder(target: Path, *, into: bool = False) -> Iterator[Path]:
                 if stage.parent == target:
                     _remove_leftover(_beside(target))
                     _check_places(stage, target)
-                    os.replace(stage, target / _READY)
-                    _put_in_place(target)
+                    to_the_end(lambda stage=stage: _commit(stage, target))  # type: ignore[misc]
                 else:
                     os.replace(stage, target)
                 _sync(target.parent)
@@ -91,6 +92,14 @@ def settle(target: Path) -> None:
     except OSError as error:
         what = f"a program that wrote it was killed, and what it left cannot be put in place ({error.strerror or error})"
         raise BadInput(f"{target}: {what}; copy the folder to a place where you may write") from error
+
+
+def _commit(stage: Path, target: Path) -> None:
+    """From here on what is in `stage` will be in `target`."""
+    if stage.is_dir():
+        os.replace(stage, target / _READY)
+    if (target / _READY).is_dir():
+        _put_in_place(target)
 
 
 def _put_in_place(target: Path) -> None:
@@ -132,7 +141,11 @@ def _unwritable(error: OSError, path: Path) -> Exception:
     """What to raise for an error while `path` is written; the error itself where it names a file elsewhere, which was to be read."""
     if isinstance(error.filename, str | bytes) and path.parent.absolute() not in Path(os.fsdecode(error.filename)).absolute().parents:
         return error
-    return BadInput(f"{path}: cannot be written ({error.strerror or error}); make room, or name another folder")
+    why, remedy = error.strerror or str(error), "make room, or name another folder"
+    if number := error.errno or int((re.findall(r"errno = (\d+)", why) or [0])[0]):  # HDF5 tells the system's number in a long text
+        why = os.strerror(number)
+        remedy = remedy if number in (errno.ENOSPC, errno.EDQUOT) else REMEDIES.get(number, remedy)
+    return BadInput(f"{path}: cannot be written ({why}); {remedy}")
 
 
 def _beside(path: Path) -> Path:
@@ -149,14 +162,29 @@ def _own_folder(stage: Path, target: Path) -> Iterator[Path]:
             stack.enter_context(exclusive(stage, _BUSY, make=True))
         except BadInput as error:
             raise BadInput(f"{target}: {_BUSY}") from error
-        clear(stage)
         own = stage.stat()
         try:
+            clear(stage)
             yield stage
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(own, stage.stat()):  # else it was moved, and another program has begun one here
-                    shutil.rmtree(stage, ignore_errors=True)
+            to_the_end(lambda: _remove(stage, own))
+
+
+def _remove(stage: Path, own: os.stat_result) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(own, stage.stat()):  # else it was moved, and another program has begun one here
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def to_the_end(act: Callable[[], None]) -> None:
+    """Does what is harmless to do twice; where a signal breaks into it, again, and then raises what the signal raised."""
+    try:
+        act()
+    except Exception:
+        raise
+    except BaseException:
+        act()
+        raise
 
 
 def _remove_leftover(stage: Path) -> None:

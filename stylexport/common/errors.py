@@ -79,8 +79,9 @@ def machine_refuses(error: BaseException) -> str | None:
         name = error.filename
         place = "" if name is None else f"{os.fsdecode(name) if isinstance(name, bytes) else name}: "
         return f"{place}{error.strerror or error}; {REMEDIES.get(error.errno or 0, 'check the path')}"
-    # Of torch's, neither the class for a GPU nor the RuntimeError for a CPU is a MemoryError.
-    named = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    if isinstance(error, MemoryError) or (named and isinstance(error, RuntimeError)):
-        return f"the memory is not enough ({str(error) or 'MemoryError'}); take fewer samples at once, or a machine with more memory"
+    # Of torch's, neither the class for a GPU nor the RuntimeError for a CPU is a MemoryError; nor is TensorFlow's.
+    named = type(error).__name__ in ("OutOfMemoryError", "ResourceExhaustedError") or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError) or (named and isinstance(error, Exception)):
+        what = f" ({str(error).splitlines()[0][:300]})" if str(error) else ""
+        return f"the memory is not enough{what}; take fewer samples or images at once, or a machine with more memory"
     return None

@@ -6,6 +6,7 @@ A system without such locks (Windows), or a network drive, keeps nobody off.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -62,28 +63,44 @@ def exclusive(folder: Path, busy: str, *, make: bool = False, wait: bool = False
 def _acquire(folder: Path, busy: str, make: bool, wait: bool) -> int:
     """The handle of the locked folder; -1 where the system has no lock for it."""
     while True:
-        if make:
-            folder.mkdir(exist_ok=True)
-        if fcntl is None:
-            return -1
+        new = make and not folder.is_dir()
         try:
-            handle = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:  # its last owner moved or removed it
             if make:
-                continue
+                folder.mkdir(exist_ok=True)
+            if (handle := _lock(folder, busy, wait)) is not None:
+                return handle
+        except Exception:
             raise
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            os.close(handle)
-            raise BadInput(f"{folder}: {busy}") from error
-        except OSError:  # a network drive without locks
-            os.close(handle)
-            return -1
+        except BaseException:  # a signal; nobody else knows of the folder yet
+            if new:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+        if not folder.is_dir() and not make:  # its last owner moved or removed it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+
+
+def _lock(folder: Path, busy: str, wait: bool) -> int | None:
+    """As `_acquire`, once; None where the folder lies elsewhere by the time that it is locked."""
+    if fcntl is None:
+        return -1
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         if _is_at(handle, folder):
             _held.add(handle)
             return handle
-        os.close(handle)
+    except BlockingIOError as error:
+        raise BadInput(f"{folder}: {busy}") from error
+    except OSError:  # a network drive without locks
+        return -1
+    finally:
+        if handle not in _held:
+            os.close(handle)
+    return None
 
 
 def _is_at(handle: int, folder: Path) -> bool:

@@ -16,6 +16,7 @@ from stylexport.common.atomic import whole_file, whole_folder
 from stylexport.common.errors import BadInput
 from stylexport.common.json_files import read_index
 from stylexport.common.locks import claimed, temporary_folder
+from stylexport.termination import Terminated, unwinding
 
 FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 STEPS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove"}
@@ -44,25 +45,28 @@ def held(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def killed_at(step: int, act: Callable[[], None]) -> bool:
-    """Forks, acts, and kills the child when it is about to take this step on the file system; whether it was killed."""
+def killed_at(step: int, act: Callable[[], None], number: int = signal.SIGKILL) -> bool:
+    """Forks, acts, and sends the child a signal when it is about to take this step on the file system; whether that ended it."""
     if not (child := os.fork()):
         taken = 0
 
         def about_to(event: str, arguments: tuple[Any, ...]) -> None:
             nonlocal taken
             if event in STEPS and (taken := taken + 1) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
 
         code = 1
         try:
             sys.addaudithook(about_to)
-            act()
+            with unwinding():
+                act()
             code = 0
+        except Terminated:
+            code = 143
         finally:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, -signal.SIGKILL)
+    assert code in (0, -signal.SIGKILL, 143)
     return code != 0
 
 
@@ -112,6 +116,39 @@ def test_a_file_whose_writer_is_killed_at_any_step_is_the_old_or_the_new_one(tmp
         act()
         assert held(tmp_path) == {"note.txt": "new"}
     assert step > 4
+
+
+@FORK
+@pytest.mark.parametrize("before", [OLD, {}], ids=["added to", "new"])
+def test_sigterm_at_any_step_leaves_nothing_half_written(tmp_path: Path, before: dict[str, str]) -> None:
+    for step in range(1, 200):
+        target = tmp_path / str(step) / "out"
+        target.parent.mkdir()
+        if before:
+            write(before, target)
+        ended = killed_at(step, lambda target=target: write(NEW, target), signal.SIGTERM)  # type: ignore[misc]
+        found = held(target.parent)
+        assert found in [
+            {f"out/{name}": text for name, text in {**files, "stylex.json": index(files)}.items()} for files in (before, NEW)
+        ] or (not found and not before)
+        assert not list(target.parent.rglob(".*"))
+        if not ended:
+            assert step > 10
+            return
+    raise AssertionError("it never came to its end")
+
+
+@FORK
+def test_sigterm_at_any_step_of_a_file_leaves_nothing_half_written(tmp_path: Path) -> None:
+    def act() -> None:
+        with whole_file(tmp_path / "note.txt") as partial:
+            partial.write_text("new")
+
+    step = 1
+    while killed_at(step, act, signal.SIGTERM):
+        assert [path.name for path in tmp_path.iterdir()] in ([], ["note.txt"])
+        step += 1
+    assert step > 3
 
 
 def test_of_two_writers_the_second_says_so_and_the_first_goes_on(tmp_path: Path) -> None:

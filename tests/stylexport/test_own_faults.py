@@ -67,7 +67,7 @@ def test_a_mistake_in_a_reader_is_ours(
         (PermissionError(errno.EACCES, "Permission denied", "out/config.json"), "out/config.json: Permission denied; name a place where"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room on the disk"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", b"x"), "x: No such file or directory; check the path"),
-        (MemoryError(), "the memory is not enough (MemoryError); take fewer samples"),
+        (MemoryError(), "the memory is not enough; take fewer samples"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "the memory is not enough"),
     ],
 )
