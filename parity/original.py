@@ -14,7 +14,7 @@ from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, allowed_in_chain, explained_by_rounding
 from stylexport.parity.windows import Overlap, nearest_overlap
 
 
@@ -74,6 +74,11 @@ class Original:
         """What a layer that answers for a tap may be off by alone."""
         return allowed_alone(tap.constants_alone, tap.unit, tap.coarse_constants_alone)
 
+    def allowed_in_chain(self, tap: RecordedTap) -> float:
+        """What a layer that answers for a tap may be off by in the chain."""
+        floor = self.floor(tap)
+        return allowed_in_chain(tap.constants, self.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants)
+
     @cached_property
     def largest_floor(self) -> float:
         """The largest rounding floor of the network, 2^-24 where no tap has one."""
@@ -124,6 +129,10 @@ class Original:
         orders = all_orders(len(tap.shape), tap.layout) if len(tap.shape) == len(like) > 1 else []
         fitting = [order for order in orders if tap.shape[order[1]] == like[1]]
         return self.permuted(tap, fitting[0]) if fitting else None
+
+    def sizes(self, tap: RecordedTap, order: Sequence[int]) -> tuple[int, ...]:
+        """The sizes of a tap's axes behind the first two, with its axes in another order."""
+        return tuple(tap.shape[axis] for axis in order[2:])
 
     def permuted(self, tap: RecordedTap, order: Sequence[int]) -> Tensor:
         """A tap's stored rows with their axes in another order."""

@@ -45,7 +45,8 @@ OWN_FAULT = "this is a fault of StylExport's, not of your files; please report i
 def cli(verbose: bool) -> None:
     """Carry a released StylEx from TensorFlow into PyTorch, and prove that it arrived unchanged.
 
-    Exit codes: 0 good, 1 the check failed, 2 bad input or usage, 3 incomplete coverage, 70 a fault of StylExport itself, 130 interrupted.
+    Exit codes: 0 good, 1 the check failed, 2 bad input or usage, 3 incomplete coverage, 70 a fault of StylExport itself, 130 interrupted,
+    143 ended by SIGTERM.
     """
 
 

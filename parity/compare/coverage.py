@@ -18,6 +18,7 @@ def missing(comparison: Comparison, layerwise: Layerwise) -> list[RecordedTap]:
     matched = {match.tap.tensor for layer in layerwise.calls for match in layerwise.matches(layer)}
     by_values = {layer for layer in comparison.taps if comparison.is_variable(layer) and layerwise.matches(layer)}
     by_values |= {layer for layer in comparison.taps if comparison.holds_layers(layer) and comparison.original.layer_weights(layer)}
+    by_values |= {layer for layer in layerwise.calls if any(match.reordered for match in layerwise.matches(layer))}
     declared = [tap for tap in comparison.original.network.taps if tap.declared and tap.layer not in by_values]
     return [tap for tap in declared if not _answered(comparison, tap, matched)]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stylexport.parity.explain.hypotheses.attribute_hypotheses import attribute_hypotheses
 from stylexport.parity.explain.hypotheses.code_changes import CodeChange, code_changes
 from stylexport.parity.explain.hypotheses.fitted import fitted_changes, fitted_hypotheses
-from stylexport.parity.explain.hypotheses.hypothesis import FITTED, IMPOSSIBLE, SEEN, SUPPOSED, Hypothesis, together
+from stylexport.parity.explain.hypotheses.hypothesis import FITTED, IMPOSSIBLE, SEEN, SUPPOSED, Hypothesis, tell_own_mistake, together
 from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypotheses
 from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypotheses
 from stylexport.parity.explain.hypotheses.reduced import EXPENSIVE, cost, reduced
@@ -144,8 +144,8 @@ def _singles(suspect: Suspect, output: Tensor, least: int, most: int) -> list[Hy
     for make in (weight_hypotheses, attribute_hypotheses, input_hypotheses, lambda s: output_hypotheses(s, output)):
         try:
             found += make(suspect)
-        except IMPOSSIBLE:
-            continue  # a module that these hypotheses do not fit
+        except IMPOSSIBLE as error:
+            tell_own_mistake(error)  # else it is a module that these hypotheses do not fit
     return sorted((item for item in found if least <= item.evidence <= most), key=lambda item: item.rank)
 
 

@@ -117,9 +117,9 @@ def sufficiency(
         >>> import tempfile
         >>> from stylexport import convert, load
         >>> from stylexport.checkpoints import EMBEDDED
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = convert(EMBEDDED, folder / "converted")
-        >>> stylex, one_label = load(folder / "converted"), torch.tensor([[2.0, -1.0]])
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = convert(EMBEDDED, folder + "/converted")
+        >>> stylex, one_label = load(folder + "/converted"), torch.tensor([[2.0, -1.0]])
         >>> sufficiency(stylex, torch.zeros(1, 3, 32, 32), lambda images: one_label.expand(len(images), 2), top=3)["sufficiency"]
         0.0
 
