@@ -35,7 +35,7 @@ from stylexport.converter.formats.savedmodel.saved_methods import (
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
 from stylexport.converter.graph.dataflow import follow
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
-from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while
+from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while, outside
 
 SIGNATURE = "signature:"
 _RANDOM = re.compile(r"(Stateless)?(Random|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Bernoulli|Dropout|StandardNormal).*")
@@ -241,6 +241,7 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
 def _plain(artefact: FrozenGraph | GraphCheckpoint) -> Iterator[Function]:
     """A graph without functions of its own: from the placeholders that its outputs need to its outputs; none where it has no outputs."""
     graph, loops = as_while(next(artefact.graphs()))
+    graph = Graph(graph.nodes, graph.keys, outside(graph) if loops else graph.outputs, graph.part)
     if not graph.outputs:
         return
     needed = follow(graph, graph.outputs, [name for name, node in graph.nodes.items() if node.op in _PLACEHOLDERS]).inputs
