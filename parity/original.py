@@ -14,7 +14,7 @@ from stylexport.converter.graph.tensor_proto import BFLOAT16
 from stylexport.converter.output.recording import RecordedNetwork, RecordedTap, Recording
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference, sortable
 from stylexport.parity.result import KernelFault
-from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, explained_by_rounding
+from stylexport.parity.verdict import EXACT, UNIT, allowed_alone, allowed_in_chain, explained_by_rounding
 from stylexport.parity.windows import Overlap, nearest_overlap
 
 
@@ -29,6 +29,7 @@ class InPart:
 
 
 STEP = "#"  # between a tensor's name and the number of a step in it
+STACK = "|"  # between the names of tensors that are the steps of one
 
 
 @dataclass
@@ -72,6 +73,11 @@ class Original:
     def allowed_alone(self, tap: RecordedTap) -> float:
         """What a layer that answers for a tap may be off by alone."""
         return allowed_alone(tap.constants_alone, tap.unit, tap.coarse_constants_alone)
+
+    def allowed_in_chain(self, tap: RecordedTap) -> float:
+        """What a layer that answers for a tap may be off by in the chain."""
+        floor = self.floor(tap)
+        return allowed_in_chain(tap.constants, self.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants)
 
     @cached_property
     def largest_floor(self) -> float:
@@ -123,6 +129,10 @@ class Original:
         orders = all_orders(len(tap.shape), tap.layout) if len(tap.shape) == len(like) > 1 else []
         fitting = [order for order in orders if tap.shape[order[1]] == like[1]]
         return self.permuted(tap, fitting[0]) if fitting else None
+
+    def sizes(self, tap: RecordedTap, order: Sequence[int]) -> tuple[int, ...]:
+        """The sizes of a tap's axes behind the first two, with its axes in another order."""
+        return tuple(tap.shape[axis] for axis in order[2:])
 
     def permuted(self, tap: RecordedTap, order: Sequence[int]) -> Tensor:
         """A tap's stored rows with their axes in another order."""
@@ -222,7 +232,8 @@ class Original:
 
     def _exact(self, tap: RecordedTap) -> Tensor:
         tensor, _, step = tap.tensor.partition(STEP)
-        value = self.recording.exact(tensor)
+        values = [self.recording.exact(name) for name in tensor.split(STACK)]
+        value = values[0] if len(values) == 1 else np.stack(values, 1)
         return torch.atleast_1d(torch.from_numpy(value[:, int(step)] if step else value).to(self.device))
 
 

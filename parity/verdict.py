@@ -11,7 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 # A layer's verdict. `carried`: wrong only because of what came in; its own judgement passes.
-PASS, NUMERIC, FAULT, CARRIED, MISSING = "pass", "numeric", "fault", "carried", "missing"
+# `reordered`: another order of the same sum. The layer's own value is none of the original's, but the sum in which it goes agrees in the
+# chain: no fault, for a port that errs there errs in the sum, or behind it.
+PASS, NUMERIC, FAULT, CARRIED, MISSING, REORDERED = "pass", "numeric", "fault", "carried", "missing", "reordered"
 INCOMPLETE = "incomplete"
 EXIT_CODES = {PASS: 0, NUMERIC: 1, FAULT: 1, INCOMPLETE: 3}
 
@@ -36,7 +38,8 @@ class Evidence:
     `alone` is T64's, fed with the original's own inputs, and `allowed_alone` what it may be; `error64` and `allowed64` are those in the
     chain. `ratio` is the float32 error over the rounding floor (in a lower precision, the layer's own error over that format's rounding
     unit), None where the arithmetic is not judged. `elements` is the size of the tensor. `answered`: whether any layer gives this tensor
-    of the original. `other_values`: whether a tensor of the layer differs from the original's variable, number by number.
+    of the original. `other_values`: whether a tensor of the layer differs from the original's variable, number by number. `reordered`:
+    `alone` and `error64` are those of the sum in which the layer's value goes, in the chain.
     """
 
     alone: float
@@ -47,6 +50,7 @@ class Evidence:
     elements: int = 1
     answered: bool = True
     other_values: bool = False
+    reordered: bool = False
 
 
 def layer_verdict(layer: Evidence) -> str:
@@ -65,6 +69,8 @@ def layer_verdict(layer: Evidence) -> str:
     """
     if not layer.answered:
         return MISSING
+    if layer.reordered and not layer.other_values and layer.error64 <= layer.allowed64:
+        return REORDERED
     if layer.other_values or not layer.alone <= layer.allowed_alone:
         return FAULT
     if not layer.error64 <= layer.allowed64:
@@ -81,8 +87,8 @@ def severity(layer: Evidence) -> tuple[int, float, float]:
         True
 
     """
-    rank = (PASS, NUMERIC, CARRIED, FAULT, MISSING).index(layer_verdict(layer))
-    far = layer.alone if rank == 3 else layer.error64 / layer.allowed64
+    rank = (PASS, REORDERED, NUMERIC, CARRIED, FAULT, MISSING).index(layer_verdict(layer))
+    far = layer.alone if layer_verdict(layer) == FAULT else layer.error64 / layer.allowed64
     ratio = layer.ratio or 0.0
     return rank, math.inf if math.isnan(far) else far, math.inf if math.isnan(ratio) else ratio
 

@@ -39,7 +39,7 @@ class StyleGAN2GeneratorConfig(GeneratorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels:
-            raise ValueError(f"StyleGAN2's w holds no label probabilities, so `labels` is 0, not {self.labels}")
+            raise ValueError(f"StyleGAN2's w holds no label probabilities: `labels` is 0, not {self.labels}; train from a StylEx")
         if self.label_embedding not in EMBEDDINGS or (self.label_embedding == "none") != (not self.classes):
             raise ValueError(f"`label_embedding` {self.label_embedding!r} does not fit {self.classes} classes")
 

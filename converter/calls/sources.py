@@ -14,7 +14,7 @@ from stylexport.converter.calls.calls import Procedure, image_calls, other_calls
 from stylexport.converter.calls.inputs import UNKNOWN
 from stylexport.converter.calls.user_inputs import UserInputs
 from stylexport.converter.formats.base import Artefact
-from stylexport.converter.formats.checkpoint.averages import Averaged
+from stylexport.converter.formats.checkpoint.averages import averaged
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.formats.savedmodel.functions import holds_graph
 from stylexport.converter.mapping.network import Network
@@ -65,7 +65,7 @@ def find(
         if not holds_graph(artefact):
             without.append(f"{artefact.path} ({artefact.format})")
             continue
-        artefact = Averaged(artefact) if averages else artefact
+        artefact = averaged(artefact) if averages else artefact
         networks = read(artefact)
         for network in networks:
             if network.network in found:

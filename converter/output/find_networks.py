@@ -10,7 +10,7 @@ from pathlib import Path
 from stylexport.common.errors import BadInput, IncompleteCoverage, MappingError, StylexportError
 from stylexport.common.text import listing
 from stylexport.converter.formats.base import Artefact
-from stylexport.converter.formats.checkpoint.averages import RAW, Averaged
+from stylexport.converter.formats.checkpoint.averages import RAW, averaged
 from stylexport.converter.formats.registry import DATA_FORMATS, open_each
 from stylexport.converter.formats.tar_archive import shown
 from stylexport.converter.mapping.network import Network
@@ -85,7 +85,7 @@ def find_networks(
 def _opened(source: Source, opened: contextlib.ExitStack, averages: bool) -> Iterator[Artefact]:
     for artefact in open_each(source):
         opened.callback(artefact.close)
-        yield Averaged(artefact) if averages and artefact.format not in DATA_FORMATS else artefact
+        yield averaged(artefact) if averages and artefact.format not in DATA_FORMATS else artefact
 
 
 def _reader(mapping: Source | None) -> Reader:

@@ -83,12 +83,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Match:
-    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone), what that may be, its shape."""
+    """A call of a layer of the port that answers for a tap of the original: its own error (T64 alone), what that may be, its shape.
+
+    `reordered`: not the layer's own value is the tap's but that of the sum in which it goes (`stylexport.parity.match.other_order`).
+    """
 
     tap: RecordedTap
     error: float
     shape: torch.Size
     allowed: float = EXACT
+    reordered: bool = False
 
     @property
     def fails(self) -> bool:

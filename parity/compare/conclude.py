@@ -17,7 +17,7 @@ from stylexport.parity.compare.weight_values import Mismatch
 from stylexport.parity.difference import NOT_MEASURED, Difference
 from stylexport.parity.explain.causes import CAUSES
 from stylexport.parity.result import Fault, Layer, Loss
-from stylexport.parity.verdict import EXACT, FAULT, UNIT, Evidence, allowed_in_chain, network_verdicts, severity
+from stylexport.parity.verdict import EXACT, FAULT, REORDERED, UNIT, Evidence, network_verdicts, severity
 
 UNUSED = "no call of the original uses it: compared by value"
 OF_A_BLOCK = "compared by value: the layers behind show how it is used"
@@ -69,7 +69,14 @@ def conclude(
     unmatched = [
         f"{comparison.port.network}: {name_of(comparison, tap)} ({tap.tf or tap.node}, {tap.op} {list(tap.shape)})" for tap in without
     ]
-    return Conclusion(tuple(layers), tuple(faults), tuple(unmatched), tuple(said.values()))
+    return Conclusion(tuple(layers), tuple(faults), tuple(unmatched), (*said.values(), *_of_another_order(layers)))
+
+
+def _of_another_order(layers: Sequence[Layer]) -> Iterator[str]:
+    """A sentence for each layer whose sum is the original's although its own value is not."""
+    for layer in layers:
+        if layer.verdict == REORDERED:
+            yield f"{layer.network}: {layer.name}: another order of the same sum: its terms are added in another order, and the sum agrees"
 
 
 def _matched(
@@ -105,16 +112,19 @@ def _call(
 ) -> Row:
     """One call of a layer. `chain`: in float64 and in the comparison's precision."""
     tap, original, (e64, e32) = match.tap, comparison.original, chain
+    if match.reordered:  # its sum was compared, in float64; in float32 the layers behind are judged
+        e64, e32 = Difference(match.error, match.error), NOT_MEASURED
     floor = original.floor(tap)
-    ratio = None if floor is None else e32.error / floor
+    ratio = None if floor is None or match.reordered else e32.error / floor
     evidence = Evidence(
         alone=match.error,
         error64=e64.error,
-        allowed64=allowed_in_chain(tap.constants, original.largest_floor if floor is None else floor, tap.unit, tap.coarse_constants),
+        allowed64=original.allowed_in_chain(tap),
         ratio=ratio if comparison.precision == "fp32" else lower.get(layer),
         allowed_alone=match.allowed,
         elements=math.prod(tap.shape[1:]) * tap.rows,
         other_values=other_values,
+        reordered=match.reordered,
     )
     row = Layer(
         network=comparison.port.network,
@@ -126,11 +136,11 @@ def _call(
         verdict=UNDECIDED,
         alone=evidence.alone,
         error64=evidence.error64,
-        error32=e32.error,
+        error32=None if match.reordered else e32.error,
         floor=max(tap.floor, tap.unit),
         ratio=ratio,
-        max_abs=e32.max_abs,
-        snr_db=e32.snr_db,
+        max_abs=None if match.reordered else e32.max_abs,
+        snr_db=None if match.reordered else e32.snr_db,
         allowed64=evidence.allowed64,
         allowed_alone=evidence.allowed_alone,
     )

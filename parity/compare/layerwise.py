@@ -30,6 +30,7 @@ from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
 from stylexport.parity.match.in_hand import SOURCES, inputs_as_sources, source_of, spatial_size
 from stylexport.parity.match.misshapen import in_part, whole_value
+from stylexport.parity.match.other_order import Sum, other_orders
 from stylexport.parity.match.promises import Seen, broken_promises
 from stylexport.parity.ports import Site
 from stylexport.parity.result import Fault, Maps
@@ -47,13 +48,35 @@ def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
                 return None
 
         whole = broken_promises(seen)
-    run = _pass(comparison, exact, whole)
+    sums = _other_orders(comparison, exact, whole) if users else {}
+    run = _pass(comparison, exact, whole, sums=sums)
     return Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
 
 
-def _pass(comparison: Comparison, exact: nn.Module, whole: frozenset[str], silent: bool = False) -> _Run:
-    """One forward pass. The layers `whole` must give the original's whole value; a `silent` pass explains no fault."""
-    run = _Run(comparison, copy.deepcopy(exact), whole, silent)
+def _other_orders(comparison: Comparison, exact: nn.Module, whole: frozenset[str]) -> Mapping[str, Sum]:
+    """The layers that are wrong only because the port adds the terms of a sum in another order, if nothing else is wrong because of it."""
+    try:
+        wrong = _pass(comparison, exact, whole, silent=True).wrong_layers()
+        once = {layer: comparison.taps[layer] for layer in wrong if len(comparison.calls.get(layer, ())) == 1}
+        if not once:
+            return {}
+        inputs = comparison.original.inputs(torch.float64)
+        module = copy.deepcopy(exact)
+        sums = other_orders(comparison.original, lambda module: comparison.port.run(module, inputs), module, once, wrong)
+        left = _pass(comparison, exact, whole, silent=True, sums=sums).wrong_layers() if sums else wrong
+    except Exception:  # the user's code, which may raise anything where a value has the original's shape
+        return {}
+    return sums if left.keys() <= wrong.keys() - sums.keys() else {}
+
+
+def _pass(
+    comparison: Comparison, exact: nn.Module, whole: frozenset[str], silent: bool = False, sums: Mapping[str, Sum] | None = None
+) -> _Run:
+    """One forward pass. The layers `whole` must give the original's whole value; a `silent` pass explains no fault.
+
+    The layers of `sums` keep their own value: not it but the sum was compared.
+    """
+    run = _Run(comparison, copy.deepcopy(exact), whole, silent, sums or {})
     comparison.original.parts.clear()
     for layer in comparison.taps:
         if comparison.is_variable(layer):
@@ -74,14 +97,14 @@ class _Run:
     `last` is the call compared last: its taps, and the original's value. `sources` are the values that the port was given last.
     """
 
-    def __init__(self, comparison: Comparison, module: nn.Module, whole: frozenset[str], silent: bool) -> None:
+    def __init__(self, comparison: Comparison, module: nn.Module, whole: frozenset[str], silent: bool, sums: Mapping[str, Sum]) -> None:
         self.comparison, self.original, self.module = comparison, comparison.original, module
         self.calls: dict[str, list[Match | None]] = {}
         self.taken: dict[str, set[int]] = {}
         self.faults: list[Fault] = []
         self.maps: Maps | None = None
         self.last: tuple[list[RecordedTap], Tensor] = ([], torch.empty(0))
-        self.whole, self.silent = whole, silent
+        self.whole, self.silent, self.sums = whole, silent, sums
         self.seen: list[Seen] = []
         self.sources = collections.deque(inputs_as_sources(self.original, comparison.rows), SOURCES)
 
@@ -98,7 +121,12 @@ class _Run:
     def _compare_call(self, capture: Capture, value: Tensor, start: int) -> Tensor | None:
         """One call, whose rows begin at `start` of those that the module gave; None where it answers for nothing."""
         layer = capture.site.layer
-        if (held := self._answer(capture, value)) is None:
+        held = self._answer(capture, value)
+        if layer in self.sums and (held is None or not self._holds(held)):
+            found = self.sums[layer]
+            self.calls.setdefault(layer, []).append(Match(found.tap, found.error, value.shape, reordered=True))
+            return None
+        if held is None:
             return self._compare_misshapen(capture, value, start)
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start))
         self.seen.append(Seen(layer, self._holds(held), took=spatial_size(capture.args)))
@@ -145,8 +173,8 @@ class _Run:
         held, handed = found
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start, cut_later))
         part = self.original.parts.get(held.tap.tensor)
-        size = part[1].size if part and part[1].ours_larger else ()
-        self.seen.append(Seen(layer, self._holds(held), 0 if part is None else 1 if size else -1, size, spatial_size(capture.args)))
+        more, size = (0, ()) if part is None else (1, part[1].size) if part[1].ours_larger else (-1, self.original.sizes(held.tap, part[0]))
+        self.seen.append(Seen(layer, self._holds(held), more, size, spatial_size(capture.args)))
         return self._hand_on(layer, held, handed[: self.comparison.rows], guessed=part is not None and not self._holds(held))
 
     def compare_output(self, name: str, value: Tensor) -> None:
@@ -186,6 +214,11 @@ class _Run:
                 self._judge(layer, held, own, self._suspect_variable(layer, name))
                 with torch.no_grad():
                     getattr(owner, name).copy_(expected[0])
+
+    def wrong_layers(self) -> dict[str, float]:
+        """The layers that are wrong by themselves, with the largest error of each."""
+        judged = {layer: [match for match in calls if match and not match.reordered] for layer, calls in self.calls.items()}
+        return {layer: max(match.error for match in calls) for layer, calls in judged.items() if any(match.fails for match in calls)}
 
     def matched_sites(self) -> tuple[Site, ...]:
         """Where the matched layers are read, those that were matched by value included."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from stylexport.common.text import printable
 from stylexport.parity.report.words import number, sureness, times
 from stylexport.parity.result import Fault, Gate, Layer, Report
-from stylexport.parity.verdict import CARRIED, FAULT, MISSING, NUMERIC
+from stylexport.parity.verdict import CARRIED, FAULT, MISSING, NUMERIC, REORDERED
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def _layer(layer: Layer, fault: Fault | None, precision: str) -> _Case:
         return _Case(layer.name, NUMERIC, f"{times(layer.ratio)} times the rounding floor in {precision}: poor arithmetic", figures)
     if layer.verdict == MISSING:
         return _Case(layer.name, MISSING, f"the port gave nothing to compare with {layer.tf}", figures)
+    if layer.verdict == REORDERED:
+        figures = f"another order of the same sum: the sum in which its value goes agrees; {figures}"
     if layer.verdict == CARRIED:
         figures = f"carried: its own judgement passes, it is wrong only because of what came in; {figures}"
     return _Case(layer.name, "", "", figures)

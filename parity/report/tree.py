@@ -22,9 +22,17 @@ from stylexport.parity.report.words import (
     worst,
 )
 from stylexport.parity.result import Fault, Layer, Report
-from stylexport.parity.verdict import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS
+from stylexport.parity.verdict import CARRIED, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, REORDERED
 
-STYLES = {PASS: "green", NUMERIC: "yellow", CARRIED: "yellow", FAULT: "bold red", MISSING: "bold red", INCOMPLETE: "bold red"}
+STYLES = {
+    PASS: "green",
+    REORDERED: "green",
+    NUMERIC: "yellow",
+    CARRIED: "yellow",
+    FAULT: "bold red",
+    MISSING: "bold red",
+    INCOMPLETE: "bold red",
+}
 FOLDED = (PASS, CARRIED)
 SHOWN = 8  # entries of a list before it is cut: report.json has all
 

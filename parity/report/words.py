@@ -7,7 +7,19 @@ from collections.abc import Iterable
 
 from stylexport.common.text import counted
 from stylexport.parity.result import Fault, Layer, Report
-from stylexport.parity.verdict import CARRIED, EXACT, FAULT, INCOMPLETE, MISSING, NUMERIC, PASS, SMALL, TIMES_FLOOR, TIMES_FLOOR_SMALL
+from stylexport.parity.verdict import (
+    CARRIED,
+    EXACT,
+    FAULT,
+    INCOMPLETE,
+    MISSING,
+    NUMERIC,
+    PASS,
+    REORDERED,
+    SMALL,
+    TIMES_FLOOR,
+    TIMES_FLOOR_SMALL,
+)
 
 VERDICTS = {
     PASS: "the same function",
@@ -16,7 +28,7 @@ VERDICTS = {
     INCOMPLETE: "not proved: tensors of the original are without an answer",
 }
 # Worst first: what a block is called that holds several.
-SEVERITY = (FAULT, MISSING, NUMERIC, CARRIED, PASS)
+SEVERITY = (FAULT, MISSING, NUMERIC, CARRIED, REORDERED, PASS)
 
 
 def number(value: float | None) -> str:

@@ -40,7 +40,8 @@ def _print(found: dict[str, Any]) -> None:
     slots = f" and {totals['slots']} optimiser slots and counters" if totals["slots"] else ""
     say(f"  {totals['variables']} variables ({totals['parameters']:,} parameters){slots}, {human_bytes(totals['bytes'])}")
     for network in found["networks"]:
-        say("  ", (network["network"], "green"))
+        kind = network["config"].get("architecture")
+        say("  ", (network["network"], "green"), f" ({kind})" if kind else "")
         for fact in network["facts"]:
             if fact["field"] == "layers":
                 _print_layers(fact)

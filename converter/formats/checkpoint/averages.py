@@ -17,6 +17,11 @@ from stylexport.converter.graph.graph import Graph
 RAW = "the raw value; its moving average is taken instead"
 
 
+def averaged(artefact: Artefact) -> Artefact:
+    """`artefact` with its averages; itself where its networks are objects, of which the average is taken anyway (NVIDIA's Gs, G_ema)."""
+    return artefact if artefact.facts.networks else Averaged(artefact)
+
+
 class Averaged:
     """`original`, read with its moving averages under the names of what they average. Raises BadInput where it holds none."""
 

@@ -84,6 +84,8 @@ def _object(artefact: Artefact, preferred: Sequence[str], ends: tuple[str, ...],
     for name in (*preferred, *artefact.facts.networks):
         if name in having:
             return name
+    if "synthesis.b4.const" in ends and any(re.search(r"/synthesis\.(?:L\d+_|input\.)", v.name) for v in names.variables):
+        raise NotThisNetwork("a generator of StyleGAN3, which is another network and is not known")
     raise NotThisNetwork(f"no {' or '.join(ends)} in {', '.join(artefact.facts.networks)}")
 
 

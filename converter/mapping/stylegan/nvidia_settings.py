@@ -16,6 +16,7 @@ import numpy as np
 from stylexport.common.errors import MappingError
 from stylexport.converter.formats.base import Artefact
 from stylexport.converter.mapping.stylegan.nvidia_files import Found, variable_of
+from stylexport.converter.mapping.stylegan.nvidia_graph import constants_of
 
 # Arguments of TensorFlow's networks that change nothing in evaluation, or are seen in names and shapes.
 _SILENT = frozenset(
@@ -29,6 +30,7 @@ _READ = frozenset(
     "mbstd_num_features use_spectral_norm use_pagan adaptive_dropout".split()
 )
 _TAPS = 4
+GRAPH_FORMATS = ("savedmodel", "graphdef")
 
 
 def refuse(where: str, what: str, known: str) -> NoReturn:
@@ -54,6 +56,8 @@ class Settings:
 
 def settings_of(found: Found, artefact: Artefact, where: str) -> Settings:
     """What is written of a network. Raises MappingError, naming the setting, for a function that is not known here."""
+    if found.written is None and artefact.format in GRAPH_FORMATS:
+        return Settings(*constants_of(found, artefact, generator=found.name != "D"))
     if found.written is None:
         return Settings({}, ("the file has no arguments of the network; the defaults of StyleGAN2 hold (conversion.json lists them)",))
     return _attributes(found, artefact, where) if found.in_pytorch else _arguments(found, where)

@@ -78,7 +78,7 @@ def _read(artefact: Artefact, names: Names) -> Network:
 
 def _of(artefact: Artefact, found: Found, settings: Settings, where: str) -> Network:
     shapes = _shapes(found, where)
-    given = settings.fields(("gain", "leaky_slope", "fir", "conv_clamp", "mbstd_group"))
+    given = settings.fields(("gain", "leaky_slope", "fir", "conv_clamp", "mbstd_group", "mbstd_epsilon", "residual_scale"))
     try:
         config = Config(**shapes, **{field: value for field, (value, _) in given.items()})  # type: ignore[arg-type]
     except ValueError as error:

@@ -164,7 +164,8 @@ def _embeddings(torch: bool) -> tuple[tuple[str, str], ...]:
 
 def _given(found: Found, settings: Settings, where: str) -> dict[str, tuple[object, str]]:
     """The fields that a file's settings give, each with its source."""
-    given = settings.fields(("gain", "leaky_slope", "fir", "conv_clamp", "mapping_lr_multiplier"))
+    constants = ("normalize_epsilon", "demodulation_epsilon", "style_offset", "equalized_convolutions")
+    given = settings.fields(("gain", "leaky_slope", "fir", "conv_clamp", "mapping_lr_multiplier", *constants))
     if found.in_pytorch:
         reason = "stylegan2-ada-pytorch"
         given |= {"style_offset": (0.0, f"{reason}: the bias of an affine has the one in it")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 
 from stylexport.converter.output.convert import convert
 from stylexport.converter.output.recording import Recording
+from stylexport.converter.output.safetensors_file import read
 from stylexport.loading import load
 from stylexport.parity import verify
 from stylexport.reference_tf.record import record
+from stylexport.reference_tf.release.export import export_folder
 from tests.nvidia_pickles import tensorflow_pickle, tf_discriminator, tf_generator, torch_discriminator, torch_generator, torch_pickle
 
 pytestmark = pytest.mark.tensorflow
@@ -47,6 +50,20 @@ def test_the_port_is_the_same_function_as_the_reference_of_the_files_weights(
         assert network.source["file"] == f"{name}.pkl"
         assert {tap.layer for tap in network.taps if tap.declared} > {"b8"} or network.network == "generator"
     assert "synthesis.b8" in {tap.layer for tap in recording.networks["generator"].taps}
+
+
+def test_what_is_exported_is_read_back_with_its_constants(recorded: dict[str, tuple[Path, Recording]], tmp_path: Path) -> None:
+    folder, _ = recorded["torch"]
+    export_folder(folder, tmp_path / "back")
+    convert(tmp_path / "back", tmp_path / "again")
+    for role in ("generator", "discriminator"):
+        before, after = (json.loads((place / role / "config.json").read_text()) for place in (folder, tmp_path / "again"))
+        assert before.pop("architecture") == after.pop("architecture")
+        numbers = {name: value for name, value in before.items() if isinstance(value, float)}
+        assert {name: after.pop(name) for name in numbers} == pytest.approx(numbers, rel=1e-6)
+        assert {name: value for name, value in before.items() if name not in numbers} == after
+        tensors, again = (read(place / role / "model.safetensors") for place in (folder, tmp_path / "again"))
+        assert all(np.array_equal(tensors[name], again[name]) for name in tensors)
 
 
 def test_a_kernel_that_is_not_flipped_and_a_bias_without_its_one_are_faults(
