@@ -29,6 +29,7 @@ class InPart:
 
 
 STEP = "#"  # between a tensor's name and the number of a step in it
+STACK = "|"  # between the names of tensors that are the steps of one
 
 
 @dataclass
@@ -129,6 +130,10 @@ class Original:
         fitting = [order for order in orders if tap.shape[order[1]] == like[1]]
         return self.permuted(tap, fitting[0]) if fitting else None
 
+    def sizes(self, tap: RecordedTap, order: Sequence[int]) -> tuple[int, ...]:
+        """The sizes of a tap's axes behind the first two, with its axes in another order."""
+        return tuple(tap.shape[axis] for axis in order[2:])
+
     def permuted(self, tap: RecordedTap, order: Sequence[int]) -> Tensor:
         """A tap's stored rows with their axes in another order."""
         return self._exact(tap).permute(*order)
@@ -227,7 +232,8 @@ class Original:
 
     def _exact(self, tap: RecordedTap) -> Tensor:
         tensor, _, step = tap.tensor.partition(STEP)
-        value = self.recording.exact(tensor)
+        values = [self.recording.exact(name) for name in tensor.split(STACK)]
+        value = values[0] if len(values) == 1 else np.stack(values, 1)
         return torch.atleast_1d(torch.from_numpy(value[:, int(step)] if step else value).to(self.device))
 
 

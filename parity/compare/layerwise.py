@@ -173,8 +173,8 @@ class _Run:
         held, handed = found
         self._judge(layer, held, value, lambda given, expected: self._suspect(capture, given, expected, start, cut_later))
         part = self.original.parts.get(held.tap.tensor)
-        size = part[1].size if part and part[1].ours_larger else ()
-        self.seen.append(Seen(layer, self._holds(held), 0 if part is None else 1 if size else -1, size, spatial_size(capture.args)))
+        more, size = (0, ()) if part is None else (1, part[1].size) if part[1].ours_larger else (-1, self.original.sizes(held.tap, part[0]))
+        self.seen.append(Seen(layer, self._holds(held), more, size, spatial_size(capture.args)))
         return self._hand_on(layer, held, handed[: self.comparison.rows], guessed=part is not None and not self._holds(held))
 
     def compare_output(self, name: str, value: Tensor) -> None:

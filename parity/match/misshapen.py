@@ -15,7 +15,6 @@ from torch.nn.modules.conv import _ConvNd
 from stylexport.parity.difference import Difference, difference
 from stylexport.parity.match.calls import Answer, Calls
 from stylexport.parity.original import InPart, Original
-from stylexport.parity.verdict import EXACT
 
 NEAR = 0.05  # a layer that is cut later and errs by less is held against the place in the original's that it is nearest to
 
@@ -47,7 +46,7 @@ def in_part(
     for right in itertools.chain((value,), with_weights):
         for call, tap in taps:
             part = original.compare_in_part(tap, right)
-            if part and part.difference.error <= EXACT:
+            if part and part.difference.error <= original.allowed_alone(tap):
                 distance = part.difference if right is value else difference(value[: len(part.expected)], part.expected)
                 return _found(original, Answer(call, tap, distance, part.expected), part)
     call, tap = taps[0]

@@ -7,7 +7,7 @@ given the original's whole value, the promise was broken, and the fault is that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class Seen:
     """A layer, or an output, as a pass met it: whether it was right, and how much more than the original it has.
 
-    `more` is 1 for more, -1 for less; only a part was then compared. `size` is the original's spatial size where it has more, `took` the
+    `more` is 1 for more, -1 for less; only a part was then compared. `size` is the original's spatial size, `took` the
     size of what it took.
     """
 
@@ -36,7 +36,8 @@ def broken_promises(run: Callable[[frozenset[str]], Sequence[Seen] | None]) -> f
         Where `up` gives more than the original, `out` is wrong; it is right behind the original's value:
 
         >>> def run(whole):
-        ...     return [Seen("up", "up" not in whole, more=1), Seen("out", "up" in whole)]
+        ...     took = (4, 4) if "up" in whole else (5, 5)
+        ...     return [Seen("up", "up" not in whole, more=1, size=(4, 4)), Seen("out", "up" in whole, took=took)]
         >>> sorted(broken_promises(run))
         ['up']
 
@@ -47,36 +48,36 @@ def broken_promises(run: Callable[[frozenset[str]], Sequence[Seen] | None]) -> f
         if not promises:
             break
         other = run(broken.union(promises))
-        if other is not None and all(_is_put_right(layer, promises.values()) for layer in other if layer.name == wrong):
+        if other is not None and all(_is_put_right(layer, promises) for layer in other if layer.name == wrong):
             broken = broken.union(promises)
         else:
             kept = kept.union(promises)
     return broken
 
 
-def _is_put_right(layer: Seen, more: Collection[int]) -> bool:
-    """Whether a layer is right behind whole values.
+def _is_put_right(layer: Seen, promises: Mapping[str, Seen]) -> bool:
+    """Whether a layer is right behind whole values, which it takes as they are.
 
     Not where it then has less, and they were cut from more, or the other way round: the port did cut, though perhaps at the wrong place.
     """
-    return layer.right and -layer.more not in {sign for sign in more if sign}
+    taken = any(layer.took == promise.size for promise in promises.values())
+    return layer.right and (taken or -layer.more not in {promise.more for promise in promises.values()} - {0})
 
 
-def _unkept(seen: Sequence[Seen], decided: Collection[str]) -> tuple[dict[str, int], str]:
+def _unkept(seen: Sequence[Seen], decided: Collection[str]) -> tuple[dict[str, Seen], str]:
     """The promises before the first layer that is wrong behind any, and that layer.
 
     A promise is kept where a layer takes a value of the size that was promised, and where a layer is right as a whole.
     """
-    promises: dict[str, int] = {}
-    size: dict[str, tuple[int, ...]] = {}
+    promises: dict[str, Seen] = {}
     for layer in seen:
         if layer.name in decided:
             continue
-        promises = {name: more for name, more in promises.items() if more < 0 or size[name] != layer.took}
+        promises = {name: promise for name, promise in promises.items() if promise.more < 0 or promise.size != layer.took}
         if not layer.right and promises:
             return promises, layer.name
         if layer.more:
-            promises[layer.name], size[layer.name] = layer.more, layer.size
+            promises[layer.name] = layer
         elif layer.right:
             promises.clear()
     return {}, ""

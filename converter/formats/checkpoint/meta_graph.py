@@ -5,7 +5,7 @@ Source: tensorflow/core/protobuf/meta_graph.proto.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ class GraphCheckpoint:
 
     def __init__(self, checkpoint: Artefact, meta: Path) -> None:
         self.checkpoint, self.path, self.meta = checkpoint, checkpoint.path, meta
+        self._weights: frozenset[str] = frozenset()
         try:
             data = meta.read_bytes()
         except OSError as error:
@@ -51,8 +52,13 @@ class GraphCheckpoint:
         graph = Graph({name: _switched_off(node) for name, node in flat.nodes.items()}, flat.keys)
         stored = {variable.key for variable in self.variables}
         keys = {name: key for name, key in {**_by_own_name(graph), **graph.keys}.items() if key in stored}
-        weights = {v.key for v in self.variables if v.slot is None}
+        weights = self._weights or {v.key for v in self.variables if v.slot is None}
         return Graph(graph.nodes, keys, network_ends(Graph(graph.nodes, keys), weights))
+
+    def limit_to(self, weights: Collection[str]) -> None:
+        """From now on the network is what these variables (by their keys) make: of a program that trains several, one of them."""
+        self._weights = frozenset(weights)
+        self.__dict__.pop("graph", None)
 
     @property
     def graph_def(self) -> Any:

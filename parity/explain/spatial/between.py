@@ -76,10 +76,10 @@ def between_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
         if source.exact.ndim == x.ndim and source.exact.shape[1] == x.shape[1] and min(len(source.exact), len(source.handed)) >= len(x):
             for border in borders(x, _reach(suspect)):
                 inner = border.inside(x[:1])
-                own = _recognised(source.handed[:1], inner)
-                if own is None and source.window is not None and (own := _recognised(source.exact[:1], inner)) is not None:
+                found = _recognised(source.handed[:1], inner)
+                if not found and source.window is not None and (found := _recognised(source.exact[:1], inner)):
                     source = replace(source, handed=source.exact, window=None)  # the port cuts it rightly, and then goes on
-                if own is not None:
+                for own in found:
                     for way in _others(suspect, source, border.inside(x), own):
                         yield _hypothesis(suspect, source, border, own, way)
 
@@ -92,8 +92,9 @@ def _reach(suspect: Suspect) -> list[int]:
     return [max(k - 1, 0) for k in kernel] if isinstance(kernel, tuple) and len(kernel) == axes else [0] * axes
 
 
-def _recognised(handed: Tensor, inner: Tensor) -> Way | None:
-    """What the port did; None where it is nothing usual."""
+def _recognised(handed: Tensor, inner: Tensor) -> list[Way]:
+    """What the port may have done: at most two ways, because a ReLU before a maximum of positive numbers does not show."""
+    found: dict[str, Way] = {}
     steps = [*_steps(handed, inner.shape[2:]), *_bordered(handed, inner.shape[2:])]
     ways = itertools.chain(
         (Way(before, step) for before in ACTIVATIONS for step in steps),
@@ -101,22 +102,26 @@ def _recognised(handed: Tensor, inner: Tensor) -> Way | None:
     )
     for way in ways:
         try:
-            if finite_error(way(handed), inner) <= EXACT / 10:
-                return way
+            if way.before not in found and finite_error(way(handed), inner) <= EXACT / 10:
+                found[way.before] = way
         except IMPOSSIBLE:
             continue
-    return None
+        if len(found) == 2:
+            break
+    return list(found.values())
 
 
 def _others(suspect: Suspect, source: Source, inner: Tensor, own: Way) -> Iterator[Way]:
     """The ways that differ from the port's in one thing."""
-    for size in _sizes(suspect, inner):
+    same_shape = source.exact.shape == source.handed.shape
+    sizes = _sizes(suspect, inner) + ([] if same_shape or own.step.kind else [_size(source.exact)])
+    for size in dict.fromkeys(sizes):
         for step in _steps(source.exact, size):
-            if step.kind == "" and source.exact.shape != source.handed.shape:
+            if step.kind == "" and not same_shape:
                 step = Step("crop", "takes all of it" if source.window is None else _cut(source.window), step.run)
-            if step.words != own.step.words:
+            if step.words != own.step.words and (step.kind != "pooling" or own.step.kind == "pooling" or size != _size(source.handed)):
                 yield replace(own, step=step)
-    for name in ACTIVATIONS:
+    for name in ACTIVATIONS if same_shape else ():  # else two things would differ
         if name != own.before:
             yield replace(own, before=name)
         if name != own.behind and own.step.kind:
@@ -130,13 +135,14 @@ def _sizes(suspect: Suspect, inner: Tensor) -> list[tuple[int, ...]]:
     stride = getattr(module, "stride", 1)
     strides = stride if isinstance(stride, tuple) and len(stride) == len(have) else (1,) * len(have)
     sizes = [have]
+    lacking: list[int] = []
     if suspect.given.ndim == suspect.expected.ndim == inner.ndim:
         lacking = [b - a for a, b in zip(suspect.given.shape[2:], suspect.expected.shape[2:], strict=True)]
         scale = (lambda d, s: round(d / s)) if isinstance(module, _ConvTransposeNd) else (lambda d, s: d * s)
         least = tuple(n + scale(d, s) for n, d, s in zip(have, lacking, strides, strict=True))
         slack = range(max(strides)) if not isinstance(module, _ConvTransposeNd) else range(1)
         sizes += [tuple(n + (more if d else 0) for n, d in zip(least, lacking, strict=True)) for more in slack]
-    return [size for size in dict.fromkeys(sizes) if min(size) > 0]
+    return [size for size in dict.fromkeys(sizes) if min(size) > 0 and not (size == have and max(lacking, default=0) > 0)]
 
 
 def _steps(value: Tensor, size: Sequence[int]) -> Iterator[Step]:
@@ -164,6 +170,10 @@ def _bordered(value: Tensor, size: Sequence[int]) -> Iterator[Step]:
         for before in itertools.islice(itertools.product(*(range(n + 1) for n in lacking)), PLACES):
             pads = tuple((a, n - a) for a, n in zip(before, lacking, strict=True))
             yield Step("border", f"puts zeros round it, {by_axis(pads)} (before, after)", partial(padded, pads=pads))
+
+
+def _size(value: Tensor) -> tuple[int, ...]:
+    return tuple(value.shape[2:])
 
 
 def _activated(name: str, value: Tensor) -> Tensor:
