@@ -67,7 +67,7 @@ JOBS = {
     "record": Job(
         ["record", str(DEMO), "--network", "encoder", "--samples", "1", "-o", "out.safetensors"],
         "out.safetensors",
-        ["stylexport.cli", "stylexport.reference_tf.record"],
+        ["stylexport.cli", "stylexport.reference_tf.record.record_release"],
     ),
     "effects": Job(
         [
