@@ -14,9 +14,10 @@ from typing import Any
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact, Facts, Variable
-from stylexport.converter.formats.checkpoint.network_ends import PLACEHOLDERS, network_ends
+from stylexport.converter.formats.checkpoint.network_ends import network_ends
+from stylexport.converter.formats.checkpoint.switches import switched_off
 from stylexport.converter.graph import protos
-from stylexport.converter.graph.graph import Graph, Node, flatten
+from stylexport.converter.graph.graph import Graph, flatten
 
 
 class GraphCheckpoint:
@@ -49,9 +50,9 @@ class GraphCheckpoint:
     def graph(self) -> Graph:
         """The whole graph, functions inlined, with the ends of the network in it (not of its training) as outputs."""
         flat = flatten(self.meta_graph.graph_def, self.meta)
-        graph = Graph({name: _switched_off(node) for name, node in flat.nodes.items()}, flat.keys)
+        graph = switched_off(Graph(flat.nodes, {**_by_own_name(flat), **flat.keys}))
         stored = {variable.key for variable in self.variables}
-        keys = {name: key for name, key in {**_by_own_name(graph), **graph.keys}.items() if key in stored}
+        keys = {name: key for name, key in graph.keys.items() if key in stored}
         weights = self._weights or {v.key for v in self.variables if v.slot is None}
         return Graph(graph.nodes, keys, network_ends(Graph(graph.nodes, keys), weights))
 
@@ -80,16 +81,6 @@ class GraphCheckpoint:
     def close(self) -> None:
         """Give the checkpoint's files back."""
         self.checkpoint.close()
-
-
-def _switched_off(node: Node) -> Node:
-    """A placeholder that is a truth value says whether the program trains: then the constant False, any other node as it is."""
-    if node.op not in PLACEHOLDERS or "dtype" not in node.attr or protos.DTYPES.get(node.attr["dtype"].type) != "bool":
-        return node
-    constant = protos.GraphDef().node.add(name=node.name, op="Const")
-    constant.attr["dtype"].type = constant.attr["value"].tensor.dtype = node.attr["dtype"].type
-    constant.attr["value"].tensor.bool_val.append(False)
-    return Node(node.name, "Const", (), constant.attr)
 
 
 def _by_own_name(graph: Graph) -> Mapping[str, str]:
