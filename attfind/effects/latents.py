@@ -74,7 +74,7 @@ def _array(path: Path, of_z: OfZ | None) -> Array:
         if isinstance(found, np.ndarray):
             return found
         with found:
-            return _only(path, {name: found[name] for name in found.files}, of_z)
+            return _only(path, {name: np.asarray(found[name]) for name in found.files}, of_z)
     except (*NUMPY_ERRORS, SafetensorError) as error:
         # numpy says allow_pickle of any file that it does not know.
         why = "not an array, or not whole" if "allow_pickle" in str(error) else str(error).splitlines()[0]

@@ -54,7 +54,7 @@ def read_description(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         about = _checked(json.loads(place.read_text(encoding="utf-8")))
         place = folder / LATENTS
         with np.load(place) as file:
-            return about, _agreeing({name: file[name] for name in ARRAYS[1:-1]})
+            return about, _agreeing({name: np.asarray(file[name]) for name in ARRAYS[1:-1]})  # bytes, where a member is no array
     except NUMPY_ERRORS as error:
         whole = f"all is measured, and {H5} says what: name another folder to measure anew"
         remedy = whole if (folder / H5).is_file() else f"delete {folder} and measure again"
