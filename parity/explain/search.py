@@ -22,6 +22,7 @@ from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypoth
 from stylexport.parity.explain.hypotheses.reduced import EXPENSIVE, cost, reduced
 from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
 from stylexport.parity.explain.sequences.changes import sequence_changes
+from stylexport.parity.explain.sequences.directions import direction_hypotheses
 from stylexport.parity.explain.spatial.spatial_hypotheses import SPATIAL, spatial_hypotheses
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.explain.wording import Trials, fault_in_words
@@ -99,6 +100,8 @@ def _cause_in_the_layer(suspect: Suspect, output: Tensor, tried: Trials) -> Item
     whole = Search(suspect, output, FEWEST, tried)
     if (of_steps := whole.first_change(sequence_changes(suspect, output))) is not None:
         return of_steps
+    if (of_directions := whole.first(direction_hypotheses(suspect))) is not None:
+        return of_directions
     shown = _singles(suspect, output, SEEN, SEEN)
     found = whole.first(shown) or whole.first(_all_at_once(shown))
     small = reduced(suspect, output)
