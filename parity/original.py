@@ -29,6 +29,7 @@ class InPart:
 
 
 STEP = "#"  # between a tensor's name and the number of a step in it
+STACK = "|"  # between the names of tensors that are the steps of one
 
 
 @dataclass
@@ -231,7 +232,8 @@ class Original:
 
     def _exact(self, tap: RecordedTap) -> Tensor:
         tensor, _, step = tap.tensor.partition(STEP)
-        value = self.recording.exact(tensor)
+        values = [self.recording.exact(name) for name in tensor.split(STACK)]
+        value = values[0] if len(values) == 1 else np.stack(values, 1)
         return torch.atleast_1d(torch.from_numpy(value[:, int(step)] if step else value).to(self.device))
 
 

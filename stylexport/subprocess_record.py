@@ -21,6 +21,7 @@ from stylexport.common.errors import BadInput, IncompleteCoverage
 from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Progress
 from stylexport.console import TENSORFLOW_SETTINGS, is_own, missing
+from stylexport.torch_models.kinds import KINDS
 
 _PROGRAM = "import sys; from stylexport.subprocess_record import _child; sys.exit(_child())"
 # What comes before a program: sys.path as in the parent, whose own is put in, without what Python adds for the working directory alone.
@@ -45,8 +46,13 @@ def recorded(
         return
     with temporary_folder() as folder:
         file = folder / "recording.safetensors"
-        record_in_subprocess(release, file, options, progress)
-        yield file
+        try:
+            record_in_subprocess(release, file, options, progress)
+            yield file
+        except BadInput as error:
+            if own := _own_kinds():
+                raise BadInput(f"{error}; {own}") from error
+            raise
 
 
 def record_in_subprocess(
@@ -83,6 +89,12 @@ def record_in_subprocess(
     if code in _KILLED:
         raise BadInput(f"recording was killed by signal {-code}; where memory is short, take fewer --samples")
     raise RuntimeError(f"recording stopped with exit code {code}:\n{stderr}")
+
+
+def _own_kinds() -> str:
+    """What to do about networks that only this program knows, where it knows some."""
+    own = [name for name, kind in KINDS.items() if not kind.config.__module__.startswith("stylexport.")]
+    return f"this program alone knows {', '.join(own)}: record here by stylexport.record, and give the file as `against`" if own else ""
 
 
 def python_command(program: str, *arguments: str | os.PathLike[str]) -> list[str]:

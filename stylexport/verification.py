@@ -131,7 +131,7 @@ def _inputs_file(against: PathOrName | None, inputs: PathOrName | Mapping[str, A
     """The file of `inputs`; arrays are written to one that exists as long as `kept` does. Raises BadInput beside a recording."""
     if against is not None:
         raise BadInput("`inputs` goes with `release`; a recording holds the inputs that it was made with")
-    if not isinstance(inputs, Mapping):
+    if isinstance(inputs, str | os.PathLike):
         return os.fspath(inputs)
     file = kept.enter_context(temporary_folder()) / "inputs.safetensors"
     with Appender(file) as tensors:

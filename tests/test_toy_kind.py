@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from stylexport import StylEx, convert, record, selftest, verify
+from stylexport.common.errors import BadInput
 from stylexport.converter.output.ledger import read_ledger
 from stylexport.torch_models.kinds import KINDS, register
 from tests.toy_kind import TOY, TwoConvolutions, TwoConvolutionsConfig
@@ -92,3 +93,8 @@ def test_its_weights_go_back_to_tensorflow(release: Path, converted: Path, tmp_p
     original = load_variables(release)
     for name, value in load_variables(written["classifier"]).items():
         np.testing.assert_array_equal(value, original[name])
+
+
+def test_a_process_that_does_not_know_it_says_how_to_record_it_here(converted: Path, release: Path) -> None:
+    with pytest.raises(BadInput, match=r"this program alone knows two_convolutions: record here by stylexport\.record"):
+        verify(converted, release=release)

@@ -24,6 +24,7 @@ from stylexport.torch_models.layers.resampling import Fir
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 AGAIN = "convert or download it again"
+COUNTER = "num_batches_tracked"  # of PyTorch's BatchNorm: how often it was trained, which TensorFlow does not count
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 T = TypeVar("T", bound="PretrainedNetwork")
@@ -137,7 +138,7 @@ def _load(cls: type[T], config_path: Path, weights_path: Path, device: str | tor
     wrong = f"does not describe a {cls.__name__}"
     try:
         config = cls.config_class.from_json(values)
-    except (TypeError, ValueError) as error:  # a field that is missing, unknown or of another type
+    except ValueError as error:  # a field that is missing, unknown or of another type
         raise DamagedFile(config_path, f"{wrong} ({error})", "convert it again") from error
     try:
         # On the meta device, because every weight comes from the file: nothing is initialised in vain.
@@ -146,6 +147,9 @@ def _load(cls: type[T], config_path: Path, weights_path: Path, device: str | tor
     except (RuntimeError, ValueError) as error:  # a size that PyTorch refuses
         raise DamagedFile(config_path, f"{wrong} ({error})", "convert it again") from error
     tensors = _read_tensors(weights_path, device)
+    for name in model.state_dict():
+        if name.endswith(COUNTER):
+            tensors.setdefault(name, torch.zeros((), dtype=torch.int64, device=device))
     _check(model, tensors, weights_path)
     model.load_state_dict(tensors, strict=True, assign=True)
     for module in model.modules():
@@ -172,7 +176,7 @@ def _check(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
             faults.append(f"{name}: {list(tensor.shape)}, which the network does not have")
         elif tensor.shape != expected[name].shape:
             faults.append(f"{name}: {list(tensor.shape)}, expected {list(expected[name].shape)}")
-        elif tensor.dtype not in DTYPES:
+        elif tensor.dtype not in DTYPES and not name.endswith(COUNTER):
             faults.append(f"{name}: dtype {str(tensor.dtype).removeprefix('torch.')}, expected one of float16, bfloat16, float32, float64")
     if faults:
         raise BadInput(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +55,7 @@ def _whole(rng: np.random.Generator, low: int, high: int, shape: Sizes) -> Array
     return values
 
 
-def _fitted(end: Array, sizes: Sizes, layout: str, pick: np.ufunc) -> Array:
+def _fitted(end: Array, sizes: Sizes, layout: str, pick: Callable[[Array], Any]) -> Array:
     """One end of a range as it fits [*sizes]: an array in the graph's order of axes, with or without samples; else one number."""
     rank = len(sizes)
     if end.ndim > rank and all(size == 1 for size in end.shape[: end.ndim - rank]):

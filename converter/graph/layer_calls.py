@@ -34,7 +34,7 @@ class LayerCall:
     the nodes of its activation in turn; `variables` are the nodes of the variables; `tiled`: a variable is copied once for each sample,
     so that it is itself the data. A loop may give several results: the first begins `chain`, the others (states) are `further`. `inner`
     are the nodes between the steps of a cell that the graph repeats. `recurrent`: it is such a cell, or a loop; `together`: several layers
-    work in one loop, and what it gives is not one layer's alone.
+    work in one loop or share a variable, and what it gives is not one layer's alone.
     """
 
     layer: str
@@ -53,7 +53,8 @@ class LayerCall:
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
     """Every call of every layer, in order of execution.
 
-    `layers`: checkpoint key -> PyTorch tensor; `names`: checkpoint key -> TensorFlow name, where a file holds it.
+    `layers`: checkpoint key -> PyTorch tensor, "" where several modules share the variable; `names`: checkpoint key -> TensorFlow name,
+    where a file holds it.
     """
     layers = _with_whole_attentions(layers)
     entries: dict[str, dict[str, None]] = {}
@@ -84,6 +85,7 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     tiled=any(_is_tiled(flow, entry, members) for entry in cluster),
                     further=tuple(further),
                     recurrent=is_recurrent or any(flow.graph.nodes[entry].op in LOOPS for entry in cluster),
+                    together=tensor == "",
                     inner=flow.depending_on(cluster) & flow.needed_by((meeting,)) if is_recurrent else frozenset(),
                 )
             )
@@ -140,7 +142,7 @@ def _taken(flow: Flow, name: str) -> frozenset[str]:
 def _layer(flow: Flow, variable: str, layers: Mapping[str, str], names: Mapping[str, str]) -> str:
     """A key for a variable's layer. A tensor that belongs to the whole network is a layer by itself."""
     key = flow.graph.keys[variable]
-    if key in layers:
+    if layers.get(key):
         module = layers[key].rpartition(".")[0]
         return f"torch:{module or layers[key]}"
     name = _tf_name(variable, key, names)

@@ -50,6 +50,16 @@ def by_tensor(bindings: Iterable[Binding]) -> dict[str, list[Binding]]:
     return found
 
 
+def layers_of(bindings: Iterable[Binding]) -> dict[str, str]:
+    """Variable's key -> the PyTorch tensor that it becomes; "" for one that becomes tensors of several modules."""
+    found: dict[str, str] = {}
+    for binding in bindings:
+        key, tensor = binding.variable.key, binding.rule.torch
+        same = found.get(key, tensor).rpartition(".")[0] == tensor.rpartition(".")[0]
+        found[key] = tensor if same or binding.part == WHOLE else ""
+    return found
+
+
 def assembled(bindings: Sequence[Binding], read: Callable[[Variable], NDArray[Any]]) -> NDArray[Any]:
     """A tensor in PyTorch's layout from all of its bindings."""
     pieces = [(binding.at, binding.rule.layout.forward(binding.part.of(read(binding.variable)))) for binding in bindings]

@@ -27,7 +27,7 @@ def write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: S
     if labels and not all(labels):
         raise BadInput(f"a label name is empty in {', '.join(map(repr, labels))}; name every label, or none")
     if labels and len(labels) != count:
-        raise BadInput(f"{len(labels)} label names for {count} labels")
+        raise BadInput(f"{', '.join(labels)}: {len(labels)} label names, and the networks are for {count} labels; name {count or 'none'}")
     known = before["labels"] if len(before["labels"]) == count else [str(i) for i in range(count)]
     index = {
         "format": FORMAT,

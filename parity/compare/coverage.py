@@ -45,17 +45,21 @@ def name_of(comparison: Comparison, tap: RecordedTap) -> str:
 
 
 def other_numbers_of_calls(comparison: Comparison, layerwise: Layerwise) -> dict[str, str]:
-    """Layer -> a sentence, for the layers whose number of calls is another than the original's, and where that shows.
+    """Layer -> a sentence, for the layers whose calls are more, fewer or others than the original's, and where that shows.
 
     It does not where each value of either side is one of the other's: a layer that runs twice on the same input gives the same.
     """
-    without = {tap.layer for tap in missing(comparison, layerwise)}
+    without = {tap.layer: name_of(comparison, tap) for tap in reversed(missing(comparison, layerwise))}
     found = {}
     for layer, calls in comparison.calls.items():
-        ours = layerwise.calls.get(layer, ())
-        if not ours or len(ours) == len(calls) or comparison.is_variable(layer):
+        ours, network = layerwise.calls.get(layer, ()), comparison.port.network
+        if not ours or comparison.is_variable(layer):
             continue
-        if layer in without or None in ours:
+        if len(ours) != len(calls) and (layer in without or None in ours):
             times, theirs = counted(len(ours), "time"), counted(len(calls), "time")
-            found[layer] = f"{comparison.port.network}: {layer} runs {times} in the port and {theirs} in the original"
+            found[layer] = f"{network}: {layer} runs {times} in the port and {theirs} in the original"
+        elif len(ours) == len(calls) > 1 and layer in without and None not in ours:
+            found[layer] = (
+                f"{network}: no call in the port gives what the original's gives as {without[layer]}; another call gives its value twice"
+            )
     return found

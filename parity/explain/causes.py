@@ -86,7 +86,7 @@ CAUSES: dict[str, Cause] = {
         ),
         (
             "number_of_calls",
-            "a layer runs more or fewer times than in the original",
+            "a layer runs more or fewer times than in the original, or on other values",
             "call the layer as often as the original does, on the same values",
         ),
         ("weight_value", "values of a tensor are others", "load the tensor from the original again"),

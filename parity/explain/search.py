@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from stylexport.parity.explain.hypotheses.attribute_hypotheses import attribute_hypotheses
 from stylexport.parity.explain.hypotheses.code_changes import CodeChange, code_changes
 from stylexport.parity.explain.hypotheses.fitted import fitted_changes, fitted_hypotheses
-from stylexport.parity.explain.hypotheses.hypothesis import FITTED, IMPOSSIBLE, SEEN, SUPPOSED, Hypothesis, together
+from stylexport.parity.explain.hypotheses.hypothesis import FITTED, IMPOSSIBLE, SEEN, SUPPOSED, Hypothesis, tell_own_mistake, together
 from stylexport.parity.explain.hypotheses.input_hypotheses import input_hypotheses
 from stylexport.parity.explain.hypotheses.output_hypotheses import output_hypotheses
 from stylexport.parity.explain.hypotheses.reduced import EXPENSIVE, cost, reduced
 from stylexport.parity.explain.hypotheses.weight_hypotheses import weight_hypotheses
 from stylexport.parity.explain.sequences.changes import sequence_changes
+from stylexport.parity.explain.sequences.directions import direction_hypotheses
 from stylexport.parity.explain.spatial.spatial_hypotheses import SPATIAL, spatial_hypotheses
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.explain.wording import Trials, fault_in_words
@@ -99,6 +100,8 @@ def _cause_in_the_layer(suspect: Suspect, output: Tensor, tried: Trials) -> Item
     whole = Search(suspect, output, FEWEST, tried)
     if (of_steps := whole.first_change(sequence_changes(suspect, output))) is not None:
         return of_steps
+    if (of_directions := whole.first(direction_hypotheses(suspect))) is not None:
+        return of_directions
     shown = _singles(suspect, output, SEEN, SEEN)
     found = whole.first(shown) or whole.first(_all_at_once(shown))
     small = reduced(suspect, output)
@@ -141,8 +144,8 @@ def _singles(suspect: Suspect, output: Tensor, least: int, most: int) -> list[Hy
     for make in (weight_hypotheses, attribute_hypotheses, input_hypotheses, lambda s: output_hypotheses(s, output)):
         try:
             found += make(suspect)
-        except IMPOSSIBLE:
-            continue  # a module that these hypotheses do not fit
+        except IMPOSSIBLE as error:
+            tell_own_mistake(error)  # else it is a module that these hypotheses do not fit
     return sorted((item for item in found if least <= item.evidence <= most), key=lambda item: item.rank)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.difference import SAME_TENSOR
-from stylexport.parity.original import STEP, Original
+from stylexport.parity.original import STACK, STEP, Original
 from stylexport.parity.ports import Port, Site
 from stylexport.parity.views import View, views
 
@@ -43,6 +43,8 @@ def as_given(port: Port, original: Original, module: nn.Module, rows: int | None
         view = _chosen(found, outputs[-1], steps[-1:] or own or taps, original, bool(own))
         value = view.get(outputs[-1]) if view else outputs[-1]
         call = None
+        if number == 1 and (joined := _at_once(own, value)) is not None:
+            taps = [joined if tap is own[0] else tap for tap in taps if tap is own[0] or tap not in own]
         if whole and isinstance(value, Tensor):
             if steps and original.compare(steps[-1], value) is not None:
                 taps[taps.index(whole) : taps.index(whole) + 1] = steps
@@ -52,6 +54,22 @@ def as_given(port: Port, original: Original, module: nn.Module, rows: int | None
             sites[path] = Site(path, path, view=view, call=call)
     network = dataclasses.replace(original.network, taps=tuple(taps))
     return dataclasses.replace(port, sites=sites), dataclasses.replace(original, network=network)
+
+
+def _at_once(calls: Sequence[RecordedTap], value: Any) -> RecordedTap | None:
+    """The original's calls for each step as one tensor [N, T, C], where the port has `value`, all steps at once; None where it has not."""
+    first = calls[0] if len(calls) > 1 else None
+    if (
+        first is None
+        or not isinstance(value, Tensor)
+        or any((t.stage, t.shape, t.rows) != (first.stage, first.shape, first.rows) for t in calls)
+    ):
+        return None
+    shape = (*first.shape[:1], len(calls), *first.shape[1:])
+    if value.ndim != len(shape) or tuple(value.shape[1:]) != shape[1:]:
+        return None
+    worst = max(calls, key=lambda tap: tap.floor)
+    return dataclasses.replace(worst, shape=shape, tensor=STACK.join(tap.tensor for tap in calls), layout="")
 
 
 def _step(tap: RecordedTap, number: int) -> RecordedTap:

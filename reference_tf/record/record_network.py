@@ -18,7 +18,7 @@ from stylexport.converter.calls.ranges import Range, input_ranges
 from stylexport.converter.calls.sources import Source
 from stylexport.converter.graph.taps import OUTPUT, VARIABLE, Tap, taps
 from stylexport.converter.graph.tensor_proto import numpy_dtype
-from stylexport.converter.mapping.rules import assembled, by_tensor
+from stylexport.converter.mapping.rules import assembled, by_tensor, layers_of
 from stylexport.converter.output.recording import RecordedNetwork, RecordedRange, RecordedTap, RecordedWeight, Recorder
 from stylexport.converter.output.safetensors_file import DTYPES
 from stylexport.converter.output.write_network import check_finite
@@ -65,7 +65,7 @@ def record_network(
     """
     variables = _variables(source)
     names = {v.key: v.name for v in source.artefact.variables if v.name != v.key}
-    layers = {b.variable.key: b.rule.torch for b in source.network.bindings} if source.network else {}
+    layers = layers_of(source.network.bindings) if source.network else {}
     kind = source.network.kind if source.network else None
     network_taps = kind.taps.load() if kind and kind.taps else None
     # What goes into a layer that mixes samples, and what comes out, is kept whole: one sample alone gives something else.

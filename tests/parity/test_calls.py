@@ -140,3 +140,24 @@ def test_the_stages_of_each_call_belong_together() -> None:
 
     taps = [Tap(stage) for stage in ("parameters", "activation", "parameters", "parameters", "activation")]
     assert [len(call) for call in calls_of(taps)] == [2, 1, 2]  # type: ignore[arg-type]
+
+
+def test_a_layer_that_is_far_wrong_is_held_against_its_own_stage_and_the_next_is_not_blamed(tmp_path: Path) -> None:
+    class Scaled(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.dense, self.out, self.factor = nn.Linear(6, 6), nn.Linear(6, 2), factor
+            fill(self)
+            self.dense.register_forward_hook(lambda module, args, output: output * self.factor)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.dense(x).relu())
+
+    port = Scaled(0.01)
+    with torch.no_grad():
+        exact = Scaled(1.0).double()
+        before, out = exact.dense(A), exact(A)
+    taps = [Made("dense", before), Made("dense", before.relu(), "activation", "Relu", declared=False), Made("out", out)]
+    report = verify_module(port, made(tmp_path / "recording", {"a": A}, taps, {"0": out}, port))
+    assert [fault.layer for fault in report.faults] == ["dense"]
+    assert next(layer.stage for layer in report.layers if layer.name == "dense") == "parameters"

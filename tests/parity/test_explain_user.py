@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylexport.parity.explain.hypotheses.hypothesis import Hypothesis, OwnMistake, tell_own_mistake
 from stylexport.parity.explain.search import explain
 from stylexport.parity.explain.suspect import Suspect
 from tests.parity.broken import random
@@ -55,3 +60,29 @@ def test_a_training_mode_is_told_of() -> None:
     found = explain(user("norm", right, wrong, random(2, 5, 8, 8)))
     assert found.cause == "unknown"
     assert "call eval()" in found.detail
+
+
+def test_a_mistake_of_the_explainers_own_is_told_and_a_module_that_does_not_fit_is_not() -> None:
+    def own(module: nn.Module) -> None:
+        None.weight  # type: ignore[attr-defined]  # noqa: B018
+
+    def unfit(module: nn.Module) -> None:
+        module.get_parameter("nothing")
+
+    right, wrong = nn.Linear(4, 3).double(), nn.Linear(4, 3).double()
+    layer = user("dense", right, wrong, random(2, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OwnMistake)
+        assert Hypothesis("gain", "", module=unfit).residual(layer) == float("inf")
+        tell_own_mistake(raised(lambda: own(right)))  # of a test's, and not of the room's
+    mistake = raised(lambda: tell_own_mistake(None))  # type: ignore[arg-type]
+    with pytest.warns(OwnMistake, match="a mistake of StylExport's"):
+        tell_own_mistake(mistake)
+
+
+def raised(call: Callable[[], object]) -> BaseException:
+    try:
+        call()
+    except AttributeError as error:
+        return error
+    raise AssertionError("nothing was raised")

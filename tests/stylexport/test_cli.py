@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import stylexport
+from stylexport.checkpoints import EMBEDDED
 from stylexport.cli import COMMANDS
 from tests.conftest import run
 
@@ -78,6 +79,10 @@ def test_convert_reports_as_json(demo: Path, tmp_path: Path) -> None:
         (("export-tf", "nowhere", "-o", "out"), "nowhere: no such folder"),
         (("fetch", "nothing"), "nothing"),
         (("convert", "-o", "out", "--network", "painter=x"), "painter: no such network"),
+        (
+            ("convert", str(EMBEDDED / "mobilenet.savedmodel.zip"), "-o", "out", "--labels", "a,b,c"),
+            "a, b, c: 3 label names, and the networks are for 2 labels; name 2",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(

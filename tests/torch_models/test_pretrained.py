@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
+from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.pretrained import PretrainedNetwork
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
 
@@ -206,3 +208,26 @@ def test_a_mistake_of_ours_in_building_a_network_is_not_the_files_fault(converte
     monkeypatch.setattr(Generator, "__init__", lambda self, config: len(5))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="has no len"):
         Generator.from_pretrained(converted / "generator")
+
+
+@dataclass(frozen=True)
+class NormConfig(NetworkConfig):
+    network: ClassVar[str] = "norm"
+    architecture: ClassVar[str] = "norm"
+    size: int = 3
+
+
+class Norm(PretrainedNetwork):
+    config_class = NormConfig
+
+    def __init__(self, config: NormConfig) -> None:
+        super().__init__(config)
+        self.norm = nn.BatchNorm2d(config.size)
+
+
+def test_pytorchs_own_batchnorm_counts_from_zero_where_the_file_has_no_count(tmp_path: Path) -> None:
+    Norm(NormConfig()).save_pretrained(tmp_path)
+    assert Norm.from_pretrained(tmp_path).norm.num_batches_tracked == 0
+    tensors = {name: tensor for name, tensor in load_file(tmp_path / "model.safetensors").items() if "num_batches" not in name}
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert Norm.from_pretrained(tmp_path).norm.num_batches_tracked == 0

@@ -10,8 +10,8 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.{h,cc}, tensorflow/core
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,7 @@ class Bundle:
         if self.object_graph is None:
             return told_apart(Variable(e.key, e.key, e.shape, e.dtype, e.size, f"crc32c:{e.crc:08x}") for e in entries)
         named = names_by_object(self.object_graph, {e.key: e.shape for e in entries})
-        return _told_by_paths([_variable(entry, named[entry.key]) for entry in entries])
+        return tuple(_variable(entry, named[entry.key]) for entry in entries)
 
     def read(self, variable: Variable) -> NDArray[Any]:
         """The tensor, its checksum verified. Raises DamagedFile, or BadInput for a dtype or layout that cannot be read."""
@@ -226,21 +226,6 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 def _variable(entry: Entry, named: Named) -> Variable:
     checksum = f"crc32c:{entry.crc:08x}"
     return Variable(named.name, entry.key, entry.shape, entry.dtype, entry.size, checksum, named.slot, None, named.average_of, named.path)
-
-
-def _told_by_paths(variables: Sequence[Variable]) -> tuple[Variable, ...]:
-    """Variables of one name that differ (Keras 3 writes `model/kernel` for each layer of a subclass) are named by their paths instead.
-
-    Copies, the same to the byte, keep one name among them.
-    """
-    kinds: dict[str, dict[Any, str]] = {}
-    for v in variables:
-        if v.slot is None:
-            kinds.setdefault(v.name, {}).setdefault((v.shape, v.dtype, v.checksum), v.path)
-    return tuple(
-        replace(v, name=kinds[v.name][v.shape, v.dtype, v.checksum] or v.name) if v.slot is None and len(kinds[v.name]) > 1 else v
-        for v in variables
-    )
 
 
 def _product(shape: tuple[int, ...]) -> int:

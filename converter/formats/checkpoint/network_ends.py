@@ -13,6 +13,7 @@ from functools import reduce
 from operator import or_
 
 from stylexport.converter.graph.constants import array
+from stylexport.converter.graph.dataflow import SHAPE_ONLY
 from stylexport.converter.graph.graph import PASS_THROUGH, RESHAPES, Graph, Node, name_of
 
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
@@ -20,10 +21,13 @@ _UPDATES = re.compile(
     r"(Resource)?(Sparse)?(Apply|Scatter|Assign)\w*|Assign\w*|Save\w*|Restore\w*|Print\w*|Assert|\w*Summary\w*|\w*Enqueue\w*"
 )
 _GRADIENTS = re.compile(r"(^|/)gradients(_\d+)?/")
-_GRADIENT_OPS = re.compile(r"\w+Grad(V\d)?|\w+Backprop(Input|Filter)(V\d)?")
+_GRADIENT_OPS = re.compile(r"\w+Grad(V\d)?|\w+BackpropFilter(V\d)?")  # BackpropInput is a transposed convolution, too
 # What no network is asked for, and takes nothing of its inputs' values on.
 _NO_ENDS = frozenset("Shape ShapeN Size Rank ArgMax ArgMin NoOp Equal NotEqual Less Greater GreaterEqual LessEqual TopK TopKV2".split())
-_ACTIVATIONS = frozenset("Identity Sigmoid Tanh Softmax LogSoftmax Relu Relu6 Elu Selu Softplus LeakyRelu".split())
+_ACTIVATIONS = frozenset(
+    """Identity Sigmoid Tanh Softmax LogSoftmax Relu Relu6 Elu Selu Softplus LeakyRelu ResizeBilinear
+    ResizeNearestNeighbor DepthToSpace Transpose""".split()
+)
 
 
 def network_ends(graph: Graph, weights: Collection[str]) -> tuple[str, ...]:
@@ -71,12 +75,14 @@ def _sums_samples(graph: Graph, node: Node) -> bool:
 
 
 def _activated(graph: Graph, name: str, useful: set[str]) -> str:
-    """The node behind `name`, as long as the only thing that takes it is an activation or an identity."""
+    """The node behind `name`, as long as one operation without weights alone takes it; no change of shape, which a loss begins with."""
+    end = name
     while True:
         users = {user.name: user for user in graph.consumers.get(name, ()) if user.name in useful}
-        if len(users) != 1 or (user := next(iter(users.values()))).op not in _ACTIVATIONS:
-            return name
+        if len(users) != 1 or (user := next(iter(users.values()))).op not in _ACTIVATIONS | RESHAPES:
+            return end
         name = user.name
+        end = name if user.op not in RESHAPES else end
 
 
 def _union(sets: Iterable[int]) -> int:
@@ -94,7 +100,7 @@ def _weights_behind(order: list[Node], own: set[str]) -> dict[str, int]:
     bits = {name: 1 << place for place, name in enumerate(sorted(own))}
     found: dict[str, int] = {}
     for node in order:
-        found[node.name] = bits.get(node.name, 0) or _union(found.get(name_of(ref), 0) for ref in node.inputs)
+        found[node.name] = bits.get(node.name, 0) or _union(found.get(name_of(ref), 0) for ref in _values(node))
     return found
 
 
@@ -102,12 +108,17 @@ def _of_training(node: Node) -> bool:
     return bool(_UPDATES.fullmatch(node.op) or _GRADIENTS.search(node.name) or _GRADIENT_OPS.fullmatch(node.op))
 
 
+def _values(node: Node) -> tuple[str, ...]:
+    """The references whose values go into a node's own."""
+    return () if node.op in SHAPE_ONLY else node.inputs
+
+
 def _follow(graph: Graph, order: list[Node], own: set[str]) -> tuple[dict[str, frozenset[str]], set[str]]:
     """Node -> the placeholders that it depends on; and the nodes that are layers, which take one of these and a weight."""
     fed: dict[str, frozenset[str]] = {}
     layers: set[str] = set()
     for node in order:
-        before = (fed.get(name_of(ref), frozenset()) for ref in node.inputs)
+        before = (fed.get(name_of(ref), frozenset()) for ref in _values(node))
         fed[node.name] = frozenset((node.name,)) if node.op in PLACEHOLDERS else frozenset[str]().union(*before)
         if fed[node.name] and any(_is_weight(graph, ref, own) for ref in node.inputs):
             layers.add(node.name)

@@ -156,6 +156,11 @@ def dtype_of(h5: H5, dataset: Node, name: str) -> np.dtype[Any]:
     return dtype
 
 
+def says_type(h5: H5, key: str) -> bool:
+    """Whether an attribute says what type the dataset at `key` has, which HDF5 does not know."""
+    return text(h5, dataset_at(h5, key), "dtype") is not None
+
+
 def describe(h5: H5, dataset: Node, name: str) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Shape, numpy dtype and bytes of a numeric dataset, its storage checked. Raises BadInput, DamagedFile or HostileFile."""
     dtype = dtype_of(h5, dataset, name)

@@ -103,6 +103,8 @@ def _opened(h5: h5file.H5) -> Hdf5File:
     if format != "hdf5" and rest:
         notes.append(f"{len(rest)} {_NOT_LISTED}{', '.join(rest[:5])}")
     others = [variable for key in rest if (variable := _other(h5, key, notes.append))]
+    if bare := sum(variable.dtype == "bfloat16" and not h5file.says_type(h5, variable.key) for variable in (*listed, *others)):
+        notes.append(f"{bare} of its tensors have elements of two bytes without a type, as h5py writes bfloat16; taken as bfloat16")
     versions = {} if version is None else {"keras": version}
     facts = Facts(versions, {path.name: path.stat().st_size}, _UNVERIFIED, keras, tuple(notes))
     return Hdf5File(h5, format, facts, (*listed, *others))

@@ -8,7 +8,7 @@ Source: tensorflow/core/protobuf/{saved_object_graph,meta_graph}.proto.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from stylexport.converter.formats.savedmodel.saved_methods import (
 from stylexport.converter.formats.savedmodel.saved_model import SavedModel
 from stylexport.converter.graph.dataflow import follow
 from stylexport.converter.graph.graph import Graph, Node, flatten, flatten_function
-from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while
+from stylexport.converter.graph.loops.v1_loops import LoopFunction, as_while, outside
 
 SIGNATURE = "signature:"
 _RANDOM = re.compile(r"(Stateless)?(Random|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|Bernoulli|Dropout|StandardNormal).*")
@@ -93,6 +93,15 @@ def holds_graph(artefact: Artefact) -> bool:
     """Whether something of the artefact can be run."""
     original = artefact.original if isinstance(artefact, Averaged) else artefact
     return isinstance(original, FrozenGraph | GraphCheckpoint | SavedModel)
+
+
+def limit_to(artefact: Artefact, keys: Collection[str]) -> None:
+    """Of a training program's graph, take the network that these variables make; other artefacts have functions of their own."""
+    if isinstance(artefact, Averaged):
+        raw = {average: key for key, average in artefact.key_of.items()}
+        limit_to(artefact.original, [raw.get(key, key) for key in keys])
+    elif isinstance(artefact, GraphCheckpoint):
+        artefact.limit_to(keys)
 
 
 def inference(artefact: Artefact, path: str) -> Function | None:
@@ -232,6 +241,7 @@ def _signatures(artefact: SavedModel, only: str | None = None) -> Iterator[Funct
 def _plain(artefact: FrozenGraph | GraphCheckpoint) -> Iterator[Function]:
     """A graph without functions of its own: from the placeholders that its outputs need to its outputs; none where it has no outputs."""
     graph, loops = as_while(next(artefact.graphs()))
+    graph = Graph(graph.nodes, graph.keys, outside(graph) if loops else graph.outputs, graph.part)
     if not graph.outputs:
         return
     needed = follow(graph, graph.outputs, [name for name, node in graph.nodes.items() if node.op in _PLACEHOLDERS]).inputs

@@ -50,6 +50,11 @@ def as_while(graph: Graph) -> tuple[Graph, dict[str, LoopFunction]]:
     return (Graph(nodes, graph.keys, graph.outputs, graph.part), functions) if functions else (graph, {})
 
 
+def outside(graph: Graph) -> tuple[str, ...]:
+    """The outputs of a graph of `as_while` that do not lie inside a loop, as values do that nobody takes."""
+    return tuple(ref for ref in graph.outputs if not any(node.op in (*_NEXT, *_ENTER) for node in _inside(graph.nodes, [ref], {})))
+
+
 @dataclass(frozen=True)
 class _Variable:
     """A loop variable: its Enter, Merge, Switch, the value that it takes next, and its Exits."""

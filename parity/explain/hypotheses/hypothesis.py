@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,6 +21,8 @@ Arguments = tuple[Any, ...]
 # How a hypothesis came about: the original's files show it, it is a common mistake, or its number was fitted to the activations.
 SEEN, SUPPOSED, FITTED = range(3)
 # What a module, a kernel or a solver raises when an experiment does not fit it.
+ROOM = Path(__file__).resolve().parents[2]
+CALLED_WRONG = re.compile(r"missing \d+ required|unexpected keyword argument|takes .* positional argument|multiple values for")
 IMPOSSIBLE = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, AssertionError)
 
 
@@ -57,8 +63,32 @@ class Hypothesis:
         """The relative error that is left; infinite where the experiment does not fit the layer."""
         try:
             return suspect.error(self.output(suspect))
-        except IMPOSSIBLE:
+        except IMPOSSIBLE as error:
+            tell_own_mistake(error)
             return float("inf")
+
+
+class OwnMistake(RuntimeWarning):
+    """A mistake of this room's in an experiment. The verdict does not depend on it; the tests do."""
+
+
+def tell_own_mistake(error: BaseException) -> None:
+    """Warns of an error that no module, kernel or solver raised because an experiment does not fit it, but this room's own code.
+
+    That is an attribute that something other than a module or a tensor lacks, or a call with other arguments than a function takes, both
+    in a line of this room.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not Path(frames[-1].filename).resolve().is_relative_to(ROOM):
+        return
+    if isinstance(error, AttributeError):
+        ours = not isinstance(error.obj, nn.Module | Tensor)
+    else:
+        ours = isinstance(error, TypeError) and CALLED_WRONG.search(str(error)) is not None
+    if ours:
+        place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+        said = f"an experiment failed by a mistake of StylExport's ({place}: {error}); the verdict stands, but please report it"
+        warnings.warn(OwnMistake(said), stacklevel=2)
 
 
 def together(first: Hypothesis, second: Hypothesis) -> Hypothesis:

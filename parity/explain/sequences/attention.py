@@ -72,8 +72,12 @@ def _operands(suspect: Suspect) -> Iterator[tuple[tuple[Tensor, ...], partial[Te
     x = suspect.args[0] if suspect.args and isinstance(suspect.args[0], Tensor) else None
     if x is None or x.ndim != 3:
         return
-    before = [source.exact[:FEW] for source in suspect.sources if source.exact[:1].numel() == x[:1].numel()]
-    before = [value.reshape(len(value), *x.shape[1:]) for value in before if value.shape[:2] == x[:FEW].shape[:2]][:4]
+    before: list[Tensor] = []
+    for value in (source.exact[:FEW] for source in suspect.sources if source.exact.shape[:2] == x.shape[:2]):
+        whole = value.flatten(2)
+        if whole.shape[-1] in (x.shape[-1], 3 * x.shape[-1]):  # one of the operands, or all three side by side
+            before += [whole] if whole.shape[-1] == x.shape[-1] else whole.chunk(3, -1)
+    before = before[:4]
 
     def output(value: Tensor) -> Tensor:
         return suspect.output(args=(value, *suspect.args[1:]))[:FEW]

@@ -38,6 +38,9 @@ def recurrent_changes(suspect: Suspect, wrong: Tensor) -> Iterator[CodeChange]:
     def change(cause: str, detail: str, output: Callable[[], Tensor]) -> CodeChange:
         return CodeChange(cause, detail, output, lambda whole: _few(whole, run))
 
+    if any(len(layer) > 1 for layer in layers):
+        swapped = [layer[::-1] for layer in layers]
+        yield change("direction", "the tensors of the two directions are swapped", partial(run.output, form, swapped))
     for other in _other_forms(form):
         yield change(*_words(form, other), partial(run.output, other, layers))
     yield change("direction", "the steps run in the other direction", partial(run.output, form, layers, backwards=True))
@@ -73,10 +76,11 @@ def _plain(suspect: Suspect) -> tuple[Run, Form, Layers] | None:
         expected = _few(suspect.expected, run)
         for gates in (LSTM, GRU, SIMPLE):
             for layers in arrangements(suspect.weights, run.x.shape[-1], expected.shape[-1], len(gates)):
-                for form in _forms(gates):
+                directions = [layers, [layer[::-1] for layer in layers]] if any(len(layer) > 1 for layer in layers) else [layers]
+                for form, taken in itertools.product(_forms(gates), directions):
                     try:
-                        if finite_error(run.output(form, layers), expected) <= EXACT:
-                            return run, form, layers
+                        if finite_error(run.output(form, taken), expected) <= EXACT:
+                            return run, form, taken
                     except IMPOSSIBLE:
                         break
     return None

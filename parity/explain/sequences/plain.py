@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 LSTM, GRU, SIMPLE = "ifgo", "zrn", "h"  # the gates of each kind, in Keras's order
 SQUASHES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
-    "hard sigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1),
+    "hard sigmoid (x / 5 + 1 / 2)": lambda x: (float(np.float32(0.2)) * x + 0.5).clamp(0, 1),
+    "hard sigmoid (x / 6 + 1 / 2)": lambda x: (x / 6 + 0.5).clamp(0, 1),
 }
 
 

@@ -120,6 +120,22 @@ def test_chunked_compressed_big_endian_and_bfloat16_tensors_are_read(tmp_path: P
     assert values["none"].shape == (0, 5)
 
 
+def test_two_bytes_without_a_type_are_bfloat16_and_a_note_says_so(tmp_path: Path) -> None:
+    """As Keras 3 writes a whole model's `.h5` in bfloat16."""
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file["brain"] = BIAS.astype(ml_dtypes.bfloat16)
+        file["said"] = BIAS.astype(ml_dtypes.bfloat16)
+        file["said"].attrs["dtype"] = "bfloat16"
+        file["other"] = np.zeros(2, np.dtype("V4"))
+    opened = open_hdf5(path)
+    (brain, said) = opened.variables
+    assert (brain.dtype, said.dtype) == ("bfloat16", "bfloat16")
+    np.testing.assert_array_equal(opened.read(brain), BIAS.astype(ml_dtypes.bfloat16))
+    assert any(note.startswith("1 of its tensors have elements of two bytes without a type") for note in opened.facts.notes)
+    assert any("'other'" in note for note in opened.facts.notes)
+
+
 def test_datasets_that_no_list_names_are_given_too_and_text_is_left_out_with_a_note(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         put(file, {"z": {"z/kernel:0": KERNEL}})
