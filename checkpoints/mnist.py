@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from stylexport.common.atomic import whole_file
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.locks import temporary_folder
 from stylexport.common.types import Array
 
 # MNIST's four files, uncompressed, with their sha256.
@@ -79,19 +79,20 @@ def _download(cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     tried = []
     for source, command in SOURCES.items():
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".download") as work:
+        with temporary_folder(cache) as work:
+            own = {**os.environ, "TMPDIR": str(work)}  # what a killed program leaves there goes with the folder
             try:
-                subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=600)
+                subprocess.run(command, cwd=work, env=own, check=True, capture_output=True, text=True, timeout=600)
             except subprocess.CalledProcessError as error:
                 tried.append(f"{source}: {next(iter(error.stderr.strip().splitlines()[-1:]), f'exit code {error.returncode}')}")
                 continue
             except (OSError, subprocess.TimeoutExpired) as error:
                 tried.append(f"{source}: {error}")
                 continue
-            for archive in Path(work).glob("*.tgz"):
+            for archive in work.glob("*.tgz"):
                 with tarfile.open(archive) as file:
                     file.extractall(work, filter="data")
-            for path in Path(work).rglob("*-ubyte"):
+            for path in work.rglob("*-ubyte"):
                 if path.name in IDX:
                     with whole_file(cache / path.name) as partial:
                         path.rename(partial)

@@ -114,7 +114,8 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
     unknown = [name for name in tensors if name not in own]
     other = [f"{n} {list(t.shape)}, not {list(own[n].shape)}" for n, t in tensors.items() if n in own and own[n].shape != t.shape]
+    filling = " (`{fill: 0, torch: NAME, shape: [...]}` for a tensor that the original does not have)"
     for what, names in (("lacks", missing), ("holds what the module does not have:", unknown), ("has other shapes:", other)):
         if names:
-            raise MappingError(f"{where}: {what} {listing(names)}; put the mapping's rows right")
+            raise MappingError(f"{where}: {what} {listing(names)}; put the mapping's rows right{filling if names is missing else ''}")
     module.load_state_dict(dict(tensors), strict=False)

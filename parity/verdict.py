@@ -151,7 +151,7 @@ def allowed_in_chain(constants: int, floor: float, unit: float = UNIT, coarse_co
     rounding of float32 constants, so that it is allowed whole only where constants are rounded to 16 bits too.
 
     Example:
-        >>> allowed_in_chain(2, floor=3e-8) == EXACT + 2 * UNIT, allowed_in_chain(2, floor=1e-7)
+        >>> allowed_in_chain(2, floor=1e-8) == EXACT + 2 * UNIT, allowed_in_chain(2, floor=1e-7)
         (True, 8e-07)
         >>> allowed_in_chain(0, floor=0.004, unit=2.0**-8) < 1e-6, allowed_in_chain(0, floor=0.004, unit=2.0**-8, coarse_constants=1)
         (True, 0.032)

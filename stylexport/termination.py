@@ -12,6 +12,7 @@ from types import FrameType
 
 # A second signal within so many seconds is the first one's echo (`timeout` sends two), and must not end the clearing.
 ECHO = 5.0
+AGAIN = 0.05  # seconds until a signal that came during an import is looked at again
 
 
 class Terminated(SystemExit):
@@ -20,8 +21,7 @@ class Terminated(SystemExit):
 
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
-    """While the block runs a signal to end raises Terminated in the main thread."""
-    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    """While the block runs a signal to end raises Terminated in the main thread, and Ctrl-C KeyboardInterrupt; neither during an import."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -32,14 +32,30 @@ def unwinding() -> Iterator[None]:
         if os.getpid() != owner:  # a forked worker, which nobody would catch it in
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        elif _importing(frame):  # an exception in a compiled module's own import ends TensorFlow by abort()
+            later = threading.Timer(AGAIN, os.kill, (owner, number))
+            later.daemon = True
+            later.start()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
         elif time.monotonic() - last > ECHO:
             last = time.monotonic()
             raise Terminated(128 + number)
 
-    # One that is ignored (nohup) stays so.
-    before = {number: signal.signal(number, leave) for number in names if signal.getsignal(number) == signal.SIG_DFL}
+    usual = {"SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL, "SIGINT": signal.default_int_handler}
+    numbers = {getattr(signal, name): handler for name, handler in usual.items() if hasattr(signal, name)}
+    # One that is ignored (nohup), or that a program has a handler of its own for, stays so.
+    before = {number: signal.signal(number, leave) for number, handler in numbers.items() if signal.getsignal(number) == handler}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

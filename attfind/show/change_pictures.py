@@ -24,7 +24,8 @@ def picture(image: Array, image_range: Range, side: int | None = None) -> Image.
     """An image as a picture, enlarged by whole pixels or made smaller so that it comes near `side` where one is given."""
     low, high = image_range
     levels = np.clip(np.rint((np.asarray(image, np.float64) - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
-    return resized(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), side)
+    coloured = levels.repeat(3, 0) if len(levels) == 1 else levels  # grey is shown in three equal colours
+    return resized(Image.fromarray(np.ascontiguousarray(coloured.transpose(1, 2, 0))), side)
 
 
 def change_map(before: Array, after: Array, most: float | None = None, side: int | None = None) -> Image.Image:

@@ -67,7 +67,7 @@ JOBS = {
     "record": Job(
         ["record", str(DEMO), "--network", "encoder", "--samples", "1", "-o", "out.safetensors"],
         "out.safetensors",
-        ["stylexport.cli", "stylexport.reference_tf.record"],
+        ["stylexport.cli", "stylexport.reference_tf.record.record_release"],
     ),
     "effects": Job(
         [
@@ -167,17 +167,18 @@ def _job(name: str, work: Path, numbers: Sequence[int], seed: int) -> list[str]:
 
 
 class Trial:
-    """A command in a folder of its own, with its own place for temporary files and its own cache."""
+    """A command in a folder of its own, with its own place for temporary files."""
 
     def __init__(self, job: Job, zygote: Zygote, work: Path, name: str) -> None:
         self.job, self.zygote, self.folder = job, zygote, work / name
         self.log, self.temporary = self.folder / "log.txt", self.folder / "temporary"
+        self.cache = work / "inputs" / "cache"  # for all: what metrics download is downloaded once
         self.temporary.mkdir(parents=True)
         job.before(self.folder)
 
     def run(self, arguments: Sequence[str], kill: Kill | None = None) -> Ended:
         """Runs `stylexport` to its end, or kills it. Raises AssertionError where it leaves a process behind."""
-        environment = {"TMPDIR": str(self.temporary), "XDG_CACHE_HOME": str(self.folder / "cache")}
+        environment = {"TMPDIR": str(self.temporary), "XDG_CACHE_HOME": str(self.cache)}
         ended = self.zygote.run(Run(arguments, self.folder, self.log, environment, kill))
         assert not ended.orphans, f"left processes {ended.orphans} behind"
         return ended
@@ -187,7 +188,7 @@ class Trial:
         by_step = draw.random() < 0.5
         moment = Kill(number, step=draw.randint(1, whole.steps)) if by_step else Kill(number, draw.uniform(0, whole.seconds))
         ended = self.run(self.job.arguments, moment)
-        said = self.log.read_text()
+        said = self.log.read_text() if self.log.exists() else ""
         assert ended.code in (0, -number, TERMINATED), f"{moment}: exit code {ended.code}: {said}"
         assert "Traceback" not in said, f"{moment}: {said}"
         if ended.code == TERMINATED:

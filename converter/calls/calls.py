@@ -13,7 +13,7 @@ import numpy as np
 from stylexport.common.errors import BadInput
 from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact
-from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, holds_graph, inference
+from stylexport.converter.formats.savedmodel.functions import Function, Input, functions, holds_graph, inference, limit_to
 from stylexport.converter.graph.axes import orders
 from stylexport.converter.graph.dataflow import Flow, follow
 from stylexport.converter.mapping.network import Network
@@ -159,6 +159,8 @@ def other_calls(artefact: Artefact, network: Network | None) -> Procedure:
     With a table, the first function that uses every variable of it, else the one that uses most. Raises BadInput where none uses any.
     """
     wanted = keys_of(network) if network else None
+    if wanted is not None:
+        limit_to(artefact, wanted)
     best: tuple[int, Function] | None = None
     for function in _whole(artefact):
         found = used(function)
@@ -168,6 +170,11 @@ def other_calls(artefact: Artefact, network: Network | None) -> Procedure:
             if wanted is None or wanted <= found:
                 break
     if best is None:
+        if any(function.training for function in functions(artefact)):
+            raise BadInput(
+                f"{artefact.path}: its graph computes as in training alone (it draws random numbers, or normalises by the batch); "
+                "save or freeze the graph that the program evaluates"
+            )
         table = " that the table maps" if network else ""
         raise BadInput(f"{artefact.path}: no function of it uses a variable{table}; there is nothing to compare")
     function = best[1]

@@ -36,7 +36,8 @@ def broken_promises(run: Callable[[frozenset[str]], Sequence[Seen] | None]) -> f
         Where `up` gives more than the original, `out` is wrong; it is right behind the original's value:
 
         >>> def run(whole):
-        ...     return [Seen("up", "up" not in whole, more=1), Seen("out", "up" in whole)]
+        ...     took = (4, 4) if "up" in whole else (5, 5)
+        ...     return [Seen("up", "up" not in whole, more=1, size=(4, 4)), Seen("out", "up" in whole, took=took)]
         >>> sorted(broken_promises(run))
         ['up']
 

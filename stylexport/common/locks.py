@@ -151,8 +151,8 @@ def made(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder in the system's place for such, which is removed when the block ends; those of killed processes go with it.
+def temporary_folder(place: Path | None = None) -> Iterator[Path]:
+    """A folder in `place`, by default the system's for such, which is removed when the block ends; those of killed processes go with it.
 
     Example:
         >>> with temporary_folder() as folder:
@@ -161,10 +161,10 @@ def temporary_folder() -> Iterator[Path]:
         False
 
     """
-    _remove_leftovers()
+    _remove_leftovers(Path(place or tempfile.gettempdir()))
     with contextlib.ExitStack() as stack:
         while True:
-            folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+            folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=place))
             with contextlib.suppress(FileNotFoundError, BadInput):  # another process took it for a leftover before it was locked
                 stack.enter_context(exclusive(folder, "is taken"))
                 break
@@ -174,9 +174,9 @@ def temporary_folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_leftovers() -> None:
+def _remove_leftovers(place: Path) -> None:
     """Removes this user's folders whose process is gone, where the system can tell."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+    for folder in place.glob(f"{_TEMPORARY}*"):
         with contextlib.suppress(OSError, BadInput):
             if hasattr(os, "getuid") and folder.lstat().st_uid == os.getuid() and not folder.is_symlink():
                 with exclusive(folder, "is used") as locked:

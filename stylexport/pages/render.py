@@ -35,7 +35,7 @@ def _shown(value: Any) -> Any:
 
 
 def png(image: Array, scale: int = 1) -> str:
-    """An image [H, W] or [3, H, W] in [-1, 1] as a data URI, each pixel drawn as `scale` times `scale` pixels.
+    """An image [H, W], [1, H, W] or [3, H, W] in [-1, 1] as a data URI, each pixel drawn as `scale` times `scale` pixels.
 
     Example:
         >>> png(np.zeros((3, 2, 2)))[:22]
@@ -45,6 +45,7 @@ def png(image: Array, scale: int = 1) -> str:
     from PIL import Image
 
     levels = np.clip(np.rint((np.asarray(image, np.float64) + 1) * 127.5), 0, 255).astype(np.uint8)
+    levels = levels[0] if levels.shape[0] == 1 and levels.ndim == 3 else levels
     picture = Image.fromarray(levels if levels.ndim == 2 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
     picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
     buffer = io.BytesIO()

@@ -17,7 +17,7 @@ from stylexport.parity.result import Report
 
 pytestmark = pytest.mark.tensorflow
 
-N, T, IN, H = 4, 5, 3, 4
+N, T, IN, H, WIDTH = 4, 5, 3, 4, 6
 Take = Callable[[Any], Tensor]
 OUT = "  - {tf: out/kernel, torch: out.weight, layout: dense}\n  - {tf: out/bias, torch: out.bias}\n"
 LSTM = """  - {{tf: {tf}lstm_cell/kernel, torch: {to}weight_ih{l}, layout: lstm}}
@@ -34,7 +34,19 @@ BASIC = """  - {tf: "basic_lstm_cell/kernel[:3]", torch: rnn.weight_ih_l0, layou
   - {tf: basic_lstm_cell/bias, torch: rnn.bias_ih_l0, layout: basic_lstm}
   - {fill: [0, 1, 0, 0], torch: rnn.bias_hh_l0, shape: [16]}
 """
+JOINED = """  - {tf: [mha/query/kernel, mha/key/kernel, mha/value/kernel], torch: mha.in_proj_weight, layout: heads}
+  - {tf: [mha/query/bias, mha/key/bias, mha/value/bias], torch: mha.in_proj_bias, layout: heads_bias}
+  - {tf: mha/attention_output/kernel, torch: mha.out_proj.weight, layout: heads_out}
+  - {tf: mha/attention_output/bias, torch: mha.out_proj.bias}
+"""
+APART = """  - {tf: "mha/{i}/kernel", torch: "mha.{i}.weight", layout: heads, for: {i: [query, key, value]}}
+  - {tf: "mha/{i}/bias", torch: "mha.{i}.bias", layout: heads_bias, for: {i: [query, key, value]}}
+  - {tf: mha/attention_output/kernel, torch: mha.give.weight, layout: heads_out}
+  - {tf: mha/attention_output/bias, torch: mha.give.bias}
+"""
 TABLES = {
+    "joined": JOINED,
+    "apart": APART,
     "lstm": LSTM.format(tf="", to="rnn.", l="_l0"),
     "cell": LSTM.format(tf="", to="rnn.", l=""),
     "two": LSTM.format(tf="forward_l/", to="rnn.", l="_l0") + LSTM.format(tf="backward_l/", to="rnn.", l="_l0_reverse"),
@@ -52,6 +64,8 @@ RECORDINGS = {
     ("two", "two"),
     ("gru", "gru"),
     ("tf1", "basic"),
+    ("attention", "joined"),
+    ("attention", "apart"),
 }
 
 
@@ -75,15 +89,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], P
     def random(variable: Any) -> Any:
         return rng.normal(0, 0.5, tuple(variable.shape)).astype(np.float32)
 
+    given = keras.Input((T, WIDTH))
+    attended = keras.layers.MultiHeadAttention(2, WIDTH // 2, name="mha")(given, given)
+    models = {"attention": keras.Model(given, keras.layers.Dense(2, name="out")(attended))}
     for name, layer in layers.items():
-        model = keras.Sequential([keras.Input((T, IN)), layer(keras.layers), keras.layers.Dense(2, name="out")])
+        models[name] = keras.Sequential([keras.Input((T, IN)), layer(keras.layers), keras.layers.Dense(2, name="out")])
+    for name, model in models.items():
         for variable in model.weights:
             variable.assign(random(variable))
         tf.saved_model.save(model, folder / name)
     _save_tensorflow_1(folder / "tf1", random)
-    for model, table in sorted(RECORDINGS):
-        (folder / "table.yaml").write_text(f"network: {model}\ntensors:\n{TABLES[table]}{OUT}")
-        record(folder / model, folder / f"{model}.{table}", samples=N, mapping=folder / "table.yaml")
+    for saved, table in sorted(RECORDINGS):
+        (folder / "table.yaml").write_text(f"network: {saved}\ntensors:\n{TABLES[table]}{OUT}")
+        record(folder / saved, folder / f"{saved}.{table}", samples=N, mapping=folder / "table.yaml")
     return lambda model, table: folder / f"{model}.{table}"
 
 
@@ -288,3 +306,50 @@ def test_every_wrong_order_of_an_lstms_gates_is_named(recorded: Callable[[str, s
         fault = verified(recorded, "last", "own", Port(Own("".join(order)), lambda y: y)).first_fault
         assert fault is not None
         assert fault.detail == f"gates in the order {', '.join(order)} instead of i, f, c, o"
+
+
+class Attention(nn.Module):
+    """An attention of a user's own; `scale` of its scores, heads, and the axis of its softmax."""
+
+    def __init__(self, scale: float = (WIDTH // 2) ** -0.5, heads: int = 2, over: int = -1) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.give = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.scale, self.heads, self.over = scale, heads, over
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        y: Tensor = self.give(((q @ k.transpose(-1, -2) * self.scale).softmax(self.over) @ v).transpose(1, 2).flatten(2))
+        return y
+
+
+class Attended(nn.Module):
+    """An attention and a linear layer."""
+
+    def __init__(self, mha: nn.Module) -> None:
+        super().__init__()
+        self.mha, self.out = mha, nn.Linear(WIDTH, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.mha(x, x, x)[0] if isinstance(self.mha, nn.MultiheadAttention) else self.mha(x))
+        return y
+
+
+@pytest.mark.parametrize(("table", "mha"), [("apart", Attention()), ("joined", nn.MultiheadAttention(WIDTH, 2, batch_first=True))])
+def test_a_right_attention_passes(table: str, mha: nn.Module, recorded: Callable[[str, str], Path]) -> None:
+    report = verified(recorded, "attention", table, Attended(mha))
+    assert report.verdict == "pass", [(layer.name, layer.verdict) for layer in report.layers]
+
+
+@pytest.mark.parametrize(
+    ("table", "mha", "layer", "detail"),
+    [
+        ("apart", Attention(scale=1.0), "mha.give", "its scores are multiplied by 1 instead of 0.57735"),
+        ("apart", Attention(over=-2), "mha.give", "the softmax runs over the queries instead of the keys"),
+        ("joined", nn.MultiheadAttention(WIDTH, 3, batch_first=True), "mha", "it has 3 heads instead of 2, and its scores are"),
+    ],
+)
+def test_a_wrong_attention_is_named(table: str, mha: nn.Module, layer: str, detail: str, recorded: Callable[[str, str], Path]) -> None:
+    fault = verified(recorded, "attention", table, Attended(mha)).first_fault
+    assert fault is not None
+    assert (fault.layer, fault.cause) == (layer, "attention")
+    assert fault.detail.startswith(detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -36,6 +37,20 @@ def test_sigterm_unwinds_and_its_echo_does_not_end_the_clearing(tmp_path: Path) 
     assert left.value.code == 143
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_import_is_not_broken_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a compiled module's own import an exception may end the process by abort(), as in TensorFlow's."""
+    (tmp_path / "signalled.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work() -> None:
+        with unwinding():
+            assert importlib.import_module("signalled").whole
+            time.sleep(60)
+
+    with pytest.raises(Terminated):
+        work()
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training import ema
-from stylexport.training.checkpoint import checkpoints, restore, save
+from stylexport.training.checkpoint import checkpoints, prune, restore, save
 from stylexport.training.step import Step
 from tests.conftest import Ran, run
 from tests.digits import digits_folder
@@ -150,3 +150,14 @@ def test_a_refused_resume_leaves_the_settings_that_would_have_gone_on(finished: 
     before = (finished[0] / "settings.yaml").read_text()
     resumed(finished, tmp_path / "run", "", "model.hidden=17")
     assert (tmp_path / "run" / "settings.yaml").read_text() == before
+
+
+def test_a_checkpoint_that_was_being_removed_goes_and_the_last_ones_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    for name in ("0000000", "0000002", "0000004"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "training.json").write_text("{}")
+    (folder / "0000000" / "training.json").unlink()
+    (folder / ".0000006.partial").mkdir()
+    prune(tmp_path, keep=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["0000002", "0000004"]

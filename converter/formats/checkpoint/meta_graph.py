@@ -5,7 +5,7 @@ Source: tensorflow/core/protobuf/meta_graph.proto.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.types import Array
 from stylexport.converter.formats.base import Artefact, Facts, Variable
-from stylexport.converter.formats.checkpoint.network_ends import PLACEHOLDERS, network_ends
+from stylexport.converter.formats.checkpoint.network_ends import network_ends
+from stylexport.converter.formats.checkpoint.switches import switched_off
 from stylexport.converter.graph import protos
-from stylexport.converter.graph.graph import Graph, Node, flatten
+from stylexport.converter.graph.graph import Graph, flatten
 
 
 class GraphCheckpoint:
@@ -26,6 +27,7 @@ class GraphCheckpoint:
 
     def __init__(self, checkpoint: Artefact, meta: Path) -> None:
         self.checkpoint, self.path, self.meta = checkpoint, checkpoint.path, meta
+        self._weights: frozenset[str] = frozenset()
         try:
             data = meta.read_bytes()
         except OSError as error:
@@ -48,11 +50,16 @@ class GraphCheckpoint:
     def graph(self) -> Graph:
         """The whole graph, functions inlined, with the ends of the network in it (not of its training) as outputs."""
         flat = flatten(self.meta_graph.graph_def, self.meta)
-        graph = Graph({name: _switched_off(node) for name, node in flat.nodes.items()}, flat.keys)
+        graph = switched_off(Graph(flat.nodes, {**_by_own_name(flat), **flat.keys}))
         stored = {variable.key for variable in self.variables}
-        keys = {name: key for name, key in {**_by_own_name(graph), **graph.keys}.items() if key in stored}
-        weights = {v.key for v in self.variables if v.slot is None}
+        keys = {name: key for name, key in graph.keys.items() if key in stored}
+        weights = self._weights or {v.key for v in self.variables if v.slot is None}
         return Graph(graph.nodes, keys, network_ends(Graph(graph.nodes, keys), weights))
+
+    def limit_to(self, weights: Collection[str]) -> None:
+        """From now on the network is what these variables (by their keys) make: of a program that trains several, one of them."""
+        self._weights = frozenset(weights)
+        self.__dict__.pop("graph", None)
 
     @property
     def graph_def(self) -> Any:
@@ -74,16 +81,6 @@ class GraphCheckpoint:
     def close(self) -> None:
         """Give the checkpoint's files back."""
         self.checkpoint.close()
-
-
-def _switched_off(node: Node) -> Node:
-    """A placeholder that is a truth value says whether the program trains: then the constant False, any other node as it is."""
-    if node.op not in PLACEHOLDERS or "dtype" not in node.attr or protos.DTYPES.get(node.attr["dtype"].type) != "bool":
-        return node
-    constant = protos.GraphDef().node.add(name=node.name, op="Const")
-    constant.attr["dtype"].type = constant.attr["value"].tensor.dtype = node.attr["dtype"].type
-    constant.attr["value"].tensor.bool_val.append(False)
-    return Node(node.name, "Const", (), constant.attr)
 
 
 def _by_own_name(graph: Graph) -> Mapping[str, str]:

@@ -24,7 +24,10 @@ _GRADIENTS = re.compile(r"(^|/)gradients(_\d+)?/")
 _GRADIENT_OPS = re.compile(r"\w+Grad(V\d)?|\w+BackpropFilter(V\d)?")  # BackpropInput is a transposed convolution, too
 # What no network is asked for, and takes nothing of its inputs' values on.
 _NO_ENDS = frozenset("Shape ShapeN Size Rank ArgMax ArgMin NoOp Equal NotEqual Less Greater GreaterEqual LessEqual TopK TopKV2".split())
-_ACTIVATIONS = frozenset("Identity Sigmoid Tanh Softmax LogSoftmax Relu Relu6 Elu Selu Softplus LeakyRelu".split())
+_ACTIVATIONS = frozenset(
+    """Identity Sigmoid Tanh Softmax LogSoftmax Relu Relu6 Elu Selu Softplus LeakyRelu ResizeBilinear
+    ResizeNearestNeighbor DepthToSpace Transpose""".split()
+)
 
 
 def network_ends(graph: Graph, weights: Collection[str]) -> tuple[str, ...]:
@@ -72,12 +75,14 @@ def _sums_samples(graph: Graph, node: Node) -> bool:
 
 
 def _activated(graph: Graph, name: str, useful: set[str]) -> str:
-    """The node behind `name`, as long as the only thing that takes it is an activation or an identity."""
+    """The node behind `name`, as long as one operation without weights alone takes it; no change of shape, which a loss begins with."""
+    end = name
     while True:
         users = {user.name: user for user in graph.consumers.get(name, ()) if user.name in useful}
-        if len(users) != 1 or (user := next(iter(users.values()))).op not in _ACTIVATIONS:
-            return name
+        if len(users) != 1 or (user := next(iter(users.values()))).op not in _ACTIVATIONS | RESHAPES:
+            return end
         name = user.name
+        end = name if user.op not in RESHAPES else end
 
 
 def _union(sets: Iterable[int]) -> int:

@@ -8,7 +8,7 @@ Source: tensorflow/core/protobuf/{saved_object_graph,meta_graph}.proto.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -93,6 +93,15 @@ def holds_graph(artefact: Artefact) -> bool:
     """Whether something of the artefact can be run."""
     original = artefact.original if isinstance(artefact, Averaged) else artefact
     return isinstance(original, FrozenGraph | GraphCheckpoint | SavedModel)
+
+
+def limit_to(artefact: Artefact, keys: Collection[str]) -> None:
+    """Of a training program's graph, take the network that these variables make; other artefacts have functions of their own."""
+    if isinstance(artefact, Averaged):
+        raw = {average: key for key, average in artefact.key_of.items()}
+        limit_to(artefact.original, [raw.get(key, key) for key in keys])
+    elif isinstance(artefact, GraphCheckpoint):
+        artefact.limit_to(keys)
 
 
 def inference(artefact: Artefact, path: str) -> Function | None:

@@ -19,6 +19,7 @@ from stylexport.attfind.show.change_pictures import RAMP, animation, change_map,
 from stylexport.attfind.show.gallery import percent
 from stylexport.attfind.show.show import best, show
 from stylexport.common.errors import BadInput
+from stylexport.pages.render import png
 
 UNIT = (-1.0, 1.0)
 
@@ -176,3 +177,9 @@ def test_a_sheet_has_room_for_every_row() -> None:
 )
 def test_what_is_not_certain_is_not_called_so(probability: float, said: str) -> None:
     assert percent(probability) == said
+
+
+def test_an_image_of_one_channel_is_shown_grey() -> None:
+    shown = picture(np.array([[[-1.0, 1.0]]]), (-1.0, 1.0))
+    assert np.asarray(shown).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+    assert png(np.zeros((1, 2, 2))).startswith("data:image/png")

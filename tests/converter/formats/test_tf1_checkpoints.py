@@ -50,6 +50,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arr
         with v1.control_dependencies([train]):
             train = tf.train.ExponentialMovingAverage(0.5).apply(list(made.values()))
         part = v1.get_variable("part/w", [7, 3], partitioner=v1.fixed_size_partitioner(3))
+        session.run(v1.variables_initializer(list(made.values())))  # an average begins with its variable's value
         session.run(v1.global_variables_initializer())
         rng = np.random.default_rng(2)
         fed = {x: rng.normal(size=(4, 8, 8, 3)), labels: np.eye(2)[[0, 1, 1, 0]], training: True}
