@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stylexport.common.atomic import settle, whole_file
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.json_files import read_json
-from stylexport.common.text import listing
+from stylexport.common.text import listing, utf8_path
 from stylexport.torch_models.config import NetworkConfig
 from stylexport.torch_models.kinds import kind_from_json
 from stylexport.torch_models.layers.resampling import Fir
@@ -161,7 +161,7 @@ def _load(cls: type[T], config_path: Path, weights_path: Path, device: str | tor
 def _read_tensors(path: Path, device: str | torch.device) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises DamagedFile where the file is cut short or its header is wrong."""
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with utf8_path(path) as place, safe_open(place, framework="pt", device=str(device)) as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         raise DamagedFile(path, f"is not a whole safetensors file ({error})", AGAIN) from error

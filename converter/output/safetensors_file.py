@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylexport.common.atomic import whole_file
 from stylexport.common.errors import BadInput, DamagedFile
+from stylexport.common.text import utf8_path
 from stylexport.converter.formats.checkpoint.checksums import as_bytes
 from stylexport.converter.graph.tensor_proto import BFLOAT16
 
@@ -152,7 +153,7 @@ def read_with_metadata(path: Path, remedy: str) -> tuple[Mapping[str, Any], Mapp
     """
     try:
         data = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
-        with safe_open(path, framework="np"):
+        with utf8_path(path) as place, safe_open(place, framework="np"):
             pass
         (length,) = struct.unpack("<Q", bytes(data[:8]))
         header = json.loads(bytes(data[8 : 8 + length]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 # Control characters (ESC begins a terminal's commands), line separators, what turns the direction of writing, lone surrogates (bytes of a
 # file's name that are no UTF-8), and what is no character.
@@ -44,3 +47,15 @@ def printable(text: str, lines: bool = False) -> str:
 
     """
     return _UNSAFE.sub(lambda found: found[0] if lines and found[0] in "\n\t" else found[0].encode("unicode_escape").decode(), text)
+
+
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """The file by a path in UTF-8, which is all that safetensors takes: where a name has other bytes, by an open handle, as Linux does."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield Path(f"/proc/self/fd/{file.fileno()}")
+    else:
+        yield path

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stylexport import load
 from tests.conftest import run
 
 # Markup of rich, a terminal's commands, a line of our own, XML and HTML, the other direction of writing.
@@ -69,3 +70,9 @@ def test_labels_that_are_no_utf8_are_kept_in_a_file_that_is_json(demo: Path, tmp
     ran = run("convert", demo / "mobilenet.savedmodel.zip", "-o", tmp_path / "out", "--labels", f"{label},b")
     assert ran.code == 0
     assert json.loads((tmp_path / "out" / "stylex.json").read_text(encoding="utf-8"))["labels"] == [label, "b"]
+
+
+def test_a_folder_whose_name_is_no_utf8_is_written_and_opened(demo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert run("convert", demo / "encoder.savedmodel.zip", "-o", folder).code == 0
+    assert load(folder).encoder is not None
