@@ -41,7 +41,7 @@ def losses_in_precision(comparison: Comparison, layerwise: Layerwise, module: nn
         gave, layer = [], capture.site.layer
         for match, value in _calls(comparison, layerwise, capture, ran):
             ran.setdefault(layer, []).append(None)
-            if (compared := original.compare(match.tap, value) if match else None) is None:
+            if (compared := original.compare(match.tap, value) if match and not match.reordered else None) is None:
                 return None
             error = compared[0].error
             losses.append(Loss(comparison.port.network, layer, error, error / UNITS[comparison.precision]))

@@ -187,6 +187,18 @@ def test_what_a_port_does_otherwise_before_a_layer_is_named(what: str) -> None:
     assert found.detail.startswith("between before and stem the port ")
 
 
+def test_a_crop_before_a_join_is_named() -> None:
+    x, other = random(2, 3, 10, 10), random(2, 2, 6, 6, seed=3)
+    found = fault(
+        nn.Conv2d(5, 4, 3),
+        nn.Conv2d(5, 4, 3),
+        x,
+        lambda x: torch.cat([x[..., 2:-2, 2:-2], other], 1),
+        lambda x: torch.cat([x[..., :-4, :-4], other], 1),
+    )
+    assert "the port cuts (6, 6) values of it from (0, 0) on; the original cuts (6, 6) values of it from (2, 2) on" in found.detail
+
+
 def test_what_is_none_of_the_usual_stays_unknown() -> None:
     wrong = lambda x: x.roll(1, 2) * x.mean()  # noqa: E731
     assert fault(nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), random(2, 3, 8, 8), same, wrong).cause == "unknown"

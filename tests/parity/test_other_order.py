@@ -64,6 +64,13 @@ def test_the_same_sum_in_another_order_is_no_fault_and_is_told(tmp_path: Path) -
     assert list(violations(to_json(report), schema, schema)) == []
 
 
+def test_in_a_lower_precision_such_a_layer_keeps_its_own_value(tmp_path: Path) -> None:
+    assert verified(tmp_path, right).verdict == "pass"
+    report = verify_module(Residual(right), tmp_path / "recording", precision="bf16")
+    assert report.verdict == "pass"
+    assert {loss.layer for loss in report.losses} == {"head"}
+
+
 @pytest.mark.parametrize(
     "forward",
     [

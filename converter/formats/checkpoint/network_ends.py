@@ -77,12 +77,13 @@ def _sums_samples(graph: Graph, node: Node) -> bool:
 def _activated(graph: Graph, name: str, useful: set[str]) -> str:
     """The node behind `name`, as long as one operation without weights alone takes it; no change of shape, which a loss begins with."""
     end = name
-    while True:
+    for _ in range(len(useful)):  # a damaged graph may run in a circle
         users = {user.name: user for user in graph.consumers.get(name, ()) if user.name in useful}
         if len(users) != 1 or (user := next(iter(users.values()))).op not in _ACTIVATIONS | RESHAPES:
             return end
         name = user.name
         end = name if user.op not in RESHAPES else end
+    return end
 
 
 def _union(sets: Iterable[int]) -> int:

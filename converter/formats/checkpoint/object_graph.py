@@ -54,7 +54,8 @@ class Named:
 
 def names_by_object(graph: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Named]:
     """Checkpoint key -> name and role, from a TrackableObjectGraph; a key that the graph does not list keeps itself as its name."""
-    children = [{child.local_name: child.node_id for child in node.children} for node in graph.nodes]
+    count = len(graph.nodes)
+    children = [{child.local_name: child.node_id for child in node.children if 0 <= child.node_id < count} for node in graph.nodes]
     keys = [[attribute.checkpoint_key for attribute in node.attributes] for node in graph.nodes]
     optimisers, metrics = _optimisers(graph, children), _metrics(children)
     model = _paths(children, optimisers | metrics)

@@ -42,10 +42,13 @@ def _dropouts(graph: Graph, given: Node) -> Iterator[tuple[float, Node]]:
         yield from ((1.0, drawn) for drawn in _drawn(graph, user, ("Add", "AddV2")))
 
 
-def _users(graph: Graph, node: Node) -> Iterator[Node]:
-    """What takes a node's value, through identities."""
+def _users(graph: Graph, node: Node, depth: int = 0) -> Iterator[Node]:
+    """What takes a node's value, through a few identities."""
     for user in graph.consumers.get(node.name, ()):
-        yield from _users(graph, user) if user.op in _SAME else (user,)
+        if user.op not in _SAME:
+            yield user
+        elif depth < _FAR:
+            yield from _users(graph, user, depth + 1)
 
 
 def _drawn(graph: Graph, node: Node, ops: tuple[str, ...]) -> Iterator[Node]:

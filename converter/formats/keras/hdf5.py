@@ -107,7 +107,7 @@ def _opened(h5: h5file.H5) -> Hdf5File:
         notes.append(f"{bare} of its tensors have elements of two bytes without a type, as h5py writes bfloat16; taken as bfloat16")
     versions = {} if version is None else {"keras": version}
     facts = Facts(versions, {path.name: path.stat().st_size}, _UNVERIFIED, keras, tuple(notes))
-    return Hdf5File(h5, format, facts, (*listed, *others))
+    return Hdf5File(h5, format, facts, _with_averages((*listed, *others)))
 
 
 def _layers(h5: h5file.H5, prefix: str) -> Iterator[Variable]:
@@ -126,6 +126,15 @@ def _optimizer(h5: h5file.H5) -> Iterator[Variable]:
         return
     for name in h5file.texts(h5, h5file.resolve(h5, h5.root, "optimizer_weights"), "weight_names") or []:
         yield variable_at(h5, f"optimizer_weights/{name}", name, optimizer_slot(name))
+
+
+def _with_averages(variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Keras 3's optimisers call the average of `net/conv/kernel` `adam/net_conv_kernel_average`."""
+    keys = {variable.name.replace("/", "_"): variable.key for variable in variables if variable.slot is None}
+    return tuple(
+        replace(v, average_of=keys.get(v.name.rpartition("/")[2].removesuffix("_average"))) if (v.slot or "").endswith("/average") else v
+        for v in variables
+    )
 
 
 def _other(h5: h5file.H5, key: str, note: Callable[[str], None]) -> Variable | None:

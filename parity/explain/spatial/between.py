@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.modules.conv import _ConvTransposeNd
 
@@ -72,16 +73,41 @@ def between_hypotheses(suspect: Suspect) -> Iterator[Hypothesis]:
     if not suspect.args or not isinstance(suspect.args[0], Tensor) or suspect.args[0].ndim < 3:
         return
     x = suspect.args[0]
-    for source in suspect.sources:
-        if source.exact.ndim == x.ndim and source.exact.shape[1] == x.shape[1] and min(len(source.exact), len(source.handed)) >= len(x):
-            for border in borders(x, _reach(suspect)):
-                inner = border.inside(x[:1])
-                found = _recognised(source.handed[:1], inner)
-                if not found and source.window is not None and (found := _recognised(source.exact[:1], inner)):
-                    source = replace(source, handed=source.exact, window=None)  # the port cuts it rightly, and then goes on
-                for own in found:
-                    for way in _others(suspect, source, border.inside(x), own):
-                        yield _hypothesis(suspect, source, border, own, way)
+    fitting = [s for s in suspect.sources if s.exact.ndim == x.ndim and min(len(s.exact), len(s.handed)) >= len(x)]
+    for source, border in itertools.product(fitting, borders(x, _reach(suspect))):
+        for channels in _channels(source, x):
+            inner = border.inside(x)[:, channels]
+            value, found = source, _recognised(source.handed[:1], inner[:1])
+            if not found and source.window is not None and (found := _recognised(source.exact[:1], inner[:1])):
+                value = replace(source, handed=source.exact, window=None)  # the port cuts it rightly, and then goes on
+            for own in found:
+                for way in _others(suspect, value, inner, own):
+                    yield _hypothesis(suspect, value, border, channels, own, way)
+            if not found:
+                yield from _cut_elsewhere(suspect, source, border, channels, inner)
+
+
+def _cut_elsewhere(suspect: Suspect, source: Source, border: Border, channels: slice, inner: Tensor) -> Iterator[Hypothesis]:
+    """A crop at another place than the original's, and then something usual."""
+    if source.window is None:
+        return
+    room = [range(have - n + 1) for have, n in zip(_size(source.handed), source.window.size, strict=True)]
+    for start in itertools.islice(itertools.product(*room), PLACES):
+        cut = replace(source.window, start=start)
+        for way in _recognised(cut.of(source.handed[:1]), inner[:1]) if start != source.window.start else ():
+            ours, theirs = (Way("linear", Step("crop", _cut(place), place.of)) for place in (cut, source.window))
+            found = _hypothesis(suspect, source, border, channels, ours, way)
+            before, _, _ = found.detail.partition(" the port ")
+            said = f"{before} the port {ours.step.words}; the original {theirs.step.words}"
+            yield replace(found, cause=CAUSE["crop"], detail=said)
+
+
+def _channels(source: Source, x: Tensor) -> list[slice]:
+    """Where a value may stand in what the layer takes: it is all of it, or the first or the last part of several that were joined."""
+    own, all_of_them = source.exact.shape[1], x.shape[1]
+    if own > all_of_them:
+        return []
+    return [slice(0, own)] if own == all_of_them else [slice(0, own), slice(all_of_them - own, all_of_them)]
 
 
 def _reach(suspect: Suspect) -> list[int]:
@@ -184,9 +210,11 @@ def _cut(window: Window) -> str:
     return f"cuts {window.size} values of it from {window.start} on"
 
 
-def _hypothesis(suspect: Suspect, source: Source, border: Border, own: Way, way: Way) -> Hypothesis:
+def _hypothesis(suspect: Suspect, source: Source, border: Border, channels: slice, own: Way, way: Way) -> Hypothesis:
     def arguments(args: Arguments) -> Arguments:
-        return (padded(way(source.exact[: len(args[0])]), border.pads, border.mode), *args[1:])
+        inner = border.inside(args[0])
+        parts = [inner[:, : channels.start], way(source.exact[: len(inner)]), inner[:, channels.stop :]]
+        return (padded(torch.cat([part for part in parts if part.shape[1]], 1), border.pads, border.mode), *args[1:])
 
     kind = way.differs(own)
     said = f"between {source.layer} and {suspect.layer} the port {own.in_words(kind)}; the original {way.in_words(kind)}"

@@ -50,6 +50,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arr
     tf.saved_model.save(net, str(folder / "saved"))
     net.export(str(folder / "exported"), verbose=False)
     net.save(folder / "whole.keras")
+    net.save(folder / "whole.h5")
     weights = {w.path.removeprefix("net/"): np.array(w) for w in net.weights}
     averages = {
         w.path.removeprefix("net/"): np.array(a)
@@ -75,7 +76,7 @@ def test_weights_are_no_slots_and_slots_no_weights(saved: Saved, place: str) -> 
     assert all((found[name] == averages[name]).all() and (found[name] != weights[name]).any() for name in averages)
 
 
-@pytest.mark.parametrize("place", ["model", "solver", "root", "saved", "exported", "whole.keras"])
+@pytest.mark.parametrize("place", ["model", "solver", "root", "saved", "exported", "whole.keras", "whole.h5"])
 def test_one_table_reads_all_of_them(saved: Saved, place: str, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -91,7 +92,7 @@ def test_the_averages_of_an_optimiser_are_taken_by_one_option(saved: Saved, tmp_
     from safetensors.numpy import load_file
 
     (tmp_path / "t.yaml").write_text(TABLE)
-    for place in ("model", "saved"):
+    for place in ("model", "saved", "whole.h5"):
         ran = run("convert", saved[0] / place, "-o", tmp_path / "out", "--mapping", tmp_path / "t.yaml", "--averages")
         assert ran.code == 0, ran.err
         found = load_file(tmp_path / "out/tiny/model.safetensors")
