@@ -105,13 +105,14 @@ class Layerwise:
     """Every layer alone.
 
     `calls`: layer -> what each of its calls in the port answers for, None for one that answers for nothing; `sites` are where the matched
-    layers are read; `maps` are those of the first fault.
+    layers are read; `maps` are those of the first fault; `in_code`: tensors of the original that the port's code computes without a layer.
     """
 
     calls: Mapping[str, Sequence[Match | None]]
     sites: tuple[Site, ...]
     faults: tuple[Fault, ...]
     maps: Maps | None
+    in_code: frozenset[str] = frozenset()
 
     def matches(self, layer: str) -> list[Match]:
         """What the calls of a layer answer for."""

@@ -69,7 +69,9 @@ def conclude(
     unmatched = [
         f"{comparison.port.network}: {name_of(comparison, tap)} ({tap.tf or tap.node}, {tap.op} {list(tap.shape)})" for tap in without
     ]
-    return Conclusion(tuple(layers), tuple(faults), tuple(unmatched), (*said.values(), *_of_another_order(layers)))
+    return Conclusion(
+        tuple(layers), tuple(faults), tuple(unmatched), (*said.values(), *_of_another_order(layers), *_in_code(comparison, layerwise))
+    )
 
 
 def _of_another_order(layers: Sequence[Layer]) -> Iterator[str]:
@@ -77,6 +79,14 @@ def _of_another_order(layers: Sequence[Layer]) -> Iterator[str]:
     for layer in layers:
         if layer.verdict == REORDERED:
             yield f"{layer.network}: {layer.name}: another order of the same sum: its terms are added in another order, and the sum agrees"
+
+
+def _in_code(comparison: Comparison, layerwise: Layerwise) -> Iterator[str]:
+    """A sentence for each tensor of the original that the port's code computes without a layer."""
+    for tap in comparison.original.network.taps:
+        if tap.tensor in layerwise.in_code:
+            name = f"{comparison.port.network}: {name_of(comparison, tap)}"
+            yield f"{name}: computed by the port's own code, not by a layer; it agrees in the chain"
 
 
 def _matched(

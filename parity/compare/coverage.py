@@ -15,7 +15,7 @@ def missing(comparison: Comparison, layerwise: Layerwise) -> list[RecordedTap]:
     For a tensor that the network itself holds, or a module with other layers in it, its own values answer: no module's output shows where
     it goes in, and the layers behind are wrong where it does not.
     """
-    matched = {match.tap.tensor for layer in layerwise.calls for match in layerwise.matches(layer)}
+    matched = {match.tap.tensor for layer in layerwise.calls for match in layerwise.matches(layer)} | layerwise.in_code
     by_values = {layer for layer in comparison.taps if comparison.is_variable(layer) and layerwise.matches(layer)}
     by_values |= {layer for layer in comparison.taps if comparison.holds_layers(layer) and comparison.original.layer_weights(layer)}
     by_values |= {layer for layer in layerwise.calls if any(match.reordered for match in layerwise.matches(layer))}

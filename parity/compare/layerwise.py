@@ -12,7 +12,7 @@ import collections
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.compare.comparison import OUTPUT, PARAMETERS, VARIABLE, Comparison, Layerwise, Match
+from stylexport.parity.compare.coverage import missing
 from stylexport.parity.compare.hooks import Capture, capturing, gives_with, rows_in, stubbed
 from stylexport.parity.difference import SAME_TENSOR, Difference, difference
 from stylexport.parity.error_maps import error_maps
@@ -28,6 +29,7 @@ from stylexport.parity.explain.parameter_place import of_a_parameter
 from stylexport.parity.explain.suspect import Suspect
 from stylexport.parity.match.by_value import of_an_activation, of_this_value
 from stylexport.parity.match.calls import Answer, answer, parts
+from stylexport.parity.match.in_code import computed_in_code
 from stylexport.parity.match.in_hand import SOURCES, inputs_as_sources, source_of, spatial_size
 from stylexport.parity.match.misshapen import in_part, whole_value
 from stylexport.parity.match.other_order import Sum, other_orders
@@ -50,7 +52,15 @@ def run_layerwise(comparison: Comparison, exact: nn.Module) -> Layerwise:
         whole = broken_promises(seen)
     sums = _other_orders(comparison, exact, whole) if users else {}
     run = _pass(comparison, exact, whole, sums=sums)
-    return Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
+    found = Layerwise(run.calls, run.matched_sites(), tuple(run.faults), run.maps)
+    left = [tap for tap in missing(comparison, found) if tap.stage != OUTPUT] if users else []
+    return dataclasses.replace(found, in_code=_in_code(comparison, exact, left)) if left else found
+
+
+def _in_code(comparison: Comparison, exact: nn.Module, left: Sequence[RecordedTap]) -> frozenset[str]:
+    """Those of the tensors without a layer that the port's own code computes."""
+    inputs = comparison.original.inputs(torch.float64)
+    return computed_in_code(comparison.original, lambda module: comparison.port.run(module, inputs), copy.deepcopy(exact), left)
 
 
 def _other_orders(comparison: Comparison, exact: nn.Module, whole: frozenset[str]) -> Mapping[str, Sum]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from stylexport.converter.output.recording import RecordedTap
+from stylexport.parity.match.in_code import Watch
 from stylexport.parity.original import Original
 from stylexport.parity.ports import tensors
 
@@ -44,7 +44,7 @@ def other_orders(
     search = _Search(original, layers, errors)
     handles = [module.get_submodule(layer).register_forward_hook(search.after(layer)) for layer in layers]
     try:
-        with torch.no_grad(), search:
+        with torch.no_grad(), Watch(search.see):
             run(module)
     finally:
         for handle in handles:
@@ -52,21 +52,18 @@ def other_orders(
     return search.found
 
 
-class _Search(TorchFunctionMode):
-    """Looks at every tensor that PyTorch's functions give while it is on."""
+class _Search:
+    """What was found so far: of the layers that ran, in the tensors that came behind them."""
 
     def __init__(self, original: Original, layers: Mapping[str, Sequence[RecordedTap]], errors: Mapping[str, float]) -> None:
-        super().__init__()
         self.original, self.layers, self.errors = original, layers, errors
         self.ran: set[str] = set()
         self.found: dict[str, Sum] = {}
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
+    def see(self, value: Tensor) -> None:
+        """Looks at a tensor of the port's code."""
         for layer in self.ran - self.found.keys():
-            for value in tensors(given):
-                self._look(layer, self.layers[layer], value)
-        return given
+            self._look(layer, self.layers[layer], value)
 
     def after(self, layer: str) -> Callable[[nn.Module, Any, Any], None]:
         """A hook that looks at what the layer itself gave, which may be a sum behind its own; from then on its own sum is looked for."""
@@ -76,14 +73,13 @@ class _Search(TorchFunctionMode):
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             for value in tensors(output):
-                self._look(layer, joins, value)
+                if value.ndim and value.is_floating_point():
+                    self._look(layer, joins, value)
             self.ran.add(layer)
 
         return hook
 
     def _look(self, layer: str, taps: Sequence[RecordedTap], value: Tensor) -> None:
-        if not value.ndim or not value.is_floating_point():
-            return
         for tap in taps:
             if tap.shape[1:].count(0) or value.numel() * tap.shape[0] != len(value) * torch.Size(tap.shape).numel():
                 continue

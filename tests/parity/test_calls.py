@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylexport.parity.match.calls import calls_of
@@ -116,6 +117,28 @@ def test_another_number_of_calls_is_told_and_named(tmp_path: Path, forward: Forw
 def test_a_call_that_the_port_leaves_out_is_named(tmp_path: Path) -> None:
     report = verified(tmp_path, lambda m, a, b: m.out(m.shared(a).relu()))
     assert [name.split(" (")[0] for name in report.unmatched] == ["mine: shared, call 2 of 2"]
+
+
+def in_code(m: Shared, x: Tensor) -> Tensor:
+    return F.linear(x, m.shared.weight, m.shared.bias)
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        (lambda m, a, b: m.out(m.shared(a).relu() - in_code(m, b).relu()), ["mine: shared, call 2 of 2"]),
+        (lambda m, a, b: m.out(in_code(m, a).relu() - in_code(m, b).relu()), ["mine: shared, call 1 of 2", "mine: shared, call 2 of 2"]),
+    ],
+)
+def test_what_the_code_computes_of_a_layer_without_calling_it_counts_and_is_told(tmp_path: Path, forward: Forward, told: list[str]) -> None:
+    report = verified(tmp_path, forward)
+    assert (report.verdict, report.unmatched) == ("pass", ())
+    assert [remark.rpartition(": computed by the port's own code")[0] for remark in report.remarks] == told
+
+
+def test_what_the_code_computes_wrongly_without_calling_the_layer_is_a_fault(tmp_path: Path) -> None:
+    report = verified(tmp_path, lambda m, a, b: m.out(m.shared(a).relu() - F.linear(b, m.shared.weight).relu()))
+    assert (report.verdict, report.faults[0].layer) == ("fault", "out")
 
 
 def test_two_calls_on_the_same_values_may_be_one(tmp_path: Path) -> None:
