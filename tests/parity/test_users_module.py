@@ -1,12 +1,14 @@
-"""How a user's own module is given its inputs: by their names, else in order; images and sequences each in their layout."""
+"""How a user's own module is called and filled: inputs by their names, each in its layout; constants that no variable gives."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from stylexport.common.errors import MappingError
 from stylexport.parity.proof import verify_module
 from tests.parity.made import Made, drawn, made
 
@@ -61,3 +63,33 @@ def test_an_image_may_lie_channels_last_beside_a_sequence(tmp_path: Path) -> Non
     taps = [Made("conv", maps, layout="NCHW"), Made("dense", dense)]
     recording = made(tmp_path / "r", {"image": image, "steps": steps}, taps, {"0": result}, module)
     assert verify_module(Both(), recording).verdict == "pass"
+
+
+class WithMeans(InOrder):
+    """The mean of its input is a buffer, as in many a port of a network with its preprocessing."""
+
+    def __init__(self, mean: float = 0.5) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((3,), mean))
+        self.norm = nn.BatchNorm1d(2)
+        self.norm.num_batches_tracked = None  # which no recording holds
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.dense(x - self.mean))
+
+
+def test_a_buffer_of_the_users_code_that_no_row_fills_is_a_constant_and_judged_where_it_goes_in(tmp_path: Path) -> None:
+    x, module = drawn(4, 3).float().double(), WithMeans().double().eval()
+    with torch.no_grad():
+        dense, result = module.dense(x - module.mean), module(x)
+    filled = nn.Module()
+    filled.dense, filled.norm = module.dense, module.norm
+    recording = made(tmp_path / "r", {"x": x}, [Made("dense", dense), Made("norm", result)], {"0": result}, filled)
+    report = verify_module(WithMeans(), recording)
+    assert report.verdict == "pass"
+    assert any("mean: no row of the mapping" in remark for remark in report.remarks)
+    assert [fault.layer for fault in verify_module(WithMeans(0.4), recording).faults] == ["dense"]
+    only_dense = nn.Module()
+    only_dense.dense = module.dense
+    with pytest.raises(MappingError, match="lacks norm"):
+        verify_module(WithMeans(), made(tmp_path / "s", {"x": x}, [Made("dense", dense)], {"0": result}, only_dense))
