@@ -93,3 +93,31 @@ def test_a_buffer_of_the_users_code_that_no_row_fills_is_a_constant_and_judged_w
     only_dense.dense = module.dense
     with pytest.raises(MappingError, match="lacks norm"):
         verify_module(WithMeans(), made(tmp_path / "s", {"x": x}, [Made("dense", dense)], {"0": result}, only_dense))
+
+
+class Grouped(nn.Module):
+    """A convolution and a group normalisation, whose channels the original leaves in groups."""
+
+    def __init__(self, groups: int = 2, before: float = 1.0) -> None:
+        super().__init__()
+        self.conv, self.norm, self.before = nn.Conv2d(3, 4, 3), nn.GroupNorm(groups, 4), before
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x * self.before)).tanh()
+
+
+def test_a_group_normalisation_is_held_against_its_own_tensor_and_not_against_the_activation_behind_it(tmp_path: Path) -> None:
+    x, module = drawn(4, 3, 6, 6).float().double(), Grouped().double()
+    with torch.no_grad():
+        conv = module.conv(x)
+        norm, result = module.norm(conv).movedim(1, -1), module(x).movedim(1, -1)
+    taps = [
+        Made("conv", conv.movedim(1, -1), layout="NHWC"),
+        Made("norm", norm.unflatten(-1, (2, 2))),
+        Made("norm", result, "activation", "Tanh", declared=False, layout="NHWC"),
+    ]
+    recording = made(tmp_path / "r", {"x": x}, taps, {"0": result}, module)
+    report = verify_module(Grouped(), recording)
+    assert {layer.verdict for layer in report.layers} == {"pass"}
+    assert [fault.layer for fault in verify_module(Grouped(groups=4), recording).faults] == ["norm"]
+    assert [fault.layer for fault in verify_module(Grouped(before=2), recording).faults] == ["conv"]
