@@ -98,9 +98,9 @@ def test_a_buffer_of_the_users_code_that_no_row_fills_is_a_constant_and_judged_w
 class Grouped(nn.Module):
     """A convolution and a group normalisation, whose channels the original leaves in groups."""
 
-    def __init__(self, groups: int = 2, before: float = 1.0) -> None:
+    def __init__(self, groups: int = 2, before: float = 1.0, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.conv, self.norm, self.before = nn.Conv2d(3, 4, 3), nn.GroupNorm(groups, 4), before
+        self.conv, self.norm, self.before = nn.Conv2d(3, 4, 3), nn.GroupNorm(groups, 4, epsilon), before
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x * self.before)).tanh()
@@ -119,5 +119,10 @@ def test_a_group_normalisation_is_held_against_its_own_tensor_and_not_against_th
     recording = made(tmp_path / "r", {"x": x}, taps, {"0": result}, module)
     report = verify_module(Grouped(), recording)
     assert {layer.verdict for layer in report.layers} == {"pass"}
-    assert [fault.layer for fault in verify_module(Grouped(groups=4), recording).faults] == ["norm"]
-    assert [fault.layer for fault in verify_module(Grouped(before=2), recording).faults] == ["conv"]
+    assert _faults(Grouped(groups=4), recording) == [("norm", "norm_groups")]
+    assert _faults(Grouped(epsilon=0.002), recording) == [("norm", "norm_epsilon")]
+    assert [layer for layer, _ in _faults(Grouped(before=2), recording)] == ["conv"]
+
+
+def _faults(module: nn.Module, recording: Path) -> list[tuple[str, str]]:
+    return [(fault.layer, fault.cause) for fault in verify_module(module, recording).faults]
