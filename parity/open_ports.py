@@ -23,8 +23,15 @@ from stylexport.torch_models.kinds import kind_named_by, known_roles
 from stylexport.torch_models.pretrained import open_network
 from stylexport.torch_models.stylex import MANIFEST
 
-# How a user's module may take an input with more than two axes: as it is recorded, with its last axis second, with its second axis last.
-LAYOUTS: tuple[Arrange, ...] = (lambda x: x, lambda x: x.movedim(-1, 1), lambda x: x.movedim(1, -1))
+# How a user's module may take an input with more than two axes: as it is recorded, with its last axis second, with its second axis last;
+# the last two also for its images, or its sequences, alone.
+LAYOUTS: tuple[Arrange, ...] = (
+    lambda x: x,
+    lambda x: x.movedim(-1, 1),
+    lambda x: x.movedim(1, -1),
+    lambda x: x.movedim(1, -1) if x.ndim > 3 else x,
+    lambda x: x.movedim(-1, 1) if x.ndim < 4 else x,
+)
 
 
 def converted_ports(converted: Path) -> tuple[dict[str, Port], tuple[str, ...]]:
@@ -49,7 +56,8 @@ def module_port(module: nn.Module, original: Original, weights: Path | None) -> 
     _fill(module, tensors, str(weights or original.recording.path))
     given = original.inputs(torch.float32)
     opened, reasons = [], []
-    for arrange in LAYOUTS:
+    mixed = len({value.ndim > 3 for value in given.values() if value.ndim > 2}) > 1
+    for arrange in LAYOUTS if mixed else LAYOUTS[:3]:
         port = user_port(network.network, module.eval(), arrange, list(network.inputs))
         try:
             with torch.no_grad():

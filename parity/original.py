@@ -30,6 +30,7 @@ class InPart:
 
 STEP = "#"  # between a tensor's name and the number of a step in it
 STACK = "|"  # between the names of tensors that are the steps of one
+JOIN = "&"  # between the names of tensors whose channels stand one behind the other in one
 
 
 @dataclass
@@ -231,6 +232,10 @@ class Original:
         return torch.from_numpy(value).to(self.device)
 
     def _exact(self, tap: RecordedTap) -> Tensor:
+        if JOIN in tap.tensor:
+            pieces = [self.recording.exact(name)[: tap.rows] for name in tap.tensor.split(JOIN)]
+            flat = [piece.reshape(*piece.shape[: len(tap.shape) - 1], -1) for piece in pieces] if tap.layout != "NCHW" else pieces
+            return torch.from_numpy(np.concatenate(flat, 1 if tap.layout == "NCHW" else -1)).to(self.device)
         tensor, _, step = tap.tensor.partition(STEP)
         values = [self.recording.exact(name) for name in tensor.split(STACK)]
         value = values[0] if len(values) == 1 else np.stack(values, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -96,10 +97,13 @@ def _in_order(kind: NetworkKind, module: nn.Module, given: Inputs) -> Outputs:
 
 
 def user_port(network: str, module: nn.Module, arrange: Arrange, inputs: Sequence[str]) -> Port:
-    """The port of a user's own module, called with the recording's inputs in order, each laid out by `arrange`.
+    """The port of a user's own module, called with the recording's inputs, each laid out by `arrange`.
+
+    They go in by their names where all of them are names of the module's arguments (a TensorFlow signature has no order), else in order.
 
     Its outputs have the names that it gives them (`named_tensors`).
     """
+    inputs = _in_the_order_of(module, inputs)
 
     def run(module: nn.Module, given: Inputs) -> Outputs:
         values = as_it_takes(module, [arrange(given[name]) if given[name].ndim > 2 else given[name] for name in inputs])
@@ -107,6 +111,15 @@ def user_port(network: str, module: nn.Module, arrange: Arrange, inputs: Sequenc
             return named_tensors(module(*values))
 
     return Port(network, module, run, {}, context=in_float64)
+
+
+def _in_the_order_of(module: nn.Module, inputs: Sequence[str]) -> Sequence[str]:
+    """`inputs` in the order in which the module's forward takes arguments of these names first; as they are where it has others."""
+    try:
+        taken = list(inspect.signature(module.forward).parameters)[: len(inputs)]
+    except (TypeError, ValueError):  # code without a signature
+        return inputs
+    return taken if sorted(taken) == sorted(inputs) else inputs
 
 
 def with_outputs(port: Port, names: Mapping[str, str], remarks: Sequence[str]) -> Port:

@@ -53,11 +53,14 @@ def per_sample_weights() -> Iterator[None]:
         yield
 
 
-def grouped_conv2d(x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None) -> Tensor:
+def grouped_conv2d(
+    x: Tensor, weight: Tensor, style: Tensor, epsilon: float, gain: float = 1.0, up: Fir | None = None, *, equalized: bool = True
+) -> Tensor:
     """`stylexport.torch_models.layers.modulated_conv.modulated_conv2d` of the same arguments, by weights [N, O, I, k, k] in N groups."""
     dtype = compute_dtype(x)
     n, (o, i, k, _) = len(style), weight.shape
-    scaled = weight * (style / math.sqrt(weight[0].numel()))[:, None, :, None, None]  # [N, O, I, k, k]
+    coefficient = 1 / math.sqrt(weight[0].numel()) if equalized else 1.0
+    scaled = weight * (style * coefficient)[:, None, :, None, None]  # [N, O, I, k, k]
     scaled = scaled * (torch.rsqrt(scaled.square().sum((2, 3, 4), keepdim=True) + epsilon) * gain)
     rows = x.to(dtype).expand(n, -1, -1, -1).reshape(1, n * i, *x.shape[2:])
     if up is None:

@@ -34,7 +34,9 @@ class LayerCall:
     the nodes of its activation in turn; `variables` are the nodes of the variables; `tiled`: a variable is copied once for each sample,
     so that it is itself the data. A loop may give several results: the first begins `chain`, the others (states) are `further`. `inner`
     are the nodes between the steps of a cell that the graph repeats. `recurrent`: it is such a cell, or a loop; `together`: several layers
-    work in one loop or share a variable, and what it gives is not one layer's alone.
+    work in one loop or share a variable, and what it gives is not one layer's alone. `pieces`: where the layer joins several layers of the
+    original that take the same input, as the query, key and value of an attention, what each of them gives, in the order in which the
+    table joins them.
     """
 
     layer: str
@@ -48,6 +50,7 @@ class LayerCall:
     inner: frozenset[str] = frozenset()
     together: bool = False
     recurrent: bool = False
+    pieces: tuple[str, ...] = ()
 
 
 def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str]) -> list[LayerCall]:
@@ -87,9 +90,25 @@ def layer_calls(flow: Flow, layers: Mapping[str, str], names: Mapping[str, str])
                     recurrent=is_recurrent or any(flow.graph.nodes[entry].op in LOOPS for entry in cluster),
                     together=tensor == "",
                     inner=flow.depending_on(cluster) & flow.needed_by((meeting,)) if is_recurrent else frozenset(),
+                    pieces=_pieces(flow, cluster, [v for v in layers if v in {flow.graph.keys[name] for name in taken}], layers),
                 )
             )
     return sorted(_together(flow, found), key=lambda call: flow.place[name_of(call.chain[0])])
+
+
+def _pieces(flow: Flow, entries: Sequence[str], keys: Sequence[str], layers: Mapping[str, str]) -> tuple[str, ...]:
+    """What each of several layers gives whose weights, and biases, one layer of the port joins; none where it joins none."""
+    tensors: dict[str, list[str]] = {}
+    for key in keys:
+        tensors.setdefault(layers[key], []).append(key)
+    number = len(next(iter(tensors.values()), ()))
+    if number < 2 or any(
+        len(joined) != number or tensor.rpartition(".")[2] not in ("weight", "bias") for tensor, joined in tensors.items()
+    ):
+        return ()
+    taken = {entry: {flow.graph.keys[name] for name in _taken(flow, entry)} for entry in entries}
+    found = [flow.meet([entry for entry in entries if taken[entry].intersection(own)]) for own in zip(*tensors.values(), strict=True)]
+    return tuple(found) if END not in found and len(set(found)) == number else ()
 
 
 def _with_whole_attentions(layers: Mapping[str, str]) -> dict[str, str]:

@@ -18,9 +18,9 @@ from stylexport.converter.graph.layer_calls import LayerCall, layer_calls, plain
 from stylexport.converter.graph.pointwise import SUMS, chain, factor, past_silent
 from stylexport.converter.graph.rounding import units, upstream
 
-PARAMETERS, RECURRENCE, STATE = "parameters", "recurrence", "state"
+PARAMETERS, RECURRENCE, STATE, PIECE = "parameters", "recurrence", "state", "piece"
 ACTIVATION, JOIN, VARIABLE, OUTPUT = "activation", "join", "variable", "output"
-_STAGES = (VARIABLE, PARAMETERS, RECURRENCE, STATE, ACTIVATION, JOIN, OUTPUT)
+_STAGES = (VARIABLE, PIECE, PARAMETERS, RECURRENCE, STATE, ACTIVATION, JOIN, OUTPUT)
 _JOINS = (*SUMS, "ConcatV2")
 _COARSE = ("float16", "bfloat16")
 _LAYING_OUT = ("Transpose", "Pad", "PadV2", "MirrorPad")
@@ -37,6 +37,7 @@ class Tap:
     (unknown, or not four axes). `constants` counts the constants before it that are rounded to float32, `coarse_constants` those to 16
     bits; `unit` is the unit of rounding of the coarsest arithmetic before it. `constants_alone` and `coarse_constants_alone` count those
     that come in behind the layers of a custom network before it: what the layer, fed with their right values, may still be off by.
+    `piece` numbers a piece in the order in which the layer joins them, from 1.
     """
 
     layer: str
@@ -51,6 +52,7 @@ class Tap:
     unit: float = 2.0**-24
     constants_alone: int = 0
     coarse_constants_alone: int = 0
+    piece: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Place:
     node: str
     tf: str = ""
     declared: bool = True
+    piece: int = 0
 
 
 # Where a known network's layers are seen, from the flow of its graph and the calls of its layers.
@@ -136,7 +139,7 @@ def _describe(flow: Flow, place: Place, of: _Found) -> Tap:
     op = flow.graph.nodes[name].op
     alone = of.constants_alone.get(name, 0), of.coarse_constants_alone.get(name, 0)
     numbers = of.constants[name], of.coarse_constants[name], of.units[name], *alone
-    return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, of.orders.get(name, ""), *numbers)
+    return Tap(place.layer, place.stage, place.declared, place.tf or scope, place.node, op, of.orders.get(name, ""), *numbers, place.piece)
 
 
 def _last(call: LayerCall) -> Place:
@@ -221,6 +224,7 @@ def _others(flow: Flow, found: Sequence[LayerCall]) -> Iterator[Place]:
         stage = RECURRENCE if call.recurrent else PARAMETERS
         yield Place(call.layer, stage, call.chain[0], call.tf, declared=not (call.together or call.tiled))
         yield from (Place(call.layer, STATE, ref, call.tf, declared=False) for ref in call.further)
+        yield from (Place(call.layer, PIECE, ref, call.tf, declared=False, piece=i) for i, ref in enumerate(call.pieces, 1))
         if len(call.chain) > 1:
             yield Place(call.layer, ACTIVATION, call.chain[-1], call.tf, declared=False)
     for node in _joins(flow, found):

@@ -41,15 +41,17 @@ class RecordedTap:
     """One tensor of the original graph.
 
     `layer` is the PyTorch module that answers for it ("" where no rule names one, "output" for an output of the network). `stage`:
-    "parameters" (all of the layer's variables have gone in), "activation" (behind the pointwise operations that follow), "join" (where
-    branches meet), "variable" (a variable that is itself data), "output". `declared`: coverage fails without an answer. `tf` is the
-    variable scope (or the node's), `node` and `op` the place in the graph. `layout`: "NCHW", "NHWC", or "" where it is of no rank 4 or
-    not known. `shape` with all samples, of which the first `rows` are stored as `tensor`. `constants` counts the rounded constants on
-    the way, `coarse_constants` those that are rounded to 16 bits; `unit` is the unit of rounding of the coarsest arithmetic there: 2^-24
-    of float32, 2^-11 of float16, 2^-8 of bfloat16. `floor` is |S32 - S64| / |S64| over the stored rows (L2 norms), `max32` the largest
-    |S32 - S64|. `kernel_fault` is a sentence where TensorFlow's own float32 kernel computes something else than its operation's
-    definition: it stands on the first tap that depends on such a node, and on all taps that depend on one `kernel_fault_upstream` is
-    true; their `floor` measures that mistake. `unseen` says what the inputs do not show of the operations before it.
+    "parameters" (all of the layer's variables have gone in), "piece" (a part of them, which the port's layer joins with others),
+    "activation" (behind the pointwise operations that follow), "join" (where branches meet), "variable" (a variable that is itself
+    data), "output". `declared`: coverage fails without an answer. `tf` is the variable scope (or the node's), `node` and `op` the place
+    in the graph. `layout`: "NCHW", "NHWC", or "" where it is of no rank 4 or not known. `shape` with all samples, of which the first
+    `rows` are stored as `tensor`. `constants` counts the rounded constants on the way, `coarse_constants` those that are rounded to 16
+    bits; `unit` is the unit of rounding of the coarsest arithmetic there: 2^-24 of float32, 2^-11 of float16, 2^-8 of bfloat16. `floor`
+    is |S32 - S64| / |S64| over the stored rows (L2 norms), `max32` the largest |S32 - S64|. `kernel_fault` is a sentence where
+    TensorFlow's own float32 kernel computes something else than its operation's definition: it stands on the first tap that depends on
+    such a node, and on all taps that depend on one `kernel_fault_upstream` is true; their `floor` measures that mistake. `unseen` says
+    what the inputs do not show of the operations before it. `piece` numbers a piece in the order in which the port's layer joins them,
+    from 1.
     """
 
     layer: str
@@ -72,6 +74,7 @@ class RecordedTap:
     unseen: tuple[str, ...] = ()
     constants_alone: int = 0
     coarse_constants_alone: int = 0
+    piece: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from stylexport.converter.output.recording import RecordedTap
 from stylexport.parity.difference import SAME_TENSOR
+from stylexport.parity.match.pieces import PIECE, side_by_side
 from stylexport.parity.original import STACK, STEP, Original
 from stylexport.parity.ports import Port, Site
 from stylexport.parity.views import View, views
 
 RECURRENCE = "recurrence"  # the stage of a recurrent layer's result
-_NOT_OF_LAYERS = ("output", "variable")
+_NOT_OF_LAYERS = ("output", "variable", PIECE)
 
 
 def as_given(port: Port, original: Original, module: nn.Module, rows: int | None) -> tuple[Port, Original]:
@@ -36,6 +37,10 @@ def as_given(port: Port, original: Original, module: nn.Module, rows: int | None
         port.run(module, {name: value[:rows] for name, value in original.inputs(torch.float64).items()})
     sites, taps = dict(port.sites), list(original.network.taps)
     for path, outputs in gave.items():
+        joined = side_by_side([tap for tap in taps if tap.layer == path], outputs[-1], original) if isinstance(outputs[-1], Tensor) else []
+        if joined:
+            place = next(i for i, tap in enumerate(taps) if tap.layer == path)
+            taps[place:] = [*joined, *(tap for tap in taps[place:] if tap.layer != path)]
         own = [tap for tap in taps if tap.layer == path and tap.stage not in _NOT_OF_LAYERS]
         found, number = views(module.get_submodule(path), outputs[-1]), len(outputs)
         whole = own[0] if number > 1 and len(own) == 1 and own[0].stage == RECURRENCE else None
@@ -43,8 +48,8 @@ def as_given(port: Port, original: Original, module: nn.Module, rows: int | None
         view = _chosen(found, outputs[-1], steps[-1:] or own or taps, original, bool(own))
         value = view.get(outputs[-1]) if view else outputs[-1]
         call = None
-        if number == 1 and (joined := _at_once(own, value)) is not None:
-            taps = [joined if tap is own[0] else tap for tap in taps if tap is own[0] or tap not in own]
+        if number == 1 and (at_once := _at_once(own, value)) is not None:
+            taps = [at_once if tap is own[0] else tap for tap in taps if tap is own[0] or tap not in own]
         if whole and isinstance(value, Tensor):
             if steps and original.compare(steps[-1], value) is not None:
                 taps[taps.index(whole) : taps.index(whole) + 1] = steps
@@ -52,7 +57,7 @@ def as_given(port: Port, original: Original, module: nn.Module, rows: int | None
                 call = number - 1
         if view is not None or call is not None:
             sites[path] = Site(path, path, view=view, call=call)
-    network = dataclasses.replace(original.network, taps=tuple(taps))
+    network = dataclasses.replace(original.network, taps=tuple(tap for tap in taps if tap.stage != PIECE))
     return dataclasses.replace(port, sites=sites), dataclasses.replace(original, network=network)
 
 

@@ -20,6 +20,7 @@ from stylexport.common.types import Array
 from stylexport.converter.formats.registry import open_artefact
 from stylexport.converter.output.ledger import read_ledger
 from stylexport.inspection import inspect
+from stylexport.torch_models.kinds import KINDS
 from tests.conftest import run
 
 TABLE = """
@@ -79,7 +80,7 @@ def test_inspect_names_versions_variables_and_slots(basic_pitch: Path) -> None:
     counts = {kind: sum(slot.startswith(kind) for slot in slots) for kind in ("optimizer/m", "optimizer/v", "metric/")}
     assert counts == {"optimizer/m": 18, "optimizer/v": 18, "metric/": 8}
     assert found["network"] is None
-    assert set(found["unrecognised"]) == {"generator", "encoder", "discriminator", "classifier"}
+    assert set(found["unrecognised"]) == {kind.label for kind in KINDS.values()}
 
 
 def test_four_convolutions_are_in_the_onnx_file_bit_for_bit(basic_pitch: Path, initialisers: dict[str, Array]) -> None:

@@ -73,7 +73,7 @@ def _operands(suspect: Suspect) -> Iterator[tuple[tuple[Tensor, ...], partial[Te
     if x is None or x.ndim != 3:
         return
     before: list[Tensor] = []
-    for value in (source.exact[:FEW] for source in suspect.sources if source.exact.shape[:2] == x.shape[:2]):
+    for value in (source.exact[:FEW] for source in suspect.sources if source.exact.ndim > 2 and source.exact.shape[:2] == x.shape[:2]):
         whole = value.flatten(2)
         if whole.shape[-1] in (x.shape[-1], 3 * x.shape[-1]):  # one of the operands, or all three side by side
             before += [whole] if whole.shape[-1] == x.shape[-1] else whole.chunk(3, -1)
