@@ -3,10 +3,10 @@
     python -m benchmarks.robustness.kill_test [--kills 20] [--seed 0] [--only train]
 
 Half of the kills come at a random time, half at a random step on the file system, where a mistake would show; every second is SIGTERM, the
-others SIGKILL. A run may succeed before it is killed, or be killed; whatever else it does is a failure. So is it when, after SIGTERM,
-something half-written is left, when a converted folder names a network that is gone, when a process goes on without its parent, and when
-the next run does not end in the same bytes with nothing left behind. Each number of a job draws from (seed, job, number) alone, so that
-`--only JOB --number N` does one kill again.
+others SIGKILL. A run may succeed before it is killed, or be killed; whatever else it does is a failure. So is it when a file under its own
+name is not whole, when after SIGTERM something hidden is left, when a converted folder names a network that is gone, when a process goes
+on without its parent, and when the next run does not end in the same bytes with nothing left behind. Each number of a job draws from
+(seed, job, number) alone, so that `--only JOB --number N` does one kill again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -195,6 +196,7 @@ class Trial:
         assert "Traceback" not in said, f"{moment}: {said}"
         if ended.code == TERMINATED:
             assert not (left := self.left_behind()), f"{moment}: SIGTERM left {left}"
+        assert not (half := self.half_written()), f"{moment}: half-written {half}"
         self.check_index(f"{moment}")
         if ended.code:
             after = self.run(self.job.again(self.folder))
@@ -210,6 +212,13 @@ class Trial:
         hidden = [path for path in self.folder.rglob(".*") if path.suffix != ".lock"]
         return [str(path.relative_to(self.folder)) for path in [*hidden, *self.temporary.iterdir()]]
 
+    def half_written(self) -> list[str]:
+        """The files under their own names, in no hidden folder, that do not open as what their names say."""
+        target = self.folder / self.job.target
+        shown = [target, *target.rglob("*")] if target.exists() else []
+        shown = [path for path in shown if path.is_file() and not any(part.startswith(".") for part in path.relative_to(self.folder).parts)]
+        return [str(path.relative_to(self.folder)) for path in shown if not is_whole(path)]
+
     def check_index(self, moment: str) -> None:
         """Raises AssertionError where stylex.json names a network that is not there."""
         there = [path for path in self.folder.rglob("stylex.json") if not path.parent.name.startswith(".")]
@@ -223,6 +232,31 @@ class Trial:
         target = self.folder / self.job.target
         files = [target] if target.is_file() else [path for path in target.rglob("*") if path.is_file() and "tensorboard" not in path.parts]
         return {str(path.relative_to(self.folder)): hashlib.sha256(_timeless(path)).hexdigest() for path in files}
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file opens as what its name says; an empty one does not, but for a log."""
+    import h5py
+    import numpy as np
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "np"):
+                pass
+        elif path.suffix == ".h5":
+            h5py.File(path, "r").close()
+        elif path.suffix in (".npy", ".npz"):
+            found = np.load(path)
+            if isinstance(found, np.lib.npyio.NpzFile):
+                with found:
+                    assert all(found[name] is not None for name in found.files)
+        elif path.suffix in (".json", ".jsonl"):
+            for text in [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines():
+                json.loads(text)
+        return path.stat().st_size > 0 or path.suffix == ".jsonl"
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, SafetensorError):
+        return False
 
 
 def _timeless(path: Path) -> bytes:

@@ -22,7 +22,7 @@ STEPS = {"open", "os.rename", "os.mkdir", "os.rmdir", "os.remove"}
 
 @dataclass(frozen=True)
 class Kill:
-    """A signal, `seconds` after the run's begin, or when it is about to take its step number `step` in its folder."""
+    """A signal, `seconds` after the run's begin, or at its step number `step` in its folder: a file that it would write is there, empty."""
 
     signal: int
     seconds: float | None = None
@@ -139,6 +139,8 @@ def _count_steps(run: Run) -> list[int]:
         if os.path.abspath(os.fsdecode(arguments[0])).startswith(here):
             steps[0] += 1
             if steps[0] == step and run.kill is not None:
+                if event == "open" and arguments[2] & os.O_TRUNC:
+                    os.close(os.open(arguments[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
                 os.kill(os.getpid(), run.kill.signal)
 
     sys.addaudithook(about_to)

@@ -279,6 +279,8 @@ def _unknown(path: Path) -> str:
     """What is wrong with a path at which nothing is read, and what to do."""
     expected = f"expected a SavedModel (folder or zip), a checkpoint, or one of {', '.join(format.name for format in FORMATS)}"
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    if any(file.name == "stylex.json" for file in files):
+        return "is what `stylexport convert` wrote, for PyTorch; name what it was made from"
     if told := next((f"{file.name + ' is ' if path.is_dir() else ''}{what}" for file in files if (what := foreign(file))), None):
         return told
     if path.is_dir():

@@ -18,6 +18,7 @@ from stylexport.converter.formats.checkpoint.meta_graph import GraphCheckpoint
 from stylexport.converter.formats.checkpoint.slices_file import SlicesFile, looks_like_slices
 from stylexport.converter.formats.files import Folder
 
+_STATE = "checkpoint"
 _ENDINGS = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 _SHARD = re.compile(r"-(\d{5}|\?{5})-of-(\d{5})$")
 
@@ -63,6 +64,8 @@ def find_checkpoint(path: Path) -> Prefix | None:
     """
     if path.is_dir():
         return _latest(path) or _only(path)
+    if path.name == _STATE and (found := _latest(path.parent)):
+        return found
     name = _SHARD.sub("", _ENDINGS.sub("", path.name))
     if (prefix := Prefix(path.parent, name)) and prefix.is_bundle and (name != path.name or not path.exists()):
         return prefix
@@ -83,7 +86,7 @@ def _only(folder: Path) -> Prefix | None:
 
 def _latest(folder: Path) -> Prefix | None:
     """The checkpoint that the folder's `checkpoint` file names as the latest."""
-    state = folder / "checkpoint"
+    state = folder / _STATE
     if not state.is_file():
         return None
     for line in state.read_text(errors="replace").splitlines():

@@ -30,6 +30,8 @@ _OPTIMISERS = (
     {"beta1_power", "beta2_power"},
 )
 _OPTIMISER_NAME = re.compile(r"_?(.*_)?optimi[sz]ers?")
+# Attributes that only a model has: of Keras 3 and 2. Its user may call it `optimizer` all the same.
+_MODEL = {"_layers", "layers", "_functional", "_operations", "layer-0"}
 _METRIC = frozenset({"total", "count"})
 _METRIC_NAMES = frozenset(
     "keras_api/metrics metrics _metrics compiled_metrics compiled_loss _compile_metrics _compile_loss _loss_tracker loss_tracker".split()
@@ -101,8 +103,12 @@ def _optimisers(graph: Any, children: list[dict[str, int]]) -> set[int]:
     for number, held in enumerate(children):
         if any(names <= held.keys() for names in _OPTIMISERS):
             found.add(number)
-        found |= {child for name, child in held.items() if _OPTIMISER_NAME.fullmatch(name)}
+        found |= {child for name, child in held.items() if _OPTIMISER_NAME.fullmatch(name) and not _is_model(children, child)}
     return found - {0}
+
+
+def _is_model(children: list[dict[str, int]], number: int) -> bool:
+    return 0 <= number < len(children) and bool(children[number].keys() & _MODEL)
 
 
 def _metrics(children: list[dict[str, int]]) -> set[int]:

@@ -70,7 +70,7 @@ def test_slots_of_a_name_based_checkpoint_are_told_apart(tmp_path: Path) -> None
 def test_any_of_its_files_or_its_folder_names_a_checkpoint(tmp_path: Path) -> None:
     prefix = write_bundle(tmp_path / "model", TENSORS)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model"\n')
-    for path in (prefix, Path(f"{prefix}.index"), Path(f"{prefix}.data-00000-of-00001"), tmp_path):
+    for path in (prefix, Path(f"{prefix}.index"), Path(f"{prefix}.data-00000-of-00001"), tmp_path, tmp_path / "checkpoint"):
         assert find_checkpoint(path) == Prefix(prefix.parent, prefix.name)
 
 

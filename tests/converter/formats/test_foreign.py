@@ -39,6 +39,11 @@ def test_a_folder_with_nothing_else_says_what_it_holds(tmp_path: Path) -> None:
     assert "detect.tflite is a TensorFlow Lite network" in run("inspect", tmp_path).one_line_error()
 
 
+def test_a_converted_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "stylex.json").write_text("{}")
+    assert "is what `stylexport convert` wrote" in run("inspect", tmp_path).one_line_error()
+
+
 def test_pytorch_and_weightless_files_are_told(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.pt", "w") as file:
         file.writestr("archive/data.pkl", b"\x80\x02.")

@@ -46,6 +46,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arr
     solver = net.optimizer
     tf.train.Checkpoint(model=net, optimizer=solver).save(str(folder / "model" / "ckpt"))
     tf.train.Checkpoint(zoo=net, a_solver=solver, epoch=tf.Variable(3.0)).write(str(folder / "solver" / "ckpt"))
+    tf.train.Checkpoint(optimizer=net, model=solver).write(str(folder / "swapped" / "ckpt"))
     tf.train.Checkpoint(net).write(str(folder / "root" / "ckpt"))
     tf.saved_model.save(net, str(folder / "saved"))
     net.export(str(folder / "exported"), verbose=False)
@@ -62,7 +63,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arr
 Saved = tuple[Path, dict[str, Array], dict[str, Array]]
 
 
-@pytest.mark.parametrize("place", ["model", "solver", "root", "saved"])
+@pytest.mark.parametrize("place", ["model", "solver", "swapped", "root", "saved"])
 def test_weights_are_no_slots_and_slots_no_weights(saved: Saved, place: str) -> None:
     folder, weights, averages = saved
     artefact = open_artefact(folder / place)
