@@ -53,7 +53,8 @@ def module_port(module: nn.Module, original: Original, weights: Path | None) -> 
     """
     network = original.network
     tensors = {name: original.weight(name) for name in network.weights} if weights is None else _weights(weights)
-    _fill(module, tensors, str(weights or original.recording.path))
+    kept = _fill(module, tensors, str(weights or original.recording.path))
+    said = (f"{network.network}: {listing(kept)}: no row of the mapping; kept as the module's code sets them",) if kept else ()
     given = original.inputs(torch.float32)
     opened, reasons = [], []
     mixed = len({value.ndim > 3 for value in given.values() if value.ndim > 2}) > 1
@@ -68,7 +69,7 @@ def module_port(module: nn.Module, original: Original, weights: Path | None) -> 
         if not outputs:
             raise BadInput("the module returns no tensor; let it return a tensor, or a tuple, a dictionary or a dataclass of tensors")
         found = pairs(list(network.outputs), outputs, partial(_distance, original))
-        opened.append(with_outputs(port, found.names, found.said))
+        opened.append(with_outputs(port, found.names, (*said, *found.said)))
         if all((_distance(original, name, outputs[own]) or 0.0) <= AGREE for name, own in found.names.items()):
             return opened[-1]
     if opened:
@@ -116,10 +117,14 @@ def _weights(path: Path) -> dict[str, Tensor]:
         raise BadInput(f"{path}: cannot be read as a safetensors file ({error}); convert the network again") from error
 
 
-def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Give a module its tensors. BatchNorm's counters of batches may be missing; nothing else may."""
-    own = module.state_dict()
-    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> list[str]:
+    """Give a module its tensors. Returns the buffers of the user's own code that are not among them: constants, as the means of colours.
+
+    BatchNorm's counters of batches may be missing too; nothing else may. Raises MappingError.
+    """
+    own, constants = module.state_dict(), _constants(module)
+    kept = [name for name in own if name in constants and name not in tensors]
+    missing = [name for name in own if name not in (*tensors, *kept) and not name.endswith("num_batches_tracked")]
     unknown = [name for name in tensors if name not in own]
     other = [f"{n} {list(t.shape)}, not {list(own[n].shape)}" for n, t in tensors.items() if n in own and own[n].shape != t.shape]
     filling = " (`{fill: 0, torch: NAME, shape: [...]}` for a tensor that the original does not have)"
@@ -127,3 +132,13 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
         if names:
             raise MappingError(f"{where}: {what} {listing(names)}; put the mapping's rows right{filling if names is missing else ''}")
     module.load_state_dict(dict(tensors), strict=False)
+    return kept
+
+
+def _constants(module: nn.Module) -> set[str]:
+    """The names of the buffers that a user's own code holds; those of PyTorch's own layers are trained."""
+    found: set[str] = set()
+    for path, part in module.named_modules():
+        if not type(part).__module__.startswith("torch.nn."):
+            found |= {f"{path}.{name}".lstrip(".") for name, _ in part.named_buffers(recurse=False)}
+    return found

@@ -196,11 +196,18 @@ class Original:
     def _reshaped(self, tap: RecordedTap, found: Tensor) -> tuple[Difference, Tensor] | None:
         """A tap whose axes the port splits or joins otherwise, the batch axis too: only where the values are the very same.
 
-        Whatever the values: of a sequence [N, T, ...] the steps first, or the last axes joined or split (the heads of an attention).
+        Whatever the values: of a map its last axes joined (the groups of a normalisation); of a sequence [N, T, ...] the steps first, or
+        the last axes joined or split (the heads of an attention).
         """
         whole = self._exact(tap)
         if (steps_first := _with_steps_first(whole, found)) is not None:
             return steps_first
+        if whole.ndim > found.ndim > 3:
+            flat = whole.reshape(*whole.shape[: found.ndim - 1], -1)
+            values = [arranged(flat, order, found.shape) for order in arrangements(flat.shape, found.shape, "NHWC")]
+            compared = [(difference(found[: len(value)], value[: len(found)]), value) for value in values]
+            if compared:
+                return min(compared, key=lambda pair: sortable(pair[0].error))
         if min(whole.ndim, found.ndim) > 2 and whole.shape[1] == found.shape[1] and whole[:1].numel() == found[:1].numel():
             value, rows = whole.reshape(len(whole), *found.shape[1:]), min(len(whole), len(found))
             return difference(found[:rows], value[:rows]), value

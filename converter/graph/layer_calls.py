@@ -17,6 +17,8 @@ from stylexport.converter.graph.dataflow import END, Flow, name_of
 from stylexport.converter.graph.loops.recurrence import LOOPS, results, unrolled
 from stylexport.converter.graph.pointwise import chain
 
+_SUMS = ("Add", "AddV2", "Sub")
+_OF_PRELU = ("Mul", "Neg", "Relu", "Minimum", "Abs", "Sub", "AddV2")
 _BROADCASTS = ("Tile", "BroadcastTo")
 _CALLS = re.compile(r"(?<![^/])(?:Stateful)?PartitionedCall(?:_\d+)?/")
 # Checkpoint keys by number, which name no layer: those of Keras, and of TensorFlow for lists.
@@ -223,9 +225,31 @@ class _Roles:
 
 
 def _whole_map(flow: Flow, name: str) -> str:
-    """`name`, or the node that joins its pieces: a dilated convolution works on a map that is cut into pieces."""
+    """`name`, or the node behind it that completes it: a dilated convolution works on pieces of a map, a PReLU on two terms of a sum."""
     after = flow.after(name)
-    return after if after != END and flow.graph.nodes[after].op == "BatchToSpaceND" else name
+    if after == END:
+        return name
+    if flow.graph.nodes[after].op == "BatchToSpaceND":
+        return after
+    scaled = after if flow.graph.nodes[after].op == "Mul" and len(flow.data_inputs(after)) == 1 else name
+    total = flow.after(scaled)
+    return total if total != END and _is_prelu(flow, scaled, total) else name
+
+
+def _is_prelu(flow: Flow, negative: str, total: str) -> bool:
+    """Whether `total` is max(x, 0) + a min(x, 0), of which `negative` is the second term: an activation with a variable, a."""
+    others = [name for name in flow.data_inputs(total) if name != negative]
+    if flow.graph.nodes[total].op not in _SUMS or len(others) != 1 or flow.graph.nodes[others[0]].op not in ("Relu", "Maximum"):
+        return False
+    source, front, seen = flow.data_inputs(others[0]), [negative], set[str]()
+    while front:
+        name = front.pop()
+        if name in source:
+            return True
+        if name not in seen and flow.graph.nodes[name].op in _OF_PRELU:
+            seen.add(name)
+            front += flow.data_inputs(name)
+    return False
 
 
 def _is_tiled(flow: Flow, entry: str, members: frozenset[str]) -> bool:

@@ -31,6 +31,8 @@ CAUSES: dict[str, Cause] = {
         ),
         ("bn_affine_swapped", "BatchNorm's scale (gamma) and offset (beta) are swapped", "load gamma as weight and beta as bias"),
         ("bn_epsilon", "BatchNorm adds another epsilon to its variance", "set epsilon as the original's graph has it"),
+        ("norm_epsilon", "a layer, group or instance normalisation adds another epsilon", "set eps as the original has it"),
+        ("norm_groups", "a group normalisation has another number of groups", "set num_groups as the original has it"),
         ("padding", "padding, cropping, stride or dilation are others", "pad as TensorFlow does, by the input's size"),
         ("pooling", "pooling has another window, stride, padding or count", "pool as TensorFlow does, by the input's size"),
         ("resizing", "resizing has another kernel, or lays its pixels elsewhere", "resize by the original's kernel and rule of corners"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stylexport.parity.explain.causes import CAUSES, ORDER
 
 ISSUED = (
-    "kernel_flipped kernel_transposed_hw in_out_swapped padding bn_epsilon bn_moments_swapped bn_affine_swapped activation "
-    "leaky_slope pooling resizing gain bias_missing style_plus_one_missing noise fir_filter residual_scale demodulation "
+    "kernel_flipped kernel_transposed_hw in_out_swapped padding bn_epsilon norm_epsilon norm_groups bn_moments_swapped bn_affine_swapped "
+    "activation leaky_slope pooling resizing gain bias_missing style_plus_one_missing noise fir_filter residual_scale demodulation "
     "lr_multiplier mbstd label_order logits_for_probabilities channel_order input_range parameter_place number_of_calls "
     "weight_value unknown "
     "gate_order reset_gate update_gate forget_bias direction attention"

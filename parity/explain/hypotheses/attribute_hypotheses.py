@@ -190,6 +190,14 @@ def _normalised(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     yield Constant("bn_epsilon", name, getattr(module, name), layer_spec(suspect, "epsilon"), BN_EPSILONS, _attribute(name))
 
 
+def _other_norm(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
+    """A normalisation over features: what it adds to the variance, and its groups."""
+    yield Constant("norm_epsilon", "eps", module.eps, None, (*BN_EPSILONS, 1e-12, 1e-8), _attribute("eps"))
+    if isinstance(module, nn.GroupNorm):
+        groups = [n for n in range(1, module.num_channels + 1) if module.num_channels % n == 0]
+        yield Constant("norm_groups", "num_groups", module.num_groups, None, groups, _attribute("num_groups"), fitted=False)
+
+
 def _padded(suspect: Suspect, path: str, module: Any) -> Iterator[Constant]:
     """Padding of a classifier's convolution: by name, as four numbers, and TensorFlow's computed here, not in `torch_models`."""
     explicit = _explicit(suspect, module.weight, module.stride, module.dilation)
@@ -252,7 +260,8 @@ MAKERS: tuple[tuple[Any, Callable[[Suspect, str, Any], Iterator[Constant]]], ...
     (Fir, _filter),
     (ResidualBlock, _summed),
     (MinibatchStd, _grouped),
-    ((BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d), _normalised),
+    ((BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _normalised),
+    ((nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), _other_norm),
     (PaddedConv, _padded),
     (POINTWISE, _pointwise),
 )

@@ -277,3 +277,25 @@ def test_the_generators_learned_constant_is_known_without_a_tile() -> None:
     const = variable("synthesis/b4/const", 1, 7, 4, 4)
     found = in_layers(lambda style: const * style[:, :, None, None], (None, 7), network=generator_taps)
     assert [tap[:2] for tap in found] == [("synthesis.b4", "variable")]
+
+
+@pytest.mark.parametrize(
+    "prelu",
+    [
+        lambda x, a: tf.nn.relu(x) + -a * tf.nn.relu(-x),
+        lambda x, a: tf.maximum(0.0, x) + a * tf.minimum(0.0, x),
+        lambda x, a: tf.nn.relu(x) + a * (x - tf.abs(x)) * 0.5,
+    ],
+    ids=["Keras", "maximum", "abs"],
+)
+def test_an_activation_with_a_variable_ends_at_the_sum_of_its_two_terms(prelu: Any) -> None:
+    alpha = variable("act/weight", 5)
+    ((layer, stage, node), *_) = in_layers(lambda x: tf.identity(tf.identity(prelu(x, alpha), name="whole") * 2.0), (4, 5))
+    assert (layer, stage) == ("act", "parameters")
+    assert node.startswith("add"), node
+
+
+def test_a_scaled_branch_ends_before_the_sum_with_its_input() -> None:
+    gamma = variable("scale/weight", 5)
+    found = in_layers(lambda x: tf.add(x, gamma * tf.tanh(x), name="total"), (4, 5))
+    assert [node for layer, _, node in found if layer == "scale"] != ["total"]
