@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -95,13 +96,27 @@ class PretrainedNetwork(nn.Module, PyTorchModelHubMixin, library_name="stylexpor
         """The mixin's hook: write both files, each through a temporary one, the configuration last."""
         # One file lists one tensor once, so views and channels-last tensors are laid out plainly.
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        try:
-            with whole_file(save_directory / WEIGHTS) as partial:
-                save_file(tensors, partial, {"format": "pt"})
-        except SafetensorError as error:  # as safetensors reports a full disk
-            raise BadInput(f"{save_directory / WEIGHTS}: cannot be written ({error}); make room, or name another folder") from error
+        with whole_file(save_directory / WEIGHTS) as partial:
+            save_tensors(tensors, partial, {"format": "pt"})
         with whole_file(save_directory / CONFIG) as partial:
             partial.write_text(json.dumps(self.config.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """What safetensors calls save_file, but it raises OSError where the file system refuses, a full disk too, as all other writers do.
+
+    Example:
+        >>> save_tensors({"w": torch.zeros(2)}, Path("no/such/folder/w.safetensors"))
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'no/such/folder/w.safetensors'
+
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        if not (number := re.search(r"\(os error (\d+)\)", str(error))):
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def open_network(folder: Path, role: str, map_location: str | torch.device = "cpu") -> PretrainedNetwork:

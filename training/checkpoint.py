@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylexport.common.atomic import whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
-from stylexport.torch_models.pretrained import PretrainedNetwork
+from stylexport.torch_models.pretrained import PretrainedNetwork, save_tensors
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.optimisers import parameter_names
 
@@ -51,8 +51,8 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(target) as stage:
         save_stylex(stylex, stage)
-        save_file(_laid_out(networks), stage / WEIGHTS)
-        save_file(
+        save_tensors(_laid_out(networks), stage / WEIGHTS)
+        save_tensors(
             {key: value for name, own in optimisers.items() for key, value in _moments(own, parameter_names(networks, name))},
             stage / OPTIMISERS,
         )

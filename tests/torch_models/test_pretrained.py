@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from stylexport.common.atomic import whole_folder
 from stylexport.common.errors import BadInput, DamagedFile
 from stylexport.torch_models import Discriminator, Encoder, Generator, MobileNetV1, pretrained
 from stylexport.torch_models.config import NetworkConfig
-from stylexport.torch_models.pretrained import PretrainedNetwork
+from stylexport.torch_models.pretrained import PretrainedNetwork, save_tensors
 from tests.torch_models.plain import DISCRIMINATOR, ENCODER, GENERATOR, MOBILENET, fill
 
 NETWORKS: list[tuple[type[PretrainedNetwork], Any]] = [
@@ -231,3 +233,14 @@ def test_pytorchs_own_batchnorm_counts_from_zero_where_the_file_has_no_count(tmp
     tensors = {name: tensor for name, tensor in load_file(tmp_path / "model.safetensors").items() if "num_batches" not in name}
     save_file(tensors, tmp_path / "model.safetensors")
     assert Norm.from_pretrained(tmp_path).norm.num_batches_tracked == 0
+
+
+def test_a_full_disk_is_the_systems_error_as_with_every_other_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(pretrained, "save_file", full)
+    message = r"checkpoint: cannot be written \(No space left on device\); make room"
+    with pytest.raises(BadInput, match=message), whole_folder(tmp_path / "checkpoint") as stage:
+        save_tensors({"w": torch.zeros(2)}, stage / "w.safetensors")
+    assert not list(tmp_path.glob("*"))

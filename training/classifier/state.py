@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,6 +26,7 @@ from stylexport.common.json_files import read_json
 from stylexport.common.locks import claimed
 from stylexport.torch_models.classifiers.open import Classifier
 from stylexport.torch_models.mobilenet import MobileNetV1
+from stylexport.torch_models.pretrained import save_tensors
 from stylexport.torch_models.stylex import StylEx
 from stylexport.training.classifier.classifier_config import MOBILENET
 
@@ -129,8 +129,5 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _save_file(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    try:
-        with whole_file(path) as partial:
-            save_file(own, partial, metadata)
-    except SafetensorError as error:  # as safetensors reports a full disk
-        raise BadInput(f"{path}: cannot be written ({error}); make room, or name another folder") from error
+    with whole_file(path) as partial:
+        save_tensors(own, partial, metadata)

@@ -66,7 +66,7 @@ def _opened(path: Path, found: Pictures, resolution: int) -> Array | None:
     """The pictures' array, where the file is there and whole."""
     with contextlib.suppress(*NUMPY_ERRORS):
         store: Array = np.load(path, mmap_mode="r")
-        if store.shape == (len(found.files), 3, resolution, resolution):
+        if isinstance(store, np.ndarray) and store.shape == (len(found.files), 3, resolution, resolution):
             return store
     return None
 

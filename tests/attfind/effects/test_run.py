@@ -107,6 +107,14 @@ def test_a_part_cut_short_is_named(tmp_path: Path) -> None:
         run.finish()
 
 
+def test_a_part_that_is_an_archive_is_named(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", (0, 1, 2, 3))
+    with (tmp_path / "run" / "parts" / "000002.npy").open("wb") as file:
+        np.savez(file, EFFECTS[2])
+    with pytest.raises(DamagedFile, match=r"000002\.npy.*an archive, not an array"):
+        run.finish()
+
+
 def test_a_part_of_another_run_is_named(tmp_path: Path) -> None:
     run = begun(tmp_path / "run", (0, 1, 3))
     run.add(2, EFFECTS[2, :, :4])
