@@ -52,6 +52,9 @@ def module_port(module: nn.Module, original: Original, weights: Path | None) -> 
     the variables are not its tensors.
     """
     network = original.network
+    module = getattr(module, "_orig_mod", module)  # that which torch.compile wrapped
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise BadInput("the module is TorchScript, whose layers cannot be looked into; give it as it was before torch.jit.script or trace")
     tensors = {name: original.weight(name) for name in network.weights} if weights is None else _weights(weights)
     kept = _fill(module, tensors, str(weights or original.recording.path))
     said = (f"{network.network}: {listing(kept)}: no row of the mapping; kept as the module's code sets them",) if kept else ()

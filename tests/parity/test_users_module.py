@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stylexport.common.errors import MappingError
+from stylexport.common.errors import BadInput, MappingError
 from stylexport.parity.proof import verify_module
 from tests.parity.made import Made, drawn, made
 
@@ -126,3 +126,13 @@ def test_a_group_normalisation_is_held_against_its_own_tensor_and_not_against_th
 
 def _faults(module: nn.Module, recording: Path) -> list[tuple[str, str]]:
     return [(fault.layer, fault.cause) for fault in verify_module(module, recording).faults]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:FutureWarning")
+def test_a_compiled_module_is_looked_into_and_torchscript_is_refused(tmp_path: Path) -> None:
+    x, module = drawn(4, 3).float().double(), nn.Sequential(nn.Linear(3, 2)).double()
+    with torch.no_grad():
+        recording = made(tmp_path / "r", {"x": x}, [Made("0", module(x))], {"0": module(x)}, module)
+    assert verify_module(torch.compile(nn.Sequential(nn.Linear(3, 2)), backend="eager"), recording).verdict == "pass"
+    with pytest.raises(BadInput, match="TorchScript"):
+        verify_module(torch.jit.trace(nn.Sequential(nn.Linear(3, 2)), torch.zeros(1, 3)), recording)
