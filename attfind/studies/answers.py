@@ -104,6 +104,8 @@ def read_key(path: Path) -> Key:
         key = from_json(_KeyFile, {name: found[name] for name in ("study", "kind", "questions") if name in found})
         if key.kind not in KINDS:
             raise ValueError(f"a study of kind {key.kind!r}")
+        if not key.questions:
+            raise ValueError("it has no questions")
         form: type[_Choice] | type[_Words] = _Choice if key.kind == "classification" else _Words
         return Key(key.study, key.kind, {_part(form, row).id: row for row in key.questions})
     except ValueError as error:

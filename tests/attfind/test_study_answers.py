@@ -165,7 +165,10 @@ def test_classification_needs_its_key(tmp_path: Path) -> None:
     assert "name its key.json by --key" in run("study", "analyse", file).one_line_error()
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"format": 2, "study": "c1", "kind": "classification", "questions": []}'])
+KEYS = [f'{{"format": {number}, "study": "c1", "kind": "classification", "questions": []}}' for number in (1, 2)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", *KEYS])
 def test_what_is_no_key_is_said(text: str, tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text(text)
     error = run("study", "analyse", write_answers(tmp_path / "p1.csv", "p1", "ABBA"), "--key", tmp_path / "key.json").one_line_error()
