@@ -61,7 +61,7 @@ class Run:
         run, asked = cls(folder), _described(about)
         keys = {*asked, *run.about} - {*MAY_DIFFER_ON_RESUME}
         if differs := sorted(key for key in keys if asked.get(key) != run.about.get(key)):
-            raise BadInput(f"{folder}: holds a run with another {', '.join(differs)}; name another folder, or delete this one")
+            raise BadInput(f"{folder}: holds a run that differs in {', '.join(differs)}; name another folder, or delete this one")
         return run
 
     def clear_leftovers(self) -> None:

@@ -8,7 +8,7 @@ TensorFlow 1 names a slot below its variable: `conv/weights/Adam`, `conv/weights
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from stylexport.converter.formats.base import Variable
@@ -35,8 +35,10 @@ OPTIMIZERS = frozenset(_OPTIMIZERS.split())
 _SCOPES = ("training", "optimizer", "train")  # what Keras and users put before an optimiser's name
 
 
-def slot_of_name(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+def slot_of_name(name: str, shapes: Mapping[str, tuple[int, ...]], own: Collection[str] = ()) -> str | None:
     """The slot or counter that `name` is beside the other names of its file, with their shapes; None for a variable of a network.
+
+    `own` are the names that the file's optimisers go by (`optimizers_own_names`).
 
     Example:
         >>> shapes = {"net/w": (3, 4), "net/w/Adam_1": (3, 4), "beta1_power": (), "Adam/m/net/w": (3, 4), "net/w/scale": (4,)}
@@ -46,7 +48,7 @@ def slot_of_name(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None
     """
     owner, _, suffix = name.rpartition("/")
     word = _word(suffix)
-    if owner in shapes and (word in _SUFFIXES or (suffix[:1].isupper() and shapes[owner] == shapes[name])):
+    if owner in shapes and (word in _SUFFIXES or ((suffix[:1].isupper() or word in own) and shapes[owner] == shapes[name])):
         return suffix
     if word in _SUFFIXES and any(other.endswith(f"/{owner}") or owner.endswith(f"/{other}") for other in shapes):
         return suffix
@@ -55,14 +57,32 @@ def slot_of_name(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None
     return variable_slot(name)
 
 
+def optimizers_own_names(shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """The names that users gave to their optimisers: what stands below several variables, each time with that variable's shape.
+
+    Example:
+        >>> shapes = {"a/w": (3, 4), "a/w/mine": (3, 4), "a/w/mine_1": (3, 4), "a/b": (4,), "a/b/mine": (4,)}
+        >>> sorted(optimizers_own_names(shapes))
+        ['mine']
+
+    """
+    owners: dict[str, set[str]] = {}
+    for name in shapes:
+        owner, _, suffix = name.rpartition("/")
+        if shapes.get(owner) == shapes[name]:
+            owners.setdefault(_word(suffix), set()).add(owner)
+    return frozenset(word for word, below in owners.items() if len(below) > 1)
+
+
 def told_apart(variables: Iterable[Variable]) -> tuple[Variable, ...]:
     """The variables of a file that has names alone, each with the slot that it is, and a moving average with what it averages."""
     variables = tuple(variables)
     shapes = {variable.name: variable.shape for variable in variables}
     keys = {variable.name: variable.key for variable in variables}
+    own = optimizers_own_names(shapes)
     return tuple(
         replace(v, slot=slot, average_of=keys.get(v.name.rpartition("/")[0]) if _word(slot) == AVERAGE else None)
-        if (slot := slot_of_name(v.name, shapes)) is not None
+        if (slot := slot_of_name(v.name, shapes, own)) is not None
         else v
         for v in variables
     )

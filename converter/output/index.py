@@ -26,6 +26,8 @@ def write_index(out: Path, stage: Path, ledgers: Mapping[str, Ledger], labels: S
     count = 0 if own == 0 and not before["labels"] else own or len(before["labels"]) or 2
     if labels and not all(labels):
         raise BadInput(f"a label name is empty in {', '.join(map(repr, labels))}; name every label, or none")
+    if labels and len({*labels}) < len(labels):
+        raise BadInput(f"{', '.join(labels)}: two labels of one name; give each its own")
     if labels and len(labels) != count:
         raise BadInput(f"{', '.join(labels)}: {len(labels)} label names, and the networks are for {count} labels; name {count or 'none'}")
     known = before["labels"] if len(before["labels"]) == count else [str(i) for i in range(count)]

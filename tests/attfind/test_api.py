@@ -62,7 +62,7 @@ def test_an_interrupted_run_goes_on_and_another_settings_run_is_refused(tmp_path
     assert 0 < measured.measured_now < measured.images == 6
     whole = explainer.effects(LATENTS, out=tmp_path / "whole", batch=2)
     np.testing.assert_array_equal(Effects.load(tmp_path / "run").effects, whole.effects)
-    with pytest.raises(BadInput, match="holds a run with another images"):
+    with pytest.raises(BadInput, match="holds a run that differs in images"):
         explainer.effects(LATENTS + 1, out=tmp_path / "run")
 
 

@@ -80,6 +80,10 @@ def test_convert_reports_as_json(demo: Path, tmp_path: Path) -> None:
         (("fetch", "nothing"), "nothing"),
         (("convert", "-o", "out", "--network", "painter=x"), "painter: no such network"),
         (
+            ("convert", str(EMBEDDED / "mobilenet.savedmodel.zip"), "-o", "out", "--labels", "a,a"),
+            "a, a: two labels of one name; give each its own",
+        ),
+        (
             ("convert", str(EMBEDDED / "mobilenet.savedmodel.zip"), "-o", "out", "--labels", "a,b,c"),
             "a, b, c: 3 label names, and the networks are for 2 labels; name 2",
         ),

@@ -99,7 +99,7 @@ def test_a_finished_run_is_left_as_it_is(demo: Path, converted: Path, uninterrup
 def test_other_settings_do_not_go_on_with_a_run(demo: Path, converted: Path, uninterrupted: Path) -> None:
     refused = run(*arguments(converted, demo, uninterrupted, 5), "--shift", "2")
     assert refused.code == 2
-    assert refused.one_line_error().endswith("holds a run with another shift; name another folder, or delete this one")
+    assert refused.one_line_error().endswith("holds a run that differs in shift; name another folder, or delete this one")
 
 
 def test_pictures_misclassified_by_a_classifier_of_the_users_are_measured_with_it(

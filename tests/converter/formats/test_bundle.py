@@ -67,6 +67,15 @@ def test_slots_of_a_name_based_checkpoint_are_told_apart(tmp_path: Path) -> None
     }
 
 
+def test_an_optimiser_of_a_name_of_its_own_is_known_by_standing_below_several_variables(tmp_path: Path) -> None:
+    shapes = {"a/w": 2, "a/b": 3, "c": 4}
+    tensors: dict[str, Any] = {name: np.zeros(size, np.float32) for name, size in shapes.items()}
+    tensors |= {f"{name}/{slot}": np.zeros(size, np.float32) for name, size in shapes.items() for slot in ("mine", "mine_1")}
+    tensors |= {"c/scale": np.zeros(4, np.float32), "a/b/rows": np.zeros(5, np.float32)}
+    bundle = open_checkpoint(write_bundle(tmp_path / "model", tensors))
+    assert {v.name for v in bundle.variables if v.slot is None} == {*shapes, "c/scale", "a/b/rows"}
+
+
 def test_any_of_its_files_or_its_folder_names_a_checkpoint(tmp_path: Path) -> None:
     prefix = write_bundle(tmp_path / "model", TENSORS)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model"\n')
