@@ -70,7 +70,7 @@ def test_effects_written_whole_are_read_back(tmp_path: Path) -> None:
 
 def test_a_run_of_other_settings_is_not_mixed_in_and_the_settings_are_named(tmp_path: Path) -> None:
     begun(tmp_path / "run", (1,))
-    with pytest.raises(BadInput, match=r"another model, shift; name another folder"):
+    with pytest.raises(BadInput, match=r"differs in model, shift; name another folder"):
         Run.create(tmp_path / "run", {**ABOUT, "shift": 1.0, "model": {"name": "other"}}, ARRAYS)
 
 
