@@ -123,7 +123,7 @@ def test_nothing_but_the_answer_is_printed_where_there_is_no_terminal(demo: Path
 def test_a_killed_conversion_leaves_no_folder_and_the_next_one_works(demo: Path, tmp_path: Path) -> None:
     program = (
         "import stylexport.converter.output.convert as c, os, sys, time\n"
-        "c.write_json = lambda *a: time.sleep(60)\n"
+        "c.write_index = lambda *a: time.sleep(60)\n"
         f"c.convert({str(demo)!r}, {str(tmp_path / 'out')!r})\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
